@@ -1,0 +1,8 @@
+#![doc = include_str!("architecture.md")]
+
+pub mod id;
+pub mod limits;
+pub mod name;
+pub mod rng;
+pub mod secret;
+pub mod time;

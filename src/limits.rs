@@ -1,0 +1,147 @@
+//! Every bound of the core and the shell, with its unit and its reason. What happens beyond a bound stands where it is checked.
+//! `tests/tidy.rs` fails on a limit that nothing uses.
+
+use std::time::Duration;
+
+/// Longest name, bytes: long enough for an address-like identifier with scopes, short enough for a log line.
+pub const NAME_BYTES_MAX: usize = 256;
+/// Most segments in a name: a person's devices need two or three.
+pub const NAME_SEGMENTS_MAX: usize = 8;
+
+/// Longest SIP message, bytes: what one UDP datagram can carry.
+pub const SIP_BYTES_MAX: usize = 65_535;
+/// Most header fields in a message: RFC 4475's longest has 34 Via values in far fewer lines.
+pub const SIP_HEADERS_MAX: usize = 96;
+/// Longest parameter list of a URI that is compared name by name, bytes: real ones have less than 200.
+pub const SIP_COMPARED_PARAMS_BYTES_MAX: usize = 1024;
+/// Longest display name in a record or an event, characters: more is not a name.
+pub const DISPLAY_NAME_CHARS_MAX: usize = 128;
+
+/// Longest session description, bytes (RELIABILITY A13: SDP as an attack on memory).
+pub const SDP_BYTES_MAX: usize = 16_384;
+/// Most media descriptions in a session description.
+pub const SDP_MEDIA_MAX: usize = 8;
+/// Most formats in one media description.
+pub const SDP_FORMATS_MAX: usize = 64;
+/// Most attributes in one session description.
+pub const SDP_ATTRIBUTES_MAX: usize = 256;
+/// Longest `a=ptime`, milliseconds: beyond it one lost packet is a lost syllable. Others are as though absent.
+pub const SDP_PTIME_MS_MAX: u8 = 200;
+/// Most codecs that one bridge agrees on: a handful of audio codecs and telephone-event.
+pub const CODECS_MAX: usize = 8;
+
+/// How long the caller of a finished call is remembered, so that a late callback hears what became of it (PRODUCT "Late truth").
+pub const TOMBSTONE_LIFE: Duration = Duration::from_secs(300);
+/// Most finished calls that are remembered: 5 minutes at 300 calls a second.
+pub const TOMBSTONES_MAX: usize = 90_000;
+
+/// Longest RTP or RTCP datagram, bytes (RELIABILITY §2.5): what fits an Ethernet frame. Longer ones are dropped as malformed.
+pub const RTP_BYTES_MAX: usize = 1_500;
+/// Packets in sequence before an address that signalling did not name is learned: RFC 3550 §A.1's MIN_SEQUENTIAL.
+pub const LATCH_PACKETS_MIN: u8 = 2;
+/// Addresses that are on trial at once on one port: enough that a stray sender cannot push the true one out between two packets.
+pub const LATCH_CANDIDATES_MAX: usize = 4;
+/// Most packets to a trusted leg before it was heard (RELIABILITY A20): one second at 20 ms.
+pub const START_BURST_PACKETS_MAX: u8 = 50;
+/// Longest time in which a trusted leg is sent to before it was heard (RELIABILITY A20).
+pub const START_BURST_MAX: Duration = Duration::from_secs(1);
+/// How long after its last packet a key whose end packets were all lost counts as released: RFC 4733 §2.6.1 asks for packets
+/// every 50 ms at most, so this is twenty lost ones.
+pub const DTMF_GAP_MAX: Duration = Duration::from_secs(1);
+
+/// How long a freed pair of ports rests, so that late packets of the old call find nobody.
+pub const PORT_REST: Duration = Duration::from_secs(5);
+/// Pairs that are tried for one leg before it is refused: other programs may hold some of the range.
+pub const PORT_TRIES_MAX: usize = 16;
+/// Commands that may wait for one relay worker before new flows are refused. Commands of open flows always get in: their number
+/// is bounded by that of the flows.
+pub const RELAY_COMMANDS_MAX: usize = 8_192;
+/// Packets that one socket may have handled before the next one's turn.
+pub const RELAY_BATCH_MAX: usize = 32;
+/// How often a worker looks for silent legs and lost key releases, and shows that it lives.
+pub const RELAY_TICK: Duration = Duration::from_millis(200);
+/// Receive buffer of one RTP socket, bytes: a fifth of a second of G.711 as the kernel counts it. Older audio is worth nothing.
+pub const RTP_RECEIVE_BUFFER_BYTES: usize = 32_768;
+/// Longest park deadline: nobody hears ringing for longer.
+pub const PARK_MAX: Duration = Duration::from_secs(3600);
+/// Longest life of a bridge token: the longest park deadline and five minutes of late truth; so long a replaced master still opens.
+pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(3900);
+/// Most masters that open tokens at one time: a rotation every four seconds for an hour.
+pub const TOKEN_MASTERS_MAX: usize = 1024;
+
+/// Longest JSON web token, bytes: some forty grants, and nothing that takes longer to refuse than to verify.
+pub const JWT_BYTES_MAX: usize = 4096;
+/// How far the clock of whoever signs a JWT may be off ours, unless configured.
+pub const JWT_SKEW: Duration = Duration::from_secs(30);
+/// Longest subject (JWT `sub`), bytes.
+pub const SUBJECT_BYTES_MAX: usize = 256;
+/// Shortest HMAC secret, bytes: as long as the output of SHA-256 (RFC 7518 §3.2).
+pub const HMAC_SECRET_BYTES_MIN: usize = 32;
+/// Longest wait for an external decision, all tries together (PRODUCT "Policy": at most 2 s); after it the answer is no.
+pub const POLICY_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// How long the relay may take to open ports before the callback is refused: it binds four sockets.
+pub const MEDIA_OPEN_MAX: Duration = Duration::from_secs(2);
+/// How long a call may take to be taken down: a 2xx may wait 64*T1 = 32 s for its ACK and the BYE after it 32 s for its answer.
+pub const ENDING_MAX: Duration = Duration::from_secs(70);
+
+/// Buffers of a SIP socket, bytes: a second of 5,000 messages.
+pub const SIP_RECEIVE_BUFFER_BYTES: usize = 4 << 20;
+/// Datagrams handled between two looks at anything else: a millisecond's worth.
+pub const SIP_BATCH_MAX: usize = 64;
+/// Messages from other threads that may wait for the switch. What does not fit is dropped and counted; calls live by their timers.
+pub const SWITCH_QUEUE_MAX: usize = 65_536;
+/// How long a stop may take once all calls have been told: a BYE and its answer, with a repetition or two.
+pub const STOP_MAX: Duration = Duration::from_secs(3);
+/// Longest free text of a configuration that ends up in logs, records and messages (a trunk's name, a key id, `User-Agent`), bytes.
+pub const LABEL_BYTES_MAX: usize = 128;
+/// Longest opaque text that a route hands to the client, bytes: it travels in every event of the route.
+pub const ROUTE_DATA_BYTES_MAX: usize = 1024;
+/// Most call detail records that wait for the thread that writes them, and as many again for a disk that takes them: some minutes
+/// of a busy switch, a few megabytes.
+pub const RECORDS_QUEUED_MAX: usize = 16_384;
+/// Most log lines that wait for the output: a burst of seconds, at most a few megabytes.
+pub const LOG_LINES_QUEUED_MAX: usize = 8_192;
+/// How often the service manager gets a status line where it does not ask for a sign of life more often.
+pub const STATUS_EVERY: Duration = Duration::from_secs(5);
+/// DSCP of what the relay sends: Expedited Forwarding (RFC 3246), what telephony uses.
+pub const DSCP_EXPEDITED: u8 = 46;
+
+/// Most notices that wait for one subscriber to read: more means that it does not read (RELIABILITY §2.2).
+pub const SUBSCRIBER_NOTICES_MAX: usize = 64;
+/// Most bytes of notices that wait for one subscriber: what a slow reader may keep in memory.
+pub const SUBSCRIBER_BYTES_MAX: usize = 262_144;
+/// Most notices between the switch thread and the fan-out task: a burst of a few seconds at full load.
+pub const NOTICES_QUEUED_MAX: usize = 16_384;
+/// Longest frame and longest message from a client, bytes (RELIABILITY A17).
+pub const CLIENT_MESSAGE_BYTES_MAX: usize = 65_536;
+/// Most messages that a client may send in one second; it has a handful to say of a call.
+pub const CLIENT_MESSAGES_PER_SECOND_MAX: u32 = 20;
+/// Most mistakes of a client before its channel is closed: a wrong program makes them for ever.
+pub const CLIENT_MISTAKES_MAX: u32 = 5;
+/// Longest wait for a browser's first frame, which authorises its channel.
+pub const CHANNEL_AUTH_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How often a channel is pinged: below the minute after which NATs and proxies forget a silent connection.
+pub const CHANNEL_PING_INTERVAL: Duration = Duration::from_secs(25);
+/// Longest that the network may take to accept one event; a reader that slow is cut off.
+pub const CHANNEL_SEND_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Longest that a client may take to answer our Close frame.
+pub const CHANNEL_CLOSE_WAIT_MAX: Duration = Duration::from_secs(1);
+/// Most subscription channels at one time, unless configured: some 300 MB with their sockets.
+pub const CHANNELS_MAX: usize = 50_000;
+/// Most subscription channels of one address at one time, unless configured: an office behind one NAT.
+pub const CHANNELS_PER_SOURCE_MAX: usize = 1_000;
+
+/// Longest that a client may take to send the head of an HTTP request (RELIABILITY A7).
+pub const HTTP_HEAD_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Most HTTP connections that are not channels; the next ones wait in the kernel's queue.
+pub const HTTP_CONNECTIONS_MAX: usize = 4_096;
+/// Connections that the kernel keeps for us until they are accepted: all the clients that come back after a restart.
+pub const HTTP_BACKLOG: i32 = 4_096;
+/// Most SIP transactions at a time, both ways; beyond it requests get 503 (RELIABILITY A5). Two of a bridged call for 32 s each, and
+/// one of each parked call.
+pub const SIP_TRANSACTIONS_MAX: usize = 262_144;
+/// Most dialogs at a time, two a call.
+pub const SIP_DIALOGS_MAX: usize = 262_144;
+/// Most header fields that the call and the endpoint add to one message of ours.
+pub const SIP_ADDED_HEADERS_MAX: usize = 24;
