@@ -6,3 +6,4 @@ pub mod name;
 pub mod rng;
 pub mod secret;
 pub mod time;
+pub mod sdp;

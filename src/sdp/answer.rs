@@ -1,0 +1,602 @@
+//! Offer/answer (RFC 3264) between two legs: one set of codecs for both, under each leg's own numbers.
+//! Not here: addresses and directions (`write`, `direction`), and transcoding: what the two do not share is not agreed.
+
+use super::Description;
+use super::media::{Encoding, Format, Media, Role};
+use super::parameters::{Fit, Terms};
+use super::write::Outline;
+use crate::id::Side;
+use crate::limits;
+use arrayvec::ArrayVec;
+use std::fmt;
+use std::ops::RangeInclusive;
+
+/// What both legs can send and receive, or, before the answer, what is proposed to one of them. Owned: it outlives the messages.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Agreement {
+    /// Audio by preference (the offerer's, and after an answer the answerer's), then comfort noise and telephone-event.
+    pub codecs: ArrayVec<Agreed, { limits::CODECS_MAX }>,
+    /// Milliseconds of audio in a packet that the caller would like to get; written to the client.
+    pub caller_ptime_ms: Option<u8>,
+    /// The same of the client; written to the caller.
+    pub client_ptime_ms: Option<u8>,
+}
+
+/// One codec of an [`Agreement`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Agreed {
+    /// Encoding name, as its offerer wrote it.
+    pub encoding: Box<str>,
+    /// RTP clock rate, Hz; never 0.
+    pub clock_rate: u32,
+    /// Channels.
+    pub channels: u8,
+    /// Whether it is telephone-event (RFC 4733).
+    pub telephone_event: bool,
+    /// Its numbers on the caller's leg.
+    pub caller: LegFormat,
+    /// Its numbers on the client's leg.
+    pub client: LegFormat,
+}
+
+/// How one leg and we number a codec. The two differ only where an answerer chose a number of its own (RFC 3264 §5.1).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LegFormat {
+    /// The number that we wrote to the leg: packets from it carry this one.
+    pub from_leg: u8,
+    /// The number that the leg wrote to us: packets to it carry this one.
+    pub to_leg: u8,
+    /// The leg's own `a=fmtp`: what it wants to get, so it is written to the other.
+    pub fmtp: Option<Box<[u8]>>,
+}
+
+/// One payload type in packets from one leg and as the other leg is to get it: what `media::Mapping` is made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Renumbering {
+    /// The number in packets from this leg.
+    pub here: u8,
+    /// The number in packets to the other leg.
+    pub there: u8,
+    /// RTP clock rate, Hz.
+    pub clock_rate: u32,
+    /// Whether it is telephone-event.
+    pub telephone_event: bool,
+}
+
+/// Why two legs cannot be bridged as they stand: 488 (RFC 3261 §13.3.1.3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NotAgreed {
+    /// No RTP/AVP audio with a port, or an answer refused it.
+    NoAudio,
+    /// No audio codec that both have; telephone-event and comfort noise alone are not enough.
+    NoCommonCodec,
+}
+
+impl fmt::Display for NotAgreed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NotAgreed::NoAudio => "no RTP/AVP audio stream",
+            NotAgreed::NoCommonCodec => "no audio codec in common",
+        })
+    }
+}
+
+impl std::error::Error for NotAgreed {}
+
+impl Agreement {
+    /// What is proposed when neither leg has said anything: PCMU 0, PCMA 8, telephone-event 101.
+    pub fn by_default() -> Agreement {
+        let codecs = [("PCMU", 0, None), ("PCMA", 8, None), ("telephone-event", 101, Some(&b"0-15"[..]))];
+        let agreed = |(name, number, fmtp)| {
+            let leg = LegFormat::new(number, fmtp);
+            Agreed::new(&Encoding { name, clock_rate: 8_000, channels: 1 }, leg.clone(), leg)
+        };
+        let codecs = codecs.into_iter().map(agreed).collect();
+        Agreement { codecs, caller_ptime_ms: None, client_ptime_ms: None }
+    }
+
+    /// The codec that is preferred: for records.
+    pub fn audio(&self) -> Option<&Agreed> {
+        self.codecs.first()
+    }
+
+    /// For packets from `side`: each number and what the other leg calls it.
+    pub fn renumbering(&self, side: Side) -> impl Iterator<Item = Renumbering> + '_ {
+        self.codecs.iter().map(move |agreed| Renumbering {
+            here: agreed.leg(side).from_leg,
+            there: agreed.leg(side.other()).to_leg,
+            clock_rate: agreed.clock_rate,
+            telephone_event: agreed.telephone_event,
+        })
+    }
+
+    /// How long a leg would like the packets that it gets.
+    pub fn ptime_ms(&self, side: Side) -> Option<u8> {
+        match side {
+            Side::Caller => self.caller_ptime_ms,
+            Side::Client => self.client_ptime_ms,
+        }
+    }
+
+    fn new(codecs: Vec<Agreed>, caller_ptime_ms: Option<u8>, client_ptime_ms: Option<u8>) -> Result<Self, NotAgreed> {
+        Ok(Agreement { codecs: settled(codecs)?, caller_ptime_ms, client_ptime_ms })
+    }
+}
+
+impl Agreed {
+    /// The codec on one leg.
+    pub fn leg(&self, side: Side) -> &LegFormat {
+        match side {
+            Side::Caller => &self.caller,
+            Side::Client => &self.client,
+        }
+    }
+
+    /// What both legs call it.
+    pub fn encoding(&self) -> Encoding<'_> {
+        Encoding { name: &self.encoding, clock_rate: self.clock_rate, channels: self.channels }
+    }
+
+    fn new(encoding: &Encoding<'_>, caller: LegFormat, client: LegFormat) -> Agreed {
+        let Encoding { name, clock_rate, channels } = *encoding;
+        let telephone_event = encoding.role() == Role::TelephoneEvent;
+        Agreed { encoding: name.into(), clock_rate, channels, telephone_event, caller, client }
+    }
+
+    fn leg_mut(&mut self, side: Side) -> &mut LegFormat {
+        match side {
+            Side::Caller => &mut self.caller,
+            Side::Client => &mut self.client,
+        }
+    }
+
+    /// Does to both legs' parameters what their fitting together asks for.
+    fn fitted(mut self, fit: Fit) -> Agreed {
+        match fit {
+            Fit::AsWritten => {}
+            Fit::Without(extension) => {
+                self.caller.fmtp = Some(extension.as_bytes().into());
+                self.client.fmtp = Some(extension.as_bytes().into());
+            }
+        }
+        self
+    }
+}
+
+impl LegFormat {
+    fn new(number: u8, fmtp: Option<&[u8]>) -> LegFormat {
+        LegFormat { from_leg: number, to_leg: number, fmtp: fmtp.map(Box::from) }
+    }
+}
+
+/// Makes one codec set of both legs' offers, in the caller's order of preference. Each leg is then answered with
+/// [`super::write_answer`].
+pub fn agree(caller: &Media<'_>, client: &Media<'_>) -> Result<Agreement, NotAgreed> {
+    if !caller.is_relayed() || !client.is_relayed() {
+        return Err(NotAgreed::NoAudio);
+    }
+    let mut free: Vec<(&Format<'_>, Encoding<'_>, Terms<'_>)> = client.formats.iter().filter_map(read).collect();
+    let mut codecs = Vec::new();
+    for (here, encoding, terms) in caller.formats.iter().filter_map(read) {
+        let fits = |(_, other, others): &(_, Encoding<'_>, Terms<'_>)| {
+            if *other == encoding { terms.fit(others) } else { None }
+        };
+        let pair = free.iter().enumerate().find_map(|(at, there)| fits(there).map(|fit| (at, fit)));
+        let Some((at, fit)) = pair else { continue };
+        let (there, ..) = free.remove(at);
+        let leg = |format: &Format<'_>| LegFormat::new(format.payload_type, format.fmtp);
+        codecs.push(Agreed::new(&encoding, leg(here), leg(there)).fitted(fit));
+    }
+    Agreement::new(codecs, caller.ptime_ms, client.ptime_ms)
+}
+
+/// A format with what is compared of it, if anything explains its number.
+fn read<'a>(format: &'a Format<'a>) -> Option<(&'a Format<'a>, Encoding<'a>, Terms<'a>)> {
+    let encoding = format.encoding?;
+    Some((format, encoding, Terms::of(encoding.name, format.fmtp)))
+}
+
+/// Turns `from`'s offer into one for the other leg: for a re-INVITE that is carried across, or for a leg whose INVITE had no
+/// offer. A codec keeps the number by which the other leg knows it from `known` (RFC 3264 §8.3.2); a new one gets `from`'s
+/// number if that was never used in the other leg's session (`outline`), else a free one.
+pub fn propose(
+    from: Side,
+    offer: &Media<'_>,
+    known: Option<&Agreement>,
+    outline: &Outline,
+) -> Result<Agreement, NotAgreed> {
+    if !offer.is_relayed() {
+        return Err(NotAgreed::NoAudio);
+    }
+    let to = from.other();
+    let mut numbers = Numbers::new(to, known, outline);
+    let mut codecs = Vec::new();
+    for format in &offer.formats {
+        let Some(encoding) = format.encoding else { continue };
+        let Some(number) = numbers.choose(&encoding, format) else { continue };
+        let here = LegFormat::new(format.payload_type, format.fmtp);
+        let there = LegFormat::new(number, None);
+        codecs.push(match from {
+            Side::Caller => Agreed::new(&encoding, here, there),
+            Side::Client => Agreed::new(&encoding, there, here),
+        });
+    }
+    let known_ptime = known.and_then(|known| known.ptime_ms(to));
+    match from {
+        Side::Caller => Agreement::new(codecs, offer.ptime_ms, known_ptime),
+        Side::Client => Agreement::new(codecs, known_ptime, offer.ptime_ms),
+    }
+}
+
+/// Reads `side`'s answer to the offer that was written from `proposed` and `outline`: what of it stands, in the answerer's order
+/// (RFC 3264 §6.1). The answered stream is at [`Outline::audio_index`] of the answer.
+pub fn accept_answer(
+    side: Side,
+    proposed: &Agreement,
+    outline: &Outline,
+    answer: &Description<'_>,
+) -> Result<Agreement, NotAgreed> {
+    let media = answer.media.get(outline.audio_index()).filter(|media| media.is_relayed()).ok_or(NotAgreed::NoAudio)?;
+    let mut open: Vec<(&Agreed, Terms<'_>)> = with_terms(&proposed.codecs, side.other());
+    let mut codecs = Vec::new();
+    for format in &media.formats {
+        let Some((at, fit)) = find(&open, side, format) else { continue };
+        let mut agreed = open.remove(at).0.clone();
+        let leg = agreed.leg_mut(side);
+        *leg = LegFormat { from_leg: leg.from_leg, ..LegFormat::new(format.payload_type, format.fmtp) };
+        codecs.push(agreed.fitted(fit));
+    }
+    match side {
+        Side::Caller => Agreement::new(codecs, media.ptime_ms, proposed.client_ptime_ms),
+        Side::Client => Agreement::new(codecs, proposed.caller_ptime_ms, media.ptime_ms),
+    }
+}
+
+/// Codecs with what is compared of one leg's parameters.
+fn with_terms(codecs: &[Agreed], side: Side) -> Vec<(&Agreed, Terms<'_>)> {
+    codecs.iter().map(|agreed| (agreed, Terms::of(&agreed.encoding, agreed.leg(side).fmtp.as_deref()))).collect()
+}
+
+/// Which of the proposed codecs an answered format stands for: rather the one under our number, but RFC 3264 §6.1 lets the
+/// answerer take another.
+fn find(open: &[(&Agreed, Terms<'_>)], side: Side, answered: &Format<'_>) -> Option<(usize, Fit)> {
+    let is_ours = |agreed: &Agreed| agreed.leg(side).from_leg == answered.payload_type;
+    let fits = |(at, (agreed, terms)): (usize, &(&Agreed, Terms<'_>))| {
+        // some answer with our number alone and leave out what it means
+        let same = answered.encoding.map_or(is_ours(agreed), |encoding| encoding == agreed.encoding());
+        let fit = if same { terms.fit(&Terms::of(&agreed.encoding, answered.fmtp)) } else { None };
+        fit.map(|fit| (at, fit))
+    };
+    let all = || open.iter().enumerate();
+    all().filter(|(_, (agreed, _))| is_ours(agreed)).find_map(fits).or_else(|| all().find_map(fits))
+}
+
+/// How many of an agreement's codecs may be audio: the rest is for keys and comfort noise.
+const AUDIO_MAX: usize = limits::CODECS_MAX - 2;
+
+/// What of the pairs becomes the agreement: the first few audio codecs, then what belongs to them. Telephone-event and comfort
+/// noise share the audio's timestamps, so only those at an agreed audio clock rate are of use (RFC 4733 §2.1, RFC 3389 §4).
+fn settled(pairs: Vec<Agreed>) -> Result<ArrayVec<Agreed, { limits::CODECS_MAX }>, NotAgreed> {
+    let of = |role| pairs.iter().filter(move |agreed: &&Agreed| agreed.encoding().role() == role);
+    let audio: Vec<&Agreed> = of(Role::Audio).take(AUDIO_MAX).collect();
+    if audio.is_empty() {
+        return Err(NotAgreed::NoCommonCodec);
+    }
+    let belongs = |extra: &&Agreed| audio.iter().any(|agreed| agreed.clock_rate == extra.clock_rate);
+    let extras = of(Role::TelephoneEvent).chain(of(Role::ComfortNoise)).filter(belongs);
+    Ok(audio.iter().copied().chain(extras).take(limits::CODECS_MAX).cloned().collect())
+}
+
+/// Gives out payload types for one offer to a leg.
+struct Numbers<'a> {
+    to: Side,
+    /// Codecs that keep their number, until they have it.
+    known: Vec<(&'a Agreed, Terms<'a>)>,
+    /// In this offer: no other codec can have these.
+    taken: u128,
+    /// Earlier in the session: no other dynamic type should have these.
+    used: u128,
+}
+
+impl<'a> Numbers<'a> {
+    fn new(to: Side, known: Option<&'a Agreement>, outline: &Outline) -> Numbers<'a> {
+        let codecs = known.map(|known| known.codecs.as_slice()).unwrap_or_default();
+        let number = |agreed: &Agreed| bit(agreed.leg(to).from_leg) | bit(agreed.leg(to).to_leg);
+        let taken = codecs.iter().map(number).fold(0, |taken, number| taken | number);
+        let known = with_terms(codecs, to);
+        Numbers { to, known, taken, used: outline.used() }
+    }
+
+    fn choose(&mut self, encoding: &Encoding<'_>, format: &Format<'_>) -> Option<u8> {
+        let number = self.known_number(encoding, format.fmtp).or_else(|| self.new_number(encoding, format))?;
+        self.taken |= bit(number);
+        Some(number)
+    }
+
+    fn known_number(&mut self, encoding: &Encoding<'_>, fmtp: Option<&[u8]>) -> Option<u8> {
+        let terms = Terms::of(encoding.name, fmtp);
+        let same =
+            |(agreed, others): &(&Agreed, Terms<'_>)| agreed.encoding() == *encoding && terms.fit(others).is_some();
+        let at = self.known.iter().position(same)?;
+        Some(self.known.remove(at).0.leg(self.to).from_leg)
+    }
+
+    fn new_number(&self, encoding: &Encoding<'_>, format: &Format<'_>) -> Option<u8> {
+        const DYNAMIC: RangeInclusive<u8> = 96..=127; // RFC 3551 §3
+        let is_free = |number: &u8| (self.taken | self.used) & bit(*number) == 0;
+        let own = format.payload_type;
+        let is_static = Encoding::of_static(own).as_ref() == Some(encoding) && self.taken & bit(own) == 0;
+        if is_static || (DYNAMIC.contains(&own) && is_free(&own)) {
+            Some(own)
+        } else {
+            DYNAMIC.into_iter().find(is_free)
+        }
+    }
+}
+
+/// A payload type in a set of them.
+pub(super) fn bit(payload_type: u8) -> u128 {
+    1u128.checked_shl(u32::from(payload_type)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "v=0\no=- 1 1 IN IP4 192.0.2.1\nc=IN IP4 192.0.2.1\n";
+
+    /// A description whose only stream is given as its formats and, separated by `|`, its attributes' values.
+    fn body(formats: &str, attributes: &str) -> String {
+        let attributes: String = attributes.split('|').filter(|a| !a.is_empty()).map(|a| format!("a={a}\n")).collect();
+        format!("{HEAD}m=audio 4000 RTP/AVP {formats}\n{attributes}")
+    }
+
+    fn agreed(caller: (&str, &str), client: (&str, &str)) -> Result<Agreement, NotAgreed> {
+        let [caller, client] = [caller, client].map(|(formats, attributes)| body(formats, attributes));
+        let [caller, client] = [&caller, &client].map(|body| Description::parse(body.as_bytes()).unwrap());
+        agree(&caller.media[0], &client.media[0])
+    }
+
+    /// `caller=client name/clock`, joined by `, `; `from>to` where a leg has two numbers.
+    fn told(agreement: &Agreement) -> String {
+        let number = |leg: &LegFormat| match (leg.from_leg, leg.to_leg) {
+            (from, to) if from == to => from.to_string(),
+            (from, to) => format!("{from}>{to}"),
+        };
+        let codec = |agreed: &Agreed| {
+            let (caller, client) = (number(&agreed.caller), number(&agreed.client));
+            format!("{caller}={client} {}/{}", agreed.encoding, agreed.clock_rate)
+        };
+        agreement.codecs.iter().map(codec).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn two_offers_make_one_codec_set_in_the_callers_order() {
+        const EVENT_101: &str = "rtpmap:101 telephone-event/8000";
+        const EVENT_96: &str = "rtpmap:96 telephone-event/8000";
+        const OPUS_111: &str = "rtpmap:111 opus/48000/2";
+        for (rule, caller, client, expected) in [
+            ("the same", ("0 8", ""), ("0 8", ""), "0=0 PCMU/8000, 8=8 PCMA/8000"),
+            ("the caller's order", ("0 8", ""), ("8 0", ""), "0=0 PCMU/8000, 8=8 PCMA/8000"),
+            ("only what both have", ("0 3 8", ""), ("9 8", ""), "8=8 PCMA/8000"),
+            ("static by name", ("0", ""), ("100", "rtpmap:100 pcmu/8000"), "0=100 PCMU/8000"),
+            ("dynamic by name", ("111", OPUS_111), ("96", "rtpmap:96 OPUS/48000/2"), "111=96 opus/48000"),
+            ("events", ("0 101", EVENT_101), ("0 96", EVENT_96), "0=0 PCMU/8000, 101=96 telephone-event/8000"),
+            (
+                "events stand last",
+                ("101 0", EVENT_101),
+                ("0 96", EVENT_96),
+                "0=0 PCMU/8000, 101=96 telephone-event/8000",
+            ),
+            (
+                "events at another clock",
+                ("0 101", EVENT_101),
+                ("0 96", "rtpmap:96 telephone-event/48000"),
+                "0=0 PCMU/8000",
+            ),
+            (
+                "events at a clock that no agreed audio has",
+                ("111 0 101", "rtpmap:111 opus/48000/2|rtpmap:101 telephone-event/8000"),
+                ("111 101", "rtpmap:111 opus/48000/2|rtpmap:101 telephone-event/8000"),
+                "111=111 opus/48000",
+            ),
+            (
+                "crossed numbers",
+                ("96 97 98", "rtpmap:96 opus/48000/2|rtpmap:97 speex/16000|rtpmap:98 telephone-event/48000"),
+                ("96 97 98", "rtpmap:96 telephone-event/48000|rtpmap:97 opus/48000/2|rtpmap:98 speex/16000"),
+                "96=97 opus/48000, 97=98 speex/16000, 98=96 telephone-event/48000",
+            ),
+            ("comfort noise", ("0 13", ""), ("0 13", ""), "0=0 PCMU/8000, 13=13 CN/8000"),
+            (
+                "other parameters are another codec",
+                ("97 98", "rtpmap:97 AMR/8000|fmtp:97 octet-align=1|rtpmap:98 AMR/8000"),
+                ("100 101", "rtpmap:100 AMR/8000|rtpmap:101 AMR/8000|fmtp:101 octet-align=1"),
+                "97=101 AMR/8000, 98=100 AMR/8000",
+            ),
+            (
+                "one partner each",
+                ("97 98", "rtpmap:97 L8/8000|rtpmap:98 L8/8000"),
+                ("99", "rtpmap:99 L8/8000"),
+                "97=99 L8/8000",
+            ),
+            (
+                "redundancy hides payload types from the relay",
+                ("100 0", "rtpmap:100 red/8000|fmtp:100 0/0"),
+                ("100 0", "rtpmap:100 red/8000|fmtp:100 0/0"),
+                "0=0 PCMU/8000",
+            ),
+            (
+                "room for events beside many codecs",
+                ("0 3 4 5 6 7 8 9 101", EVENT_101),
+                ("0 3 4 5 6 7 8 9 101", EVENT_101),
+                "0=0 PCMU/8000, 3=3 GSM/8000, 4=4 G723/8000, 5=5 DVI4/8000, 6=6 DVI4/16000, 7=7 LPC/8000, 101=101 telephone-event/8000",
+            ),
+        ] {
+            assert_eq!(agreed(caller, client).map(|agreement| told(&agreement)).as_deref(), Ok(expected), "{rule}");
+        }
+    }
+
+    #[test]
+    fn legs_without_an_audio_codec_in_common_are_not_agreed() {
+        let event = "rtpmap:101 telephone-event/8000";
+        for (rule, caller, client) in [
+            ("nothing alike", ("0", ""), ("8", "")),
+            ("telephone-event alone", ("0 101", event), ("8 101", event)),
+            ("comfort noise alone", ("0 13", ""), ("8 13", "")),
+            ("the clock", ("96", "rtpmap:96 speex/8000"), ("96", "rtpmap:96 speex/16000")),
+            ("the channels", ("96", "rtpmap:96 L16/48000/2"), ("96", "rtpmap:96 L16/48000")),
+            ("a number that nothing explains", ("96", ""), ("96", "")),
+            ("the mode", ("96", "rtpmap:96 iLBC/8000|fmtp:96 mode=20"), ("96", "rtpmap:96 iLBC/8000")),
+            ("redundancy alone", ("100", "rtpmap:100 red/8000"), ("100", "rtpmap:100 red/8000")),
+        ] {
+            assert_eq!(agreed(caller, client), Err(NotAgreed::NoCommonCodec), "{rule}");
+        }
+        let plain = body("0", "");
+        for refused in ["m=audio 0 RTP/AVP 0", "m=audio 4000 RTP/SAVP 0", "m=video 4000 RTP/AVP 0"] {
+            let refused = format!("{HEAD}{refused}");
+            let [plain, refused] = [&plain, &refused].map(|body| Description::parse(body.as_bytes()).unwrap());
+            assert_eq!(agree(&plain.media[0], &refused.media[0]), Err(NotAgreed::NoAudio));
+            assert_eq!(agree(&refused.media[0], &plain.media[0]), Err(NotAgreed::NoAudio));
+            let proposed = propose(Side::Caller, &refused.media[0], None, &Outline::default());
+            assert_eq!(proposed, Err(NotAgreed::NoAudio));
+        }
+    }
+
+    #[test]
+    fn the_relay_renumbers_both_ways() {
+        let caller = ("0 101", "rtpmap:101 telephone-event/8000");
+        let client = ("96 0", "rtpmap:96 telephone-event/8000");
+        let agreement = agreed(caller, client).unwrap();
+        let plan = |side| agreement.renumbering(side).collect::<Vec<_>>();
+        let row = |here, there, telephone_event| Renumbering { here, there, clock_rate: 8_000, telephone_event };
+        assert_eq!(plan(Side::Caller), [row(0, 0, false), row(101, 96, true)]);
+        assert_eq!(plan(Side::Client), [row(0, 0, false), row(96, 101, true)]);
+        assert_eq!(agreement.audio().map(|agreed| &*agreed.encoding), Some("PCMU"));
+    }
+
+    #[test]
+    fn an_extension_that_one_side_cannot_do_is_refused_to_both() {
+        let agreement = agreed(("18", ""), ("18", "fmtp:18 annexb=no")).unwrap();
+        let no: Option<Box<[u8]>> = Some(b"annexb=no".as_slice().into());
+        assert_eq!((&agreement.codecs[0].caller.fmtp, &agreement.codecs[0].client.fmtp), (&no, &no));
+    }
+
+    #[test]
+    fn a_carried_offer_keeps_established_numbers_and_finds_free_ones() {
+        let established = agreed(
+            ("111 0 101", "rtpmap:111 opus/48000/2|rtpmap:101 telephone-event/8000"),
+            ("96 0 98", "rtpmap:96 opus/48000/2|rtpmap:98 telephone-event/8000"),
+        );
+        let established = established.unwrap();
+        // the client once offered 99 too
+        let client = body("96 0 98 99", "rtpmap:96 opus/48000/2|rtpmap:98 telephone-event/8000|rtpmap:99 G726-32/8000");
+        let outline = Outline::of(&Description::parse(client.as_bytes()).unwrap());
+        let opus = "rtpmap:111 opus/48000/2";
+        for (rule, known, formats, attributes, expected) in [
+            (
+                "the same offer",
+                true,
+                "111 0 101",
+                "rtpmap:111 opus/48000/2|rtpmap:101 telephone-event/8000",
+                "111=96 opus/48000, 0=0 PCMU/8000, 101=98 telephone-event/8000",
+            ),
+            ("other numbers", true, "97 0", "rtpmap:97 opus/48000/2", "97=96 opus/48000, 0=0 PCMU/8000"),
+            ("new and static", true, "8", "", "8=8 PCMA/8000"),
+            ("new, number free", true, "105", "rtpmap:105 speex/8000", "105=105 speex/8000"),
+            (
+                "new, number an established codec's",
+                true,
+                "96 111",
+                "rtpmap:96 speex/8000|rtpmap:111 opus/48000/2",
+                "96=97 speex/8000, 111=96 opus/48000",
+            ),
+            ("new, number once used", true, "99", "rtpmap:99 speex/8000", "99=97 speex/8000"),
+            ("new, number outside the dynamic range", true, "77", "rtpmap:77 speex/8000", "77=97 speex/8000"),
+            (
+                "twice the same codec",
+                true,
+                "111 112",
+                "rtpmap:111 opus/48000/2|rtpmap:112 opus/48000/2",
+                "111=96 opus/48000, 112=112 opus/48000",
+            ),
+            ("nothing established", false, "111", opus, "111=111 opus/48000"),
+        ] {
+            let offer = body(formats, attributes);
+            let offer = Description::parse(offer.as_bytes()).unwrap();
+            let known = known.then_some(&established);
+            let proposed = propose(Side::Caller, &offer.media[0], known, &outline).unwrap();
+            assert_eq!(told(&proposed), expected, "{rule}");
+        }
+    }
+
+    #[test]
+    fn an_offer_is_carried_to_the_caller_as_to_the_client() {
+        let established = agreed(("111", "rtpmap:111 opus/48000/2"), ("96", "rtpmap:96 opus/48000/2")).unwrap();
+        let offer = body("96 0", "rtpmap:96 opus/48000/2|ptime:30");
+        let offer = Description::parse(offer.as_bytes()).unwrap();
+        let proposed = propose(Side::Client, &offer.media[0], Some(&established), &Outline::default()).unwrap();
+        assert_eq!(told(&proposed), "111=96 opus/48000, 0=0 PCMU/8000");
+        assert_eq!((proposed.caller_ptime_ms, proposed.client_ptime_ms), (None, Some(30)));
+    }
+
+    #[test]
+    fn of_a_proposal_stands_what_the_answer_takes() {
+        let offer = body("0 8 111 101", "rtpmap:111 opus/48000/2|rtpmap:101 telephone-event/8000");
+        let offer = Description::parse(offer.as_bytes()).unwrap();
+        let proposed = propose(Side::Caller, &offer.media[0], None, &Outline::default()).unwrap();
+        for (rule, formats, attributes, expected) in [
+            (
+                "all",
+                "0 8 111 101",
+                "rtpmap:111 opus/48000/2|rtpmap:101 telephone-event/8000",
+                "0=0 PCMU/8000, 8=8 PCMA/8000, 111=111 opus/48000, 101=101 telephone-event/8000",
+            ),
+            ("one", "8", "", "8=8 PCMA/8000"),
+            ("in the answerer's order", "8 0", "", "8=8 PCMA/8000, 0=0 PCMU/8000"),
+            (
+                "under a number of its own",
+                "8 100",
+                "rtpmap:100 telephone-event/8000",
+                "8=8 PCMA/8000, 101=101>100 telephone-event/8000",
+            ),
+            ("with our number unexplained", "8 101", "", "8=8 PCMA/8000, 101=101 telephone-event/8000"),
+            ("with our number for something else", "8 101", "rtpmap:101 speex/8000", "8=8 PCMA/8000"),
+            ("not what was never offered", "9 8", "", "8=8 PCMA/8000"),
+            (
+                "no events without audio at their clock",
+                "111 101",
+                "rtpmap:111 opus/48000/2|rtpmap:101 telephone-event/8000",
+                "111=111 opus/48000",
+            ),
+        ] {
+            let answer = body(formats, attributes);
+            let answer = Description::parse(answer.as_bytes()).unwrap();
+            let accepted = accept_answer(Side::Client, &proposed, &Outline::default(), &answer).unwrap();
+            assert_eq!(told(&accepted), expected, "{rule}");
+        }
+        for (answer, expected) in [
+            (body("9", ""), NotAgreed::NoCommonCodec),
+            (body("101", ""), NotAgreed::NoCommonCodec),
+            (format!("{HEAD}m=audio 0 RTP/AVP 0"), NotAgreed::NoAudio),
+            (format!("{HEAD}m=audio 4000 RTP/SAVP 0"), NotAgreed::NoAudio),
+            (HEAD.to_owned(), NotAgreed::NoAudio),
+        ] {
+            let answer = Description::parse(answer.as_bytes()).unwrap();
+            assert_eq!(accept_answer(Side::Client, &proposed, &Outline::default(), &answer), Err(expected));
+        }
+    }
+
+    #[test]
+    fn what_an_answerer_numbers_itself_is_sent_to_it_by_its_number_and_comes_by_ours() {
+        // RFC 3264 §5.1: the numbers in a description are for packets to its author
+        let offer = body("0 101", "rtpmap:101 telephone-event/8000");
+        let offer = Description::parse(offer.as_bytes()).unwrap();
+        let proposed = propose(Side::Caller, &offer.media[0], None, &Outline::default()).unwrap();
+        let answer = body("0 97", "rtpmap:97 telephone-event/8000");
+        let answer = Description::parse(answer.as_bytes()).unwrap();
+        let agreement = accept_answer(Side::Client, &proposed, &Outline::default(), &answer).unwrap();
+        let numbers = |side| agreement.renumbering(side).map(|one| (one.here, one.there)).collect::<Vec<_>>();
+        assert_eq!(numbers(Side::Caller), [(0, 0), (101, 97)]);
+        assert_eq!(numbers(Side::Client), [(0, 0), (101, 101)]);
+    }
+}

@@ -1,0 +1,271 @@
+//! One media description (RFC 8866 §5.14) and its formats, with the static payload types of RFC 3551 §6 filled in.
+//! Not here: reading the lines (`parse`) and comparing two legs (`answer`).
+
+use super::address::{AddressRules, BadAddress, Remote, unmapped};
+use super::direction::Direction;
+use std::net::{IpAddr, SocketAddr};
+
+/// One `m=` line and what belongs to it; what the session says for all its media is filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Media<'a> {
+    /// What it carries.
+    pub kind: Kind<'a>,
+    /// The port; 0 means refused or switched off.
+    pub port: u16,
+    /// How it is carried.
+    pub protocol: Protocol<'a>,
+    /// The first format as written, for the refusal that repeats it; empty only where the port is 0.
+    pub first_format: &'a [u8],
+    /// The formats of RTP audio by preference, each number once; none for other streams, of which nothing more is read.
+    /// At most [`crate::limits::SDP_FORMATS_MAX`]. Not an array: eight of them would be 25 kB moved about for one stream.
+    pub formats: Vec<Format<'a>>,
+    /// What the author does; a direction in which an unspecified address says "do not send" is taken out (RFC 3264 §8.4).
+    pub direction: Direction,
+    /// The nearest `c=`.
+    pub connection: Option<Connection<'a>>,
+    /// `a=rtcp` (RFC 3605).
+    pub rtcp: Option<Rtcp<'a>>,
+    /// `a=ptime`: milliseconds of audio in a packet that the author would like to get, 1–200.
+    pub ptime_ms: Option<u8>,
+}
+
+impl Media<'_> {
+    /// Whether it is a stream that Parkway relays: audio over RTP/AVP that is not switched off.
+    pub fn is_relayed(&self) -> bool {
+        self.kind == Kind::Audio && self.protocol == Protocol::RtpAvp && self.port != 0
+    }
+
+    /// Where the author wants its packets.
+    pub fn remote(&self, rules: AddressRules) -> Result<Remote, BadAddress> {
+        if self.port == 0 {
+            return Ok(Remote::default());
+        }
+        let connection = self.connection.ok_or(BadAddress::Missing)?;
+        let Some(ip) = rules.check(connection.ip()?)? else { return Ok(Remote::default()) };
+        let rtcp = match self.rtcp {
+            // RFC 3550 §11: the next higher port
+            None => self.port.checked_add(1).map(|port| SocketAddr::new(ip, port)),
+            Some(Rtcp { port: 0, .. }) => None,
+            Some(Rtcp { port, connection: None }) => Some(SocketAddr::new(ip, port)),
+            Some(Rtcp { port, connection: Some(other) }) => {
+                rules.check(other.ip()?)?.map(|ip| SocketAddr::new(ip, port))
+            }
+        };
+        Ok(Remote { rtp: Some(SocketAddr::new(ip, self.port)), rtcp })
+    }
+}
+
+/// What a stream carries (RFC 8866 §5.14).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind<'a> {
+    /// The only one that is relayed.
+    Audio,
+    /// Video.
+    Video,
+    /// Whiteboards, data channels.
+    Application,
+    /// Real-time text (RFC 4103).
+    Text,
+    /// MSRP.
+    Message,
+    /// Fax (T.38).
+    Image,
+    /// Any other word.
+    Other(&'a str),
+}
+
+impl<'a> Kind<'a> {
+    /// Reads the word.
+    pub fn parse(word: &'a str) -> Kind<'a> {
+        match word {
+            "audio" => Kind::Audio,
+            "video" => Kind::Video,
+            "application" => Kind::Application,
+            "text" => Kind::Text,
+            "message" => Kind::Message,
+            "image" => Kind::Image,
+            other => Kind::Other(other),
+        }
+    }
+
+    /// The word.
+    pub fn as_str(&self) -> &'a str {
+        match self {
+            Kind::Audio => "audio",
+            Kind::Video => "video",
+            Kind::Application => "application",
+            Kind::Text => "text",
+            Kind::Message => "message",
+            Kind::Image => "image",
+            Kind::Other(other) => other,
+        }
+    }
+}
+
+/// How a stream is carried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protocol<'a> {
+    /// `RTP/AVP` (RFC 3551): the only one that is relayed.
+    RtpAvp,
+    /// `RTP/AVPF` (RFC 4585).
+    RtpAvpf,
+    /// `RTP/SAVP` (RFC 3711): keys in `a=crypto`.
+    RtpSavp,
+    /// `RTP/SAVPF` (RFC 5124).
+    RtpSavpf,
+    /// `UDP/TLS/RTP/SAVP` (RFC 5764): keys by DTLS.
+    DtlsSavp,
+    /// `UDP/TLS/RTP/SAVPF` (RFC 5764).
+    DtlsSavpf,
+    /// Any other.
+    Other(&'a str),
+}
+
+impl<'a> Protocol<'a> {
+    /// Reads the word.
+    pub fn parse(word: &'a str) -> Protocol<'a> {
+        match word {
+            "RTP/AVP" => Protocol::RtpAvp,
+            "RTP/AVPF" => Protocol::RtpAvpf,
+            "RTP/SAVP" => Protocol::RtpSavp,
+            "RTP/SAVPF" => Protocol::RtpSavpf,
+            "UDP/TLS/RTP/SAVP" => Protocol::DtlsSavp,
+            "UDP/TLS/RTP/SAVPF" => Protocol::DtlsSavpf,
+            other => Protocol::Other(other),
+        }
+    }
+
+    /// The word.
+    pub fn as_str(&self) -> &'a str {
+        match self {
+            Protocol::RtpAvp => "RTP/AVP",
+            Protocol::RtpAvpf => "RTP/AVPF",
+            Protocol::RtpSavp => "RTP/SAVP",
+            Protocol::RtpSavpf => "RTP/SAVPF",
+            Protocol::DtlsSavp => "UDP/TLS/RTP/SAVP",
+            Protocol::DtlsSavpf => "UDP/TLS/RTP/SAVPF",
+            Protocol::Other(other) => other,
+        }
+    }
+
+    /// Whether its formats are RTP payload types (RFC 8866 §5.14).
+    pub fn is_rtp(&self) -> bool {
+        !matches!(self, Protocol::Other(_))
+    }
+}
+
+/// An address as `c=` or `a=rtcp` gives it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Connection<'a> {
+    /// An IP address; a multicast one's lifetime and count are dropped.
+    Ip(IpAddr),
+    /// A host name or another network's address: never looked up.
+    Other(&'a str),
+}
+
+impl Connection<'_> {
+    /// The IP address as written.
+    pub fn ip(self) -> Result<IpAddr, BadAddress> {
+        match self {
+            Connection::Ip(ip) => Ok(ip),
+            Connection::Other(_) => Err(BadAddress::NotAnIp),
+        }
+    }
+
+    /// Whether it says "send nothing" (RFC 3264 §8.4).
+    pub(super) fn is_hold(self) -> bool {
+        self.ip().is_ok_and(|ip| unmapped(ip).is_unspecified())
+    }
+}
+
+/// `a=rtcp:<port> [IN IP4 <address>]` (RFC 3605 §2.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rtcp<'a> {
+    /// The RTCP port.
+    pub port: u16,
+    /// Its address; the stream's where none is given.
+    pub connection: Option<Connection<'a>>,
+}
+
+/// One payload type of an RTP stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Format<'a> {
+    /// The number, 0–127.
+    pub payload_type: u8,
+    /// What it stands for: `a=rtpmap`, else RFC 3551 §6; `None` for a dynamic number that nothing explains.
+    pub encoding: Option<Encoding<'a>>,
+    /// `a=fmtp`, without the number.
+    pub fmtp: Option<&'a [u8]>,
+}
+
+/// What a payload type stands for.
+#[derive(Clone, Copy, Debug)]
+pub struct Encoding<'a> {
+    /// The name as written; compared without case (RFC 8866 §6.6).
+    pub name: &'a str,
+    /// RTP clock rate, Hz; never 0.
+    pub clock_rate: u32,
+    /// Channels, 1 where none are given.
+    pub channels: u8,
+}
+
+/// What an encoding is to a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// Speech or music: at least one is needed.
+    Audio,
+    /// Comfort noise (RFC 3389): nothing by itself.
+    ComfortNoise,
+    /// Keys (RFC 4733): nothing by itself.
+    TelephoneEvent,
+    /// Redundancy and the like: carries other payload types inside, where the relay cannot renumber them. Never agreed.
+    Wrapper,
+}
+
+impl Encoding<'_> {
+    /// What it is to a call.
+    pub fn role(&self) -> Role {
+        const WRAPPERS: [&str; 5] = ["red", "ulpfec", "parityfec", "flexfec", "rtx"];
+        match self.name {
+            name if name.eq_ignore_ascii_case("telephone-event") => Role::TelephoneEvent,
+            name if name.eq_ignore_ascii_case("CN") => Role::ComfortNoise,
+            name if WRAPPERS.iter().any(|wrapper| name.eq_ignore_ascii_case(wrapper)) => Role::Wrapper,
+            _ => Role::Audio,
+        }
+    }
+
+    /// What a number means that no `a=rtpmap` explains (RFC 3551 §6, table 4).
+    pub fn of_static(payload_type: u8) -> Option<Encoding<'static>> {
+        let (name, clock_rate, channels) = match payload_type {
+            0 => ("PCMU", 8_000, 1),
+            3 => ("GSM", 8_000, 1),
+            4 => ("G723", 8_000, 1),
+            5 => ("DVI4", 8_000, 1),
+            6 => ("DVI4", 16_000, 1),
+            7 => ("LPC", 8_000, 1),
+            8 => ("PCMA", 8_000, 1),
+            // RFC 3551 §4.5.2: 16 kHz audio, but the clock is 8 kHz for ever
+            9 => ("G722", 8_000, 1),
+            10 => ("L16", 44_100, 2),
+            11 => ("L16", 44_100, 1),
+            12 => ("QCELP", 8_000, 1),
+            13 => ("CN", 8_000, 1),
+            14 => ("MPA", 90_000, 1),
+            15 => ("G728", 8_000, 1),
+            16 => ("DVI4", 11_025, 1),
+            17 => ("DVI4", 22_050, 1),
+            18 => ("G729", 8_000, 1),
+            _ => return None,
+        };
+        Some(Encoding { name, clock_rate, channels })
+    }
+}
+
+impl PartialEq for Encoding<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.name.eq_ignore_ascii_case(other.name)
+            && (self.clock_rate, self.channels) == (other.clock_rate, other.channels)
+    }
+}
+
+impl Eq for Encoding<'_> {}

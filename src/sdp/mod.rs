@@ -1,0 +1,127 @@
+//! Session descriptions (RFC 8866) and offer/answer (RFC 3264), reduced to what a relay needs: who sends what where, under which number.
+//! Not here: dialogs (`sip::dialog`), packets (`media`), and any copy of what a peer wrote beyond what both legs agreed.
+//!
+//! ```text
+//!  caller's offer ─ parse ─▶ Description ─▶ audio() ─┐
+//!                                                    ├─ agree() ─▶ Agreement ─ write_answer() ─▶ caller, client
+//!  client's offer ─ parse ─▶ Description ─▶ audio() ─┘                │
+//!                                                                    └─ renumbering(side) ─▶ the relay
+//!  later: A's new offer ─ propose() ─▶ Agreement ─ write_offer() ─▶ B ─ accept_answer() ─▶ Agreement ─ write_answer() ─▶ A
+//! ```
+
+mod address;
+mod answer;
+mod direction;
+mod media;
+mod parameters;
+mod parse;
+mod write;
+
+pub use address::{AddressRules, BadAddress, Remote, unmapped};
+pub use answer::{Agreed, Agreement, LegFormat, NotAgreed, Renumbering, accept_answer, agree, propose};
+pub use direction::{Direction, sends};
+pub use media::{Connection, Encoding, Format, Kind, Media, Protocol, Role, Rtcp};
+pub use write::{Local, Outline, write_answer, write_offer};
+
+use crate::limits;
+use arrayvec::ArrayVec;
+use std::fmt;
+
+/// A session description, borrowed from the body that it came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description<'a> {
+    /// The value of `o=`. A re-INVITE with the same bytes changes nothing (RFC 3264 §8): a session refresh.
+    pub origin: &'a [u8],
+    /// The value of the first `t=`, which an answer repeats (RFC 3264 §6); `0 0` where there was none.
+    pub timing: &'a [u8],
+    /// The media descriptions in their order, which every answer and later offer keeps (RFC 3264 §8).
+    pub media: ArrayVec<Media<'a>, { limits::SDP_MEDIA_MAX }>,
+}
+
+impl<'a> Description<'a> {
+    /// Reads a description (RFC 8866 §5, §9).
+    ///
+    /// Lenient where devices are known to be careless and nothing depends on it: LF for CRLF, no line end at the end,
+    /// `s=` and `t=` missing, lines in another order than the RFC's, a `ptime` outside 1–200 (as though it were absent).
+    /// Whatever we use and cannot read refuses the whole: a guess would send audio to the wrong place.
+    pub fn parse(body: &'a [u8]) -> Result<Description<'a>, Error> {
+        parse::description(body)
+    }
+
+    /// The one stream that is relayed, with its place among the media: the first RTP/AVP audio whose port is not 0.
+    /// All others are answered with port 0 (RFC 3264 §6).
+    pub fn audio(&self) -> Option<(usize, &Media<'a>)> {
+        self.media.iter().enumerate().find(|(_, media)| media.is_relayed())
+    }
+}
+
+/// Why a body is no session description, and in which line (counted from 1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Error {
+    /// The line; one past the last for what is missing.
+    pub line: usize,
+    /// What is wrong with it.
+    pub what: What,
+}
+
+/// What is wrong with a line of a session description.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum What {
+    /// The body is longer than [`limits::SDP_BYTES_MAX`].
+    TooLong,
+    /// More than [`limits::SDP_MEDIA_MAX`] media descriptions.
+    TooManyMedia,
+    /// More than [`limits::SDP_FORMATS_MAX`] formats in one media description.
+    TooManyFormats,
+    /// More than [`limits::SDP_ATTRIBUTES_MAX`] attributes.
+    TooManyAttributes,
+    /// Not `<letter>=<value>`, a letter that RFC 8866 does not know, or a NUL or lone CR.
+    Line,
+    /// `v=0` is not the first line.
+    Version,
+    /// `o=` is missing or not its six words.
+    Origin,
+    /// `c=` is not its three words, or the address is not of the type that it says.
+    Connection,
+    /// `t=` is not two numbers.
+    Timing,
+    /// `m=` is not kind, port, protocol and formats.
+    Media,
+    /// A port that is not 0 to 65535.
+    Port,
+    /// An RTP payload type that is not 0 to 127.
+    PayloadType,
+    /// `a=rtpmap` without encoding name or a clock rate above 0.
+    RtpMap,
+    /// `a=rtcp` without a port, or with a broken address.
+    Rtcp,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SDP line {}: {}", self.line, self.what)
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            What::TooLong => write!(f, "the body has more than {} bytes", limits::SDP_BYTES_MAX),
+            What::TooManyMedia => write!(f, "more than {} media descriptions", limits::SDP_MEDIA_MAX),
+            What::TooManyFormats => write!(f, "more than {} formats", limits::SDP_FORMATS_MAX),
+            What::TooManyAttributes => write!(f, "more than {} attributes", limits::SDP_ATTRIBUTES_MAX),
+            What::Line => f.write_str("not <letter>=<value>"),
+            What::Version => f.write_str("v=0 must come first"),
+            What::Origin => f.write_str("o= is missing or has not its six words"),
+            What::Connection => f.write_str("c= has no address of the type that it names"),
+            What::Timing => f.write_str("t= is not two numbers"),
+            What::Media => f.write_str("m= is not kind, port, protocol and formats"),
+            What::Port => f.write_str("the port is not 0 to 65535"),
+            What::PayloadType => f.write_str("the payload type is not 0 to 127"),
+            What::RtpMap => f.write_str("a=rtpmap is not <type> <name>/<clock rate>[/<channels>]"),
+            What::Rtcp => f.write_str("a=rtcp is not <port> [IN <type> <address>]"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
