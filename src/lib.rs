@@ -7,3 +7,4 @@ pub mod rng;
 pub mod secret;
 pub mod time;
 pub mod sdp;
+pub mod sip;

@@ -1,0 +1,185 @@
+//! What reading an INVITE and writing a 180 cost, beside rsip in the same run: time, allocations, and the ratio.
+//! Goals (PERF "Signalling"): at most 600 ns, 0 allocations and an eighth of rsip typed; a 180 in at most 100 ns, 0 allocations.
+//!
+//! `cargo bench --bench parse`; with `-- --test` everything runs once, so that it still compiles and agrees.
+#![allow(missing_docs, unsafe_code, clippy::unwrap_used)]
+#![allow(clippy::disallowed_types, reason = "rsip's whole messages are what we are compared with")]
+
+use bytes::BytesMut;
+use criterion::{Criterion, Throughput};
+use parkway::sip::wire::write::{Reply, reply};
+use parkway::sip::wire::{Message, Start};
+use parkway::sip::{Path, Transport};
+use rsip::message::HeadersExt as _;
+use rsip::prelude::{ToTypedHeader as _, UntypedHeader as _};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// The system's allocator, counting.
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: every call goes to `System` as it came; the counter touches no memory of the caller's.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(block, layout) }
+    }
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.realloc(block, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What a trunk sends: two hops, G.711 and telephone-event. 880 bytes.
+const INVITE: &str = "INVITE sip:+493012345678@198.51.100.20:5060;user=phone SIP/2.0\r\n\
+    Via: SIP/2.0/UDP 203.0.113.5:5060;rport;branch=z9hG4bK-524287-1---7f1c2ab09d44e1a3\r\n\
+    Record-Route: <sip:203.0.113.5;lr>\r\n\
+    Max-Forwards: 68\r\n\
+    From: \"Anna Beispiel\" <sip:+4917012345678@trunk.example.net;user=phone>;tag=8f2c6b17e5\r\n\
+    To: <sip:+493012345678@198.51.100.20;user=phone>\r\n\
+    Call-ID: 4f1c8be2-7d0a-4c55-9a3e-2b1f6d7c8e90@203.0.113.5\r\n\
+    CSeq: 20117 INVITE\r\n\
+    Contact: <sip:+4917012345678@203.0.113.5:5060>\r\n\
+    Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE\r\n\
+    Supported: 100rel, timer\r\n\
+    User-Agent: Trunk-SBC/7.4 (b20261123-eu-central)\r\n\
+    Content-Type: application/sdp\r\n\
+    Content-Length: 226\r\n\
+    \r\n\
+    v=0\r\n\
+    o=- 20117 20117 IN IP4 203.0.113.5\r\n\
+    s=-\r\n\
+    c=IN IP4 203.0.113.5\r\n\
+    t=0 0\r\n\
+    m=audio 40022 RTP/AVP 8 0 101\r\n\
+    a=rtpmap:8 PCMA/8000\r\n\
+    a=rtpmap:0 PCMU/8000\r\n\
+    a=rtpmap:101 telephone-event/8000\r\n\
+    a=fmtp:101 0-15\r\n\
+    a=ptime:20\r\n\
+    a=sendrecv\r\n";
+
+/// Index, and what transactions and dialogs are found by.
+fn ours(text: &str) -> usize {
+    let message = Message::parse(text.as_bytes()).unwrap();
+    let (via, from, to) = (message.via(), message.from(), message.to());
+    let user = match message.start() {
+        Start::Request { uri, .. } => uri.user,
+        Start::Response { .. } => None,
+    };
+    let cseq = usize::try_from(message.cseq().number).unwrap();
+    let slices = [via.branch(), Some(via.sent_by()), from.tag(), to.tag(), Some(message.call_id()), user];
+    slices.iter().flatten().map(|slice| slice.len()).sum::<usize>() + cseq
+}
+
+fn rsip_untyped(text: &str) -> usize {
+    let message = rsip::Request::try_from(text).unwrap();
+    let values = [
+        message.via_header().unwrap().value(),
+        message.from_header().unwrap().value(),
+        message.to_header().unwrap().value(),
+        message.call_id_header().unwrap().value(),
+        message.cseq_header().unwrap().value(),
+    ];
+    values.iter().map(|value| value.len()).sum::<usize>() + message.uri.user().unwrap().len()
+}
+
+fn rsip_typed(text: &str) -> usize {
+    let message = rsip::Request::try_from(text).unwrap();
+    let via = message.via_header().unwrap().typed().unwrap();
+    let from = message.from_header().unwrap().typed().unwrap();
+    let to = message.to_header().unwrap().typed().unwrap();
+    let cseq = message.cseq_header().unwrap().typed().unwrap();
+    let to_tag = to.tag().map_or(0, |tag| tag.value().len());
+    let sent_by = via.sent_by().to_string().len();
+    via.branch().unwrap().value().len()
+        + sent_by
+        + from.tag().unwrap().value().len()
+        + to_tag
+        + message.call_id_header().unwrap().value().len()
+        + message.uri.user().unwrap().len()
+        + usize::try_from(cseq.seq).unwrap()
+}
+
+fn ringing(message: &Message<'_>, out: &mut BytesMut, path: &Path) -> usize {
+    let reply_180 =
+        Reply { to_tag: Some("00c0ffee12345678"), contact: Some("<sip:198.51.100.20:5060>"), ..Reply::new(180) };
+    out.clear();
+    reply(out, message, &reply_180, path);
+    out.len()
+}
+
+fn path() -> Path {
+    let (local, peer) = ("198.51.100.20:5060".parse().unwrap(), "203.0.113.5:5060".parse().unwrap());
+    Path { transport: Transport::Udp, local, peer }
+}
+
+/// Median nanoseconds of a run, and its allocations, after one to warm up.
+fn measure(rounds: usize, runs: u32, mut run: impl FnMut() -> usize) -> (f64, u64) {
+    black_box(run());
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    black_box(run());
+    let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+    let mut times: Vec<f64> = (0..rounds)
+        .map(|_| {
+            let start = Instant::now();
+            for _ in 0..runs {
+                black_box(run());
+            }
+            start.elapsed().as_secs_f64() * 1e9 / f64::from(runs)
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    (times.get(rounds / 2).copied().unwrap_or_default(), allocations)
+}
+
+fn table(rounds: usize, runs: u32) {
+    let message = Message::parse(INVITE.as_bytes()).unwrap();
+    let (mut out, path) = (BytesMut::with_capacity(2048), path());
+    let rows = [
+        ("rsip 0.4 typed", measure(rounds, runs, || rsip_typed(black_box(INVITE)))),
+        ("rsip 0.4 untyped", measure(rounds, runs, || rsip_untyped(black_box(INVITE)))),
+        ("parkway", measure(rounds, runs, || ours(black_box(INVITE)))),
+        ("parkway: write a 180", measure(rounds, runs, || ringing(black_box(&message), &mut out, &path))),
+    ];
+    let (_, (typed, _)) = rows[0];
+    println!("\n{:<22} {:>8} {:>12} {:>14}", "880-byte INVITE", "ns", "allocations", "of rsip typed");
+    for (name, (nanoseconds, allocations)) in rows {
+        println!("{name:<22} {nanoseconds:>8.0} {allocations:>12} {:>14.3}", nanoseconds / typed);
+    }
+}
+
+fn main() {
+    assert_eq!(INVITE.len(), 880);
+    assert_eq!(ours(INVITE), rsip_typed(INVITE), "both read the same");
+    let once = std::env::args().any(|argument| argument == "--test");
+    let mut criterion = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
+        .configure_from_args();
+    let message = Message::parse(INVITE.as_bytes()).unwrap();
+    let (mut out, path) = (BytesMut::with_capacity(2048), path());
+    let mut group = criterion.benchmark_group("parse");
+    group.throughput(Throughput::Bytes(880));
+    group.bench_function("parkway", |b| b.iter(|| ours(black_box(INVITE))));
+    group.bench_function("rsip untyped", |b| b.iter(|| rsip_untyped(black_box(INVITE))));
+    group.bench_function("rsip typed", |b| b.iter(|| rsip_typed(black_box(INVITE))));
+    group.finish();
+    criterion.bench_function("write 180", |b| b.iter(|| ringing(black_box(&message), &mut out, &path)));
+    criterion.final_summary();
+    if once { table(1, 1) } else { table(31, 5_000) }
+}

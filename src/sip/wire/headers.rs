@@ -1,0 +1,173 @@
+//! The names of header fields, long and compact (RFC 3261 §7.3.3, §20).
+//! Not here: their values.
+
+use std::fmt;
+
+/// Expands to the enum, its long names, and the table of compact names.
+macro_rules! headers {
+    ($($variant:ident $long:literal $($compact:literal)?),+ $(,)?) => {
+        /// A header field that something here reads or must not overlook; every other is `Other`.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        #[repr(u8)]
+        pub enum Header {
+            $(#[doc = concat!("`", $long, "`")] $variant,)+
+            /// A name that is not in this list; see [`Head::other`](super::Head::other).
+            Other,
+        }
+
+        const ALL: &[(Header, &str, Option<u8>)] = &[$((Header::$variant, $long, headers!(@compact $($compact)?)),)+];
+    };
+    (@compact) => { None };
+    (@compact $compact:literal) => { Some($compact) };
+}
+
+headers! {
+    Via "Via" b'v', From "From" b'f', To "To" b't', CallId "Call-ID" b'i', CSeq "CSeq", MaxForwards "Max-Forwards",
+    Contact "Contact" b'm', Route "Route", RecordRoute "Record-Route",
+    ContentType "Content-Type" b'c', ContentLength "Content-Length" b'l', ContentEncoding "Content-Encoding" b'e',
+    ContentDisposition "Content-Disposition", MimeVersion "MIME-Version",
+    Require "Require", Supported "Supported" b'k', ProxyRequire "Proxy-Require", Unsupported "Unsupported",
+    Allow "Allow", Accept "Accept", AcceptEncoding "Accept-Encoding", AcceptLanguage "Accept-Language",
+    Expires "Expires", MinExpires "Min-Expires", Date "Date", Timestamp "Timestamp", RetryAfter "Retry-After",
+    Authorization "Authorization", ProxyAuthorization "Proxy-Authorization",
+    WwwAuthenticate "WWW-Authenticate", ProxyAuthenticate "Proxy-Authenticate", AuthenticationInfo "Authentication-Info",
+    Subject "Subject" b's', Organization "Organization", Priority "Priority", UserAgent "User-Agent", Server "Server",
+    Warning "Warning", ErrorInfo "Error-Info", Reason "Reason", AlertInfo "Alert-Info", CallInfo "Call-Info",
+    InReplyTo "In-Reply-To", ReplyTo "Reply-To",
+    Event "Event" b'o', AllowEvents "Allow-Events" b'u', SubscriptionState "Subscription-State",
+    ReferTo "Refer-To" b'r', ReferredBy "Referred-By" b'b', Replaces "Replaces", TargetDialog "Target-Dialog",
+    SessionExpires "Session-Expires" b'x', MinSe "Min-SE", RSeq "RSeq", RAck "RAck",
+    PAssertedIdentity "P-Asserted-Identity", PPreferredIdentity "P-Preferred-Identity", Privacy "Privacy",
+    Identity "Identity" b'y', Path "Path", HistoryInfo "History-Info", Diversion "Diversion",
+}
+
+/// A slot for each name, so that one hash and one comparison tell which header a name is.
+static BY_HASH: [Header; SLOTS] = by_hash();
+
+const SLOTS: usize = 512;
+const LENGTH_BY: usize = 123;
+const FIRST_BY: usize = 56;
+const MIDDLE_BY: usize = 80;
+
+/// Length, first and middle letter tell all names apart, and with these multipliers each has a slot of its own;
+/// `by_hash` does not compile when a new name has not.
+const fn hash(length: usize, first: u8, middle: u8) -> usize {
+    (length * LENGTH_BY + (first | 0x20) as usize * FIRST_BY + (middle | 0x20) as usize * MIDDLE_BY) % SLOTS
+}
+
+const fn by_hash() -> [Header; SLOTS] {
+    let mut table = [Header::Other; SLOTS];
+    let mut at = 0;
+    while at < ALL.len() {
+        let (header, long, compact) = ALL[at];
+        let name = long.as_bytes();
+        let slot = hash(name.len(), name[0], name[name.len() / 2]);
+        assert!(matches!(table[slot], Header::Other), "two names in a slot: change the multipliers");
+        table[slot] = header;
+        if let Some(letter) = compact {
+            let slot = hash(1, letter, letter);
+            assert!(matches!(table[slot], Header::Other), "two names in a slot: change the multipliers");
+            table[slot] = header;
+        }
+        at += 1;
+    }
+    table
+}
+
+impl Header {
+    /// RFC 3261 §8.1.1, but for Max-Forwards, which RFC 2543 did not have.
+    pub(super) const MANDATORY: u64 =
+        Header::set(&[Header::Via, Header::From, Header::To, Header::CallId, Header::CSeq]);
+
+    /// Headers that are no lists, and that something is decided by: two of them would let two readers decide differently.
+    pub(super) const SINGLE: u64 = Header::set(&[
+        Header::From,
+        Header::To,
+        Header::CallId,
+        Header::CSeq,
+        Header::MaxForwards,
+        Header::ContentLength,
+        Header::ContentType,
+        Header::ContentDisposition,
+        Header::Expires,
+        Header::MinExpires,
+        Header::Date,
+        Header::RetryAfter,
+        Header::Event,
+        Header::SubscriptionState,
+        Header::ReferTo,
+        Header::ReferredBy,
+        Header::Replaces,
+        Header::TargetDialog,
+        Header::SessionExpires,
+        Header::MinSe,
+        Header::RSeq,
+        Header::RAck,
+    ]);
+
+    /// The header of a name as it is on the wire.
+    pub(super) fn of(name: &[u8]) -> Header {
+        let (Some(first), Some(middle)) = (name.first(), name.get(name.len() / 2)) else { return Header::Other };
+        let candidate = BY_HASH.get(hash(name.len(), *first, *middle)).copied().unwrap_or(Header::Other);
+        let Some((_, long, compact)) = ALL.get(usize::from(candidate as u8)) else { return Header::Other };
+        let is_it = name.eq_ignore_ascii_case(long.as_bytes())
+            || name.len() == 1 && compact.is_some_and(|letter| first.eq_ignore_ascii_case(&letter));
+        if is_it { candidate } else { Header::Other }
+    }
+
+    /// A bit of its own for each header.
+    pub(super) const fn bit(self) -> u64 {
+        1 << self as u8
+    }
+
+    const fn set(headers: &[Header]) -> u64 {
+        let (mut bits, mut at) = (0, 0);
+        while at < headers.len() {
+            bits |= headers[at].bit();
+            at += 1;
+        }
+        bits
+    }
+
+    /// The first header of a set of bits.
+    pub(super) fn first_of(bits: u64) -> Option<Header> {
+        ALL.iter().map(|(header, ..)| *header).find(|header| bits & header.bit() != 0)
+    }
+
+    /// The long name, as we write it; `other` for [`Header::Other`].
+    pub fn as_str(self) -> &'static str {
+        ALL.iter().find(|(header, ..)| *header == self).map_or("other", |(_, long, _)| long)
+    }
+}
+
+impl fmt::Display for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_recognised_in_any_case_and_in_its_compact_form() {
+        for (header, long, compact) in ALL {
+            assert_eq!(Header::of(long.as_bytes()), *header);
+            assert_eq!(Header::of(long.to_ascii_uppercase().as_bytes()), *header);
+            assert_eq!(Header::of(long.to_ascii_lowercase().as_bytes()), *header);
+            assert_eq!(header.as_str(), *long);
+            if let Some(letter) = compact {
+                assert_eq!(Header::of(&[*letter]), *header);
+                assert_eq!(Header::of(&[letter.to_ascii_uppercase()]), *header);
+            }
+        }
+    }
+
+    #[test]
+    fn another_name_is_other() {
+        for name in ["", "q", "Vi", "Viaa", "Tb", "T-", "From-", "X-Bridge-Token", "Call_ID", "Content-Lengtx"] {
+            assert_eq!(Header::of(name.as_bytes()), Header::Other, "{name}");
+        }
+    }
+}

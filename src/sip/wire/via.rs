@@ -1,0 +1,145 @@
+//! The Via header (RFC 3261 §20.42): where a request went, where its answer goes.
+//! Not here: adding `received` and `rport` (`write`).
+
+use super::abnf::{self, Parsed, lws, separator, token};
+use super::{Error, Host, Params, host};
+use nom::Parser;
+use nom::combinator::consumed;
+use nom::sequence::{preceded, terminated};
+use std::net::IpAddr;
+
+/// One via-parm.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Via<'a> {
+    /// The transport as it was written: `UDP`, `TLS`, …
+    pub transport: &'a [u8],
+    /// The host of sent-by.
+    pub host: Host<'a>,
+    /// The port of sent-by, 1 to 65535.
+    pub port: Option<u16>,
+    /// The parameters.
+    pub params: Params<'a>,
+    sent_by: &'a [u8],
+}
+
+impl<'a> Via<'a> {
+    /// Reads one value, which fills all of `value`.
+    pub fn parse(value: &'a [u8]) -> Result<Via<'a>, Error> {
+        let ((transport, (sent_by, (host, port))), params) = abnf::whole(via_parm, value).ok_or(Error::ViaParm)?;
+        let params = Params::of_checked(params);
+        if params.repeats("branch") { Err(Error::ViaParm) } else { Ok(Via { transport, host, port, params, sent_by }) }
+    }
+
+    /// Host and port as they were written, without white space around them.
+    pub fn sent_by(&self) -> &'a [u8] {
+        self.sent_by
+    }
+
+    /// The branch. Absent from an RFC 2543 element.
+    pub fn branch(&self) -> Option<&'a [u8]> {
+        self.params.get("branch").flatten()
+    }
+
+    /// Where the request before us says it saw that one come from; with or without brackets (RFC 5118 §4.5).
+    pub fn received(&self) -> Option<IpAddr> {
+        host::address(self.params.get("received")??)
+    }
+
+    /// RFC 3581: absent, asked for (`Some(None)`), or filled in.
+    pub fn rport(&self) -> Option<Option<u16>> {
+        let value = self.params.get("rport")?;
+        Some(value.and_then(|digits| abnf::whole(abnf::port, digits)))
+    }
+}
+
+/// Whether a value says at least who sent it and how, so that it can be answered although its parameters are wrong.
+pub(super) fn begins_well(value: &[u8]) -> bool {
+    protocol_and_sent_by(value).is_ok()
+}
+
+/// `via-parm`
+fn via_parm(input: &[u8]) -> Parsed<'_, (ProtocolAndSentBy<'_>, &[u8])> {
+    (protocol_and_sent_by, abnf::header_params).parse(input)
+}
+
+/// The transport, the bytes of sent-by, and what they say.
+type ProtocolAndSentBy<'a> = (&'a [u8], (&'a [u8], (Host<'a>, Option<u16>)));
+
+/// `sent-protocol LWS sent-by`
+fn protocol_and_sent_by(input: &[u8]) -> Parsed<'_, ProtocolAndSentBy<'_>> {
+    (terminated(sent_protocol, lws), consumed(host::sent_by)).parse(input)
+}
+
+/// `sent-protocol`: name and version are any token, so that a request of another version can be answered (RFC 4475 §3.1.2.16).
+fn sent_protocol(input: &[u8]) -> Parsed<'_, &[u8]> {
+    preceded((token, separator('/'), token, separator('/')), token).parse(input)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn via(text: &str) -> Via<'_> {
+        Via::parse(text.as_bytes()).unwrap_or_else(|_| panic!("{text}"))
+    }
+
+    #[test]
+    fn transport_sent_by_and_branch_are_found() {
+        for (text, transport, sent_by, port, branch) in [
+            ("SIP/2.0/UDP a.example;branch=z9hG4bK1", "UDP", "a.example", None, Some("z9hG4bK1")),
+            ("SIP / 2.0 / TCP\t192.0.2.1:5070", "TCP", "192.0.2.1:5070", Some(5070), None),
+            ("SIP/2.0/TLS [2001:db8::1]:5061 ; Branch = x", "TLS", "[2001:db8::1]:5061", Some(5061), Some("x")),
+            ("SIP/2.0\r\n /UDP\r\n  192.0.2.2;branch=390skdjuw", "UDP", "192.0.2.2", None, Some("390skdjuw")),
+            ("SIP/7.0/UNKNOWN t4.example;rport", "UNKNOWN", "t4.example", None, None),
+        ] {
+            let via = via(text);
+            assert_eq!((via.transport, via.sent_by()), (transport.as_bytes(), sent_by.as_bytes()), "{text}");
+            assert_eq!((via.port, via.branch()), (port, branch.map(str::as_bytes)), "{text}");
+        }
+    }
+
+    #[test]
+    fn received_has_brackets_or_not() {
+        for (text, expected) in [
+            (";received=192.0.2.1", Some("192.0.2.1")),
+            (";received=2001:db8::9:255", Some("2001:db8::9:255")),
+            (";received=[2001:db8::9:255]", Some("2001:db8::9:255")),
+            (";received=example.com", None),
+            (";received", None),
+            ("", None),
+        ] {
+            let text = format!("SIP/2.0/UDP a.example{text}");
+            assert_eq!(via(&text).received(), expected.map(|ip| ip.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn rport_is_absent_asked_for_or_filled_in() {
+        for (text, expected) in
+            [("", None), (";rport", Some(None)), (";rport=5062", Some(Some(5062))), (";rport=0", Some(None))]
+        {
+            let text = format!("SIP/2.0/UDP a.example{text}");
+            assert_eq!(via(&text).rport(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_via_is_refused() {
+        for text in [
+            "",
+            "SIP/2.0/UDP",
+            "SIP/2.0 a.example",
+            "SIP/2.0/UDP a.example:0",
+            "SIP/2.0/UDP a.example:65536",
+            "SIP/2.0/UDP a.example:",
+            "SIP/2.0/UDP 2001:db8::1",
+            "SIP/2.0/UDP a.example;;,;,,",
+            "SIP/2.0/UDP a.example;branch=",
+            "SIP/2.0/UDP a.example;branch=a;Branch=b",
+            "SIP/2.0/UDP a.example;branch=a, SIP/2.0/UDP b.example",
+        ] {
+            assert_eq!(Via::parse(text.as_bytes()), Err(Error::ViaParm), "{text}");
+        }
+        assert!(begins_well(b"SIP/2.0/UDP 192.0.2.15;;,;,,") && !begins_well(b"SIP/2.0/UDP ;branch=1"));
+    }
+}
