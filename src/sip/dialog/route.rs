@@ -1,0 +1,126 @@
+//! Where a request in a dialog goes (RFC 3261 §12.2.1.1): its Request-URI, its Route header, and the address it is sent to.
+//! Not here: DNS. A host name cannot be resolved yet; the path on which the peer's latest request came stands in for it.
+
+use crate::sip::wire::{Header, Message, NameAddr, Uri};
+use std::net::{IpAddr, SocketAddr};
+
+/// The port of a SIP URI or Via without one (RFC 3261 §19.1.2).
+pub const PORT: u16 = 5060;
+
+/// The way of one request.
+pub struct Routed<'a> {
+    /// The Request-URI.
+    pub uri: &'a [u8],
+    /// The value of Route; empty for none.
+    pub route: Vec<u8>,
+    /// Where the datagram is sent.
+    pub peer: SocketAddr,
+}
+
+/// The way of a request of ours in the dialog that `invite` made. `target` is the remote target, `source` where the peer's latest
+/// request came from.
+pub fn route<'a>(invite: &Message<'a>, target: &'a [u8], source: SocketAddr) -> Routed<'a> {
+    // §12.1.1: for a UAS the route set is Record-Route in the order received.
+    let mut routes = invite.values(Header::RecordRoute);
+    let first = invite.values(Header::RecordRoute).next().and_then(|value| NameAddr::parse(value).ok());
+    let Some(NameAddr { uri: first, .. }) = first else {
+        return Routed { uri: target, route: Vec::new(), peer: peer_of_target(invite, target, source) };
+    };
+    let peer = routable(&first, source).unwrap_or(source);
+    if first.param("lr").is_some() {
+        return Routed { uri: target, route: join(routes), peer };
+    }
+    // A strict router takes itself out of the Request-URI and finds the target at the end of Route.
+    routes.next();
+    let mut route = join(routes);
+    if !route.is_empty() {
+        route.extend_from_slice(b", ");
+    }
+    route.push(b'<');
+    route.extend_from_slice(target);
+    route.push(b'>');
+    Routed { uri: first.as_bytes(), route, peer }
+}
+
+fn join<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    values.collect::<Vec<_>>().join(&b", "[..])
+}
+
+/// A peer without proxies in between. Behind a NAT its Contact is of no use: the peer says so itself by `rport` in Via (RFC 3581),
+/// or it shows when the Contact's address is not the one that the request came from. Then, and for a host name, the request
+/// goes back the way that the peer's came; which is also where a Contact that points at a third party cannot make us send.
+fn peer_of_target(invite: &Message<'_>, target: &[u8], source: SocketAddr) -> SocketAddr {
+    let direct = Uri::parse(target).ok().and_then(|uri| routable(&uri, source));
+    match direct {
+        Some(peer) if invite.via().rport().is_none() && peer.ip() == source.ip().to_canonical() => {
+            SocketAddr::new(source.ip(), peer.port())
+        }
+        Some(_) | None => source,
+    }
+}
+
+/// The address in a URI, if it has one that a datagram can be sent to from the socket on which `source` was heard.
+fn routable(uri: &Uri<'_>, source: SocketAddr) -> Option<SocketAddr> {
+    let ip = uri.host?.ip()?;
+    let same_family = ip.is_ipv4() == source.ip().to_canonical().is_ipv4();
+    let one_host = match ip {
+        IpAddr::V4(ip) => !ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast(),
+        IpAddr::V6(ip) => !ip.is_unspecified() && !ip.is_multicast(),
+    };
+    (same_family && one_host).then_some(SocketAddr::new(ip, uri.port.unwrap_or(PORT)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(via: &str, record_route: &str, target: &str) -> (String, String, String) {
+        let invite = format!(
+            "INVITE sip:foo@192.0.2.9 SIP/2.0\r\nVia: SIP/2.0/UDP {via};branch=z9hG4bKx\r\n{record_route}\
+             Max-Forwards: 70\r\nFrom: <sip:a@a.example>;tag=1\r\nTo: <sip:foo@192.0.2.9>\r\nCall-ID: 1\r\n\
+             CSeq: 1 INVITE\r\nContact: <sip:a@10.0.0.1>\r\nContent-Length: 0\r\n\r\n"
+        );
+        let invite = Message::parse(invite.as_bytes()).unwrap();
+        let routed = route(&invite, target.as_bytes(), "192.0.2.1:7000".parse().unwrap());
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        (text(routed.uri), text(&routed.route), routed.peer.to_string())
+    }
+
+    #[test]
+    fn without_a_route_set_the_target_is_believed_only_when_it_is_the_source() {
+        for (via, target, peer) in [
+            ("192.0.2.1:5070", "sip:a@192.0.2.1:5070", "192.0.2.1:5070"),
+            ("192.0.2.1:5070", "sip:a@192.0.2.1", "192.0.2.1:5060"),
+            ("192.0.2.1:5070;rport", "sip:a@192.0.2.1:5070", "192.0.2.1:7000"),
+            ("192.0.2.1:5070", "sip:a@10.0.0.1:5070", "192.0.2.1:7000"),
+            ("192.0.2.1:5070", "sip:a@198.51.100.7", "192.0.2.1:7000"),
+            ("192.0.2.1:5070", "sip:a@a.example", "192.0.2.1:7000"),
+            ("192.0.2.1:5070", "tel:+4930", "192.0.2.1:7000"),
+        ] {
+            assert_eq!(check(via, "", target), (target.into(), String::new(), peer.into()), "{via} {target}");
+        }
+    }
+
+    #[test]
+    fn a_loose_route_set_is_kept_in_order_and_its_first_is_the_next_hop() {
+        for (routes, first, peer) in [
+            ("<sip:198.51.100.1;lr>", "<sip:198.51.100.1;lr>", "198.51.100.1:5060"),
+            ("<sip:p@198.51.100.1:5080;lr;x=1>;y", "<sip:p@198.51.100.1:5080;lr;x=1>;y", "198.51.100.1:5080"),
+            ("<sip:proxy.example;lr>", "<sip:proxy.example;lr>", "192.0.2.1:7000"),
+            ("<sip:255.255.255.255;lr>", "<sip:255.255.255.255;lr>", "192.0.2.1:7000"),
+            ("<sip:224.0.1.75;lr>", "<sip:224.0.1.75;lr>", "192.0.2.1:7000"),
+            ("<sip:[2001:db8::1];lr>", "<sip:[2001:db8::1];lr>", "192.0.2.1:7000"),
+        ] {
+            let header = format!("Record-Route: {routes}\r\nRecord-Route: <sip:q.example;lr>\r\n");
+            let expected = ("sip:a@10.0.0.1".into(), format!("{first}, <sip:q.example;lr>"), peer.into());
+            assert_eq!(check("192.0.2.1;rport", &header, "sip:a@10.0.0.1"), expected);
+        }
+    }
+
+    #[test]
+    fn a_strict_router_is_the_request_uri_and_the_target_comes_last() {
+        let header = "Record-Route: <sip:198.51.100.1>, <sip:q.example;lr>\r\n";
+        let expected = ("sip:198.51.100.1".into(), "<sip:q.example;lr>, <sip:a@b>".into(), "198.51.100.1:5060".into());
+        assert_eq!(check("192.0.2.1", header, "sip:a@b"), expected);
+    }
+}

@@ -1,0 +1,196 @@
+//! What every request is checked for before anybody else sees it (RFC 3261 §8.2.1 to §8.2.3), and the refusals.
+//! Not here: what needs a dialog or a transaction to decide, and whether the call is wanted.
+
+use super::Reply;
+use crate::sip::wire::{Header, Message, Method, Scheme, Start};
+
+/// The methods that are served, as Allow has them. [`is_served`] is the same list.
+pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
+/// The one kind of content that an INVITE may have.
+pub(super) const CONTENT: &str = "application/sdp";
+
+/// Why a request is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Refusal {
+    /// 400: a header that a dialog needs cannot be read.
+    Malformed,
+    /// 405 (§8.2.1).
+    MethodNotAllowed,
+    /// 501 (§8.2.1, §21.5.2).
+    MethodUnknown,
+    /// 416 (§8.2.2.1).
+    Scheme,
+    /// 420 (§8.2.2.3).
+    Extension,
+    /// 415, for the kind of content (§8.2.3).
+    MediaType,
+    /// 415, for its encoding (§8.2.3).
+    Encoding,
+    /// 406: no session description that we could answer with is acceptable (§21.4.7).
+    NotAcceptable,
+}
+
+impl Refusal {
+    pub(super) fn status(self) -> u16 {
+        match self {
+            Refusal::Malformed => 400,
+            Refusal::MethodNotAllowed => 405,
+            Refusal::MethodUnknown => 501,
+            Refusal::Scheme => 416,
+            Refusal::Extension => 420,
+            Refusal::MediaType | Refusal::Encoding => 415,
+            Refusal::NotAcceptable => 406,
+        }
+    }
+
+    /// Hands the answer to `send`. `scratch` is for the one header that is not fixed.
+    pub(super) fn write(self, request: &Message<'_>, scratch: &mut String, send: impl FnOnce(&Reply<'_>)) {
+        let header = match self {
+            Refusal::Malformed | Refusal::Scheme | Refusal::NotAcceptable => None,
+            Refusal::MethodNotAllowed | Refusal::MethodUnknown => Some(("Allow", ALLOW)),
+            Refusal::MediaType => Some(("Accept", CONTENT)),
+            Refusal::Encoding => Some(("Accept-Encoding", "identity")),
+            Refusal::Extension => {
+                unsupported(request, scratch);
+                Some(("Unsupported", scratch.as_str()))
+            }
+        };
+        send(&Reply { status: self.status(), reason: None, headers: header.as_slice(), body: None });
+    }
+}
+
+/// Every option that the request requires: we support none (§8.2.2.3).
+fn unsupported(request: &Message<'_>, out: &mut String) {
+    out.clear();
+    for value in request.values(Header::Require).chain(request.values(Header::ProxyRequire)) {
+        if !out.is_empty() {
+            out.push_str(", ");
+        }
+        out.extend(value.iter().filter(|byte| byte.is_ascii_graphic()).map(|byte| char::from(*byte)));
+    }
+}
+
+fn is_served(method: Method<'_>) -> Result<(), Refusal> {
+    match method {
+        Method::Invite | Method::Ack | Method::Cancel | Method::Bye | Method::Options => Ok(()),
+        Method::Register | Method::Subscribe | Method::Notify | Method::Publish | Method::Message => {
+            Err(Refusal::MethodNotAllowed)
+        }
+        Method::Info | Method::Prack | Method::Update | Method::Refer => Err(Refusal::MethodNotAllowed),
+        Method::Other(_) => Err(Refusal::MethodUnknown),
+    }
+}
+
+/// Checks a request that is neither ACK nor CANCEL, in the order of §8.2.
+pub(super) fn check(request: &Message<'_>) -> Result<(), Refusal> {
+    let Start::Request { method, uri } = request.start() else { return Ok(()) };
+    is_served(method)?;
+    match uri.scheme {
+        Scheme::Sip | Scheme::Sips => {}
+        Scheme::Other(_) => return Err(Refusal::Scheme),
+    }
+    if request.header(Header::Require).is_some() || request.header(Header::ProxyRequire).is_some() {
+        return Err(Refusal::Extension);
+    }
+    if method == Method::Invite { check_invite(request) } else { Ok(()) }
+}
+
+fn check_invite(request: &Message<'_>) -> Result<(), Refusal> {
+    if request.record_routes().any(|route| route.is_err()) || request.contacts().any(|contact| contact.is_err()) {
+        return Err(Refusal::Malformed);
+    }
+    if !request.body().is_empty() {
+        let is_sdp = request.content_type().is_some_and(|(kind, subtype)| {
+            kind.eq_ignore_ascii_case(b"application") && subtype.eq_ignore_ascii_case(b"sdp")
+        });
+        if !is_sdp {
+            return Err(Refusal::MediaType);
+        }
+        if request.values(Header::ContentEncoding).any(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
+            return Err(Refusal::Encoding);
+        }
+    }
+    // §20.1: without Accept, application/sdp is acceptable.
+    if request.header(Header::Accept).is_some() && !request.values(Header::Accept).any(accepts_sdp) {
+        return Err(Refusal::NotAcceptable);
+    }
+    Ok(())
+}
+
+fn accepts_sdp(range: &[u8]) -> bool {
+    let kind = range.split(|byte| *byte == b';').next().unwrap_or_default();
+    let mut parts = kind.split(|byte| *byte == b'/').map(<[u8]>::trim_ascii);
+    let mut is = |word: &[u8]| parts.next().is_some_and(|part| part == b"*" || part.eq_ignore_ascii_case(word));
+    is(b"application") && is(b"sdp")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(method: &str, uri: &str, headers: &str, body: &str) -> Option<Refusal> {
+        let text = format!(
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKx\r\nMax-Forwards: 70\r\n\
+             From: <sip:a@a.example>;tag=1\r\nTo: <sip:foo@192.0.2.9>\r\nCall-ID: 1\r\nCSeq: 1 {method}\r\n\
+             {headers}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        check(&Message::parse(text.as_bytes()).unwrap()).err()
+    }
+
+    #[test]
+    fn methods_and_schemes_are_those_that_are_served() {
+        let uri = "sip:foo@192.0.2.9";
+        for (method, uri, expected) in [
+            ("INVITE", uri, None),
+            ("BYE", uri, None),
+            ("OPTIONS", "sips:foo@192.0.2.9", None),
+            ("REGISTER", uri, Some(Refusal::MethodNotAllowed)),
+            ("INFO", uri, Some(Refusal::MethodNotAllowed)),
+            ("UPDATE", "tel:+1", Some(Refusal::MethodNotAllowed)),
+            ("invite", uri, Some(Refusal::MethodUnknown)),
+            ("NEWMETHOD", uri, Some(Refusal::MethodUnknown)),
+            ("OPTIONS", "nobodyKnowsThisScheme:totallyopaquecontent", Some(Refusal::Scheme)),
+            ("INVITE", "tel:+49301234", Some(Refusal::Scheme)),
+        ] {
+            assert_eq!(outcome(method, uri, "", ""), expected, "{method} {uri}");
+        }
+    }
+
+    #[test]
+    fn extensions_and_content_are_refused_unless_they_are_understood() {
+        for (headers, body, expected) in [
+            ("", "", None),
+            ("Content-Type: application/sdp\r\n", "v=0", None),
+            ("Content-Type: Application/SDP;charset=utf-8\r\n", "v=0", None),
+            ("Content-Type: text/plain\r\n", "", None),
+            ("", "v=0", Some(Refusal::MediaType)),
+            ("Content-Type: application/unknownformat\r\n", "<audio>", Some(Refusal::MediaType)),
+            ("Content-Type: application/sdp\r\nContent-Encoding: gzip\r\n", "v=0", Some(Refusal::Encoding)),
+            ("Content-Type: application/sdp\r\nContent-Encoding: Identity\r\n", "v=0", None),
+            ("Require: 100rel\r\n", "", Some(Refusal::Extension)),
+            ("Proxy-Require: x\r\n", "", Some(Refusal::Extension)),
+            ("Supported: 100rel, timer\r\n", "", None),
+            ("Accept: text/nobodyKnowsThis\r\n", "", Some(Refusal::NotAcceptable)),
+            ("Accept:\r\n", "", Some(Refusal::NotAcceptable)),
+            ("Accept: text/plain, application/sdp;level=1\r\n", "", None),
+            ("Accept: application/*\r\n", "", None),
+            ("Accept: */*;q=0.1\r\n", "", None),
+            ("Contact: <sip:a@\r\n", "", Some(Refusal::Malformed)),
+            ("Record-Route: x\r\n", "", Some(Refusal::Malformed)),
+        ] {
+            assert_eq!(outcome("INVITE", "sip:foo@192.0.2.9", headers, body), expected, "{headers:?} {body:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_unsupported_is_listed() {
+        let text = "OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKx\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\n\
+            Call-ID: 1\r\nCSeq: 1 OPTIONS\r\nRequire: one, two\r\nProxy-Require: three\r\nContent-Length: 0\r\n\r\n";
+        let request = Message::parse(text.as_bytes()).unwrap();
+        let mut scratch = String::from("left over");
+        Refusal::Extension.write(&request, &mut scratch, |reply| {
+            assert_eq!((reply.status, reply.headers), (420, &[("Unsupported", "one, two, three")][..]));
+        });
+    }
+}

@@ -1,0 +1,335 @@
+//! Requests of ours in dialogs (RFC 3261 §12.2.1, §17.1), the answers to them, and the ACKs of those.
+//! Not here: what an answer does to its call, and challenges: a challenge to a request in a dialog is never answered (RELIABILITY A8).
+
+use super::answer::is_reliable;
+use super::out::exact;
+use super::{ClientId, DialogId, Due, Endpoint, Event, Held, Notice, Owner};
+use crate::id::CallRef;
+use crate::sip::Path;
+use crate::sip::dialog::route;
+use crate::sip::transaction::timer::Alarm;
+use crate::sip::transaction::{ClientInvite, ClientOther, Send, Tell, Todo};
+use crate::sip::wire::write::{Branch, RequestHead};
+use crate::sip::wire::{Header, Message, Method, Start};
+use crate::time::{Instant, Now};
+use bytes::Bytes;
+
+/// One request of ours and its answer.
+pub(super) struct Client {
+    owner: Owner,
+    dialog: DialogId,
+    method: Method<'static>,
+    machine: Machine,
+    alarm: Alarm,
+    path: Path,
+    request: Bytes,
+    cseq: u32,
+    /// The ACK of the 2xx, for when that comes again; empty until there is one.
+    ack: Bytes,
+    /// Whether the call is gone and wants to hear nothing.
+    is_silent: bool,
+}
+
+enum Machine {
+    /// A BYE that has to wait for an ACK (§15).
+    Waiting,
+    Invite(ClientInvite),
+    Other(ClientOther),
+}
+
+impl Machine {
+    fn new(now: Instant, method: Method<'_>, path: Path) -> Machine {
+        let reliable = is_reliable(path.transport);
+        if method == Method::Invite {
+            Machine::Invite(ClientInvite::new(now, reliable))
+        } else {
+            Machine::Other(ClientOther::new(now, reliable))
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match self {
+            Machine::Waiting => None,
+            Machine::Invite(machine) => machine.deadline(),
+            Machine::Other(machine) => machine.deadline(),
+        }
+    }
+
+    fn handle_response(&mut self, now: Instant, status: u16) -> Todo {
+        match self {
+            // Nobody can answer what was not sent.
+            Machine::Waiting => Todo::default(),
+            Machine::Invite(machine) => machine.handle_response(now, status),
+            Machine::Other(machine) => machine.handle_response(now, status),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Todo {
+        match self {
+            Machine::Waiting => Todo::default(),
+            Machine::Invite(machine) => machine.handle_timeout(now),
+            Machine::Other(machine) => machine.handle_timeout(now),
+        }
+    }
+}
+
+impl Held {
+    /// Whether a request may be sent now.
+    fn allows(&self, method: Method<'_>) -> bool {
+        // ACK and CANCEL are no requests of their own. §15: the callee may not end an early dialog with BYE.
+        let is_in_dialog = !matches!(method, Method::Ack | Method::Cancel) && self.dialog.is_confirmed;
+        // §14.1: nor may an INVITE be sent while another is open, whoever sent that.
+        let is_blocked = self.invite_received.is_some() || self.invite_sent.is_some() || self.ack_due.is_some();
+        let is_ending = self.is_closed || self.bye_waiting.is_some();
+        !is_ending && is_in_dialog && (method != Method::Invite || !is_blocked)
+    }
+}
+
+impl Endpoint {
+    pub(super) fn open_client(
+        &mut self,
+        now: Now,
+        dialog: DialogId,
+        method: Method<'static>,
+        headers: &[(&str, &str)],
+        body: Option<(&str, &[u8])>,
+    ) -> Option<ClientId> {
+        if self.is_full() {
+            self.stats.full += 1;
+            return None;
+        }
+        let held = self.dialogs.get_mut(&dialog).filter(|held| held.allows(method))?;
+        let cseq = held.dialog.next_cseq()?;
+        let owner = held.dialog.owner;
+        let waits = method == Method::Bye && held.ack_due.is_some();
+        let id = self.new_branch();
+        let (path, bytes) = self.write_request(dialog, id, method, cseq, headers, body)?;
+        let held = self.dialogs.get_mut(&dialog)?;
+        match method {
+            Method::Invite => held.invite_sent = Some(id),
+            Method::Bye if waits => held.bye_waiting = Some(id),
+            Method::Bye | Method::Options | Method::Info | Method::Update | Method::Message | Method::Refer => {}
+            Method::Prack | Method::Register | Method::Subscribe | Method::Notify | Method::Publish => {}
+            Method::Ack | Method::Cancel | Method::Other(_) => {}
+        }
+        let client = Client {
+            owner,
+            dialog,
+            method,
+            machine: Machine::Waiting,
+            alarm: Alarm::OFF,
+            path,
+            request: exact(&bytes),
+            cseq,
+            ack: Bytes::new(),
+            is_silent: false,
+        };
+        self.clients.insert(id, Box::new(client));
+        if !waits {
+            self.start_client(now, id);
+        }
+        Some(id)
+    }
+
+    /// Sends the request for the first time.
+    pub(super) fn start_client(&mut self, now: Now, id: ClientId) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        client.machine = Machine::new(now.at, client.method, client.path);
+        self.output.send(client.path, client.request.clone());
+        self.settle_client(id, Todo::default());
+    }
+
+    fn new_branch(&mut self) -> ClientId {
+        loop {
+            // The shard byte is zero, as in a dialog's id.
+            let id = ClientId(self.rng.u64() >> 8);
+            if !self.clients.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    /// Writes a request in a dialog: the INVITE's To is our From, its From the peer's To (§12.1.1, §12.2.1.1).
+    fn write_request(
+        &mut self,
+        id: DialogId,
+        branch: ClientId,
+        method: Method<'_>,
+        cseq: u32,
+        headers: &[(&str, &str)],
+        body: Option<(&str, &[u8])>,
+    ) -> Option<(Path, Bytes)> {
+        let dialog = &self.dialogs.get(&id)?.dialog;
+        let (invite, refreshed, path) = (dialog.invite.clone(), dialog.target.clone(), dialog.path);
+        let invite = Message::parse(&invite).expect("it was parsed before it was kept");
+        // An RFC 2543 element may have sent no Contact; what it called itself is the next best.
+        let contact = invite.contact().map_or(invite.from().uri, |contact| contact.uri);
+        let target = refreshed.as_deref().unwrap_or(contact.as_bytes());
+        let routed = route::route(&invite, target, path.peer);
+        let mut from = invite.header(Header::To)?.to_vec();
+        from.extend_from_slice(format!(";tag={id}").as_bytes());
+        let branch = Branch::new(branch.0);
+        let request = RequestHead {
+            method,
+            uri: routed.uri,
+            sent_by: "",
+            branch: branch.as_str(),
+            from: &from,
+            to: invite.header(Header::From)?,
+            call_id: invite.call_id(),
+            cseq,
+            contact: None,
+            route: &routed.route,
+            headers,
+            body,
+        };
+        let path = Path { peer: routed.peer, ..path };
+        let contact = (method == Method::Invite).then_some(id);
+        Some((path, self.output.request(path.local, contact, request)))
+    }
+
+    /// A response: to the request whose branch it has, if the method is the same (§17.1.3). Anything else is dropped (§18.1.2).
+    pub(super) fn handle_response<'a>(&mut self, now: Now, status: u16, message: Message<'a>) -> Option<Event<'a>> {
+        let id = client_of(&message);
+        let found = id.and_then(|id| Some((id, self.clients.get_mut(&id)?)));
+        let method = message.cseq().method;
+        let Some((id, client)) = found.filter(|(_, client)| client.method == method) else {
+            self.stats.responses_unmatched += 1;
+            return None;
+        };
+        let todo = client.machine.handle_response(now.at, status);
+        let (owner, dialog, method, is_silent) = (client.owner, client.dialog, client.method, client.is_silent);
+        self.send_again(id, todo, Some(&message));
+        if todo.tell == Tell::Response && status >= 200 {
+            self.request_is_answered(dialog, id, status, &message);
+        }
+        self.settle_client(id, todo);
+        // 100 says only that the next hop has it.
+        let is_news = todo.tell == Tell::Response && status > 100 && !is_silent;
+        is_news.then_some(Event::Response { owner, dialog, transaction: id, method, message })
+    }
+
+    /// What a final answer to an INVITE of ours does to its dialog.
+    fn request_is_answered(&mut self, dialog: DialogId, id: ClientId, status: u16, message: &Message<'_>) {
+        let Some(held) = self.dialogs.get_mut(&dialog).filter(|held| held.invite_sent == Some(id)) else { return };
+        held.invite_sent = None;
+        if status < 300 {
+            held.refresh(message);
+        }
+    }
+
+    /// Sends what the machine wants sent again, or the ACK of a final answer that is not 2xx.
+    fn send_again(&mut self, id: ClientId, todo: Todo, response: Option<&Message<'_>>) {
+        let Some(client) = self.clients.get(&id) else { return };
+        let path = client.path;
+        let bytes = match (todo.send, todo.tell) {
+            (Send::Request, _) => client.request.clone(),
+            (Send::Ack, _) => {
+                let request = client.request.clone();
+                let (Some(response), Ok(request)) = (response, Message::parse(&request)) else { return };
+                match self.write_failure_ack(path, &request, response) {
+                    Some(ack) => return self.output.send(path, ack),
+                    None => return,
+                }
+            }
+            (Send::Nothing, Tell::Repeated) => {
+                self.stats.repeats_received += 1;
+                client.ack.clone()
+            }
+            (Send::Nothing | Send::Response, _) => return,
+        };
+        // The call may not have acknowledged the first 2xx yet.
+        if !bytes.is_empty() {
+            self.stats.repeats_sent += 1;
+            self.output.send(path, bytes);
+        }
+    }
+
+    /// §17.1.1.3: as the request, but for the method, and To from the response.
+    fn write_failure_ack(&mut self, path: Path, request: &Message<'_>, response: &Message<'_>) -> Option<Bytes> {
+        let Start::Request { uri, .. } = request.start() else { return None };
+        let ack = RequestHead {
+            method: Method::Ack,
+            uri: uri.as_bytes(),
+            sent_by: "",
+            branch: std::str::from_utf8(request.via().branch()?).ok()?,
+            from: request.header(Header::From)?,
+            to: response.header(Header::To)?,
+            call_id: request.call_id(),
+            cseq: request.cseq().number,
+            contact: None,
+            route: request.header(Header::Route).unwrap_or_default(),
+            headers: &[],
+            body: None,
+        };
+        Some(self.output.request(path.local, None, ack))
+    }
+
+    /// The ACK of a 2xx: a request of its own in the dialog, with the INVITE's CSeq (§13.2.2.4).
+    pub(super) fn send_ack(
+        &mut self,
+        _now: Now,
+        dialog: DialogId,
+        id: ClientId,
+        body: Option<(&str, &[u8])>,
+    ) -> Option<()> {
+        let client = self.clients.get(&id).filter(|client| client.dialog == dialog && client.ack.is_empty())?;
+        let cseq = match &client.machine {
+            Machine::Invite(machine) if machine.is_accepted() => client.cseq,
+            Machine::Invite(_) | Machine::Waiting | Machine::Other(_) => return None,
+        };
+        let branch = self.new_branch();
+        let (path, bytes) = self.write_request(dialog, branch, Method::Ack, cseq, &[], body)?;
+        let client = self.clients.get_mut(&id)?;
+        client.ack = exact(&bytes);
+        client.path = path;
+        client.request = Bytes::new();
+        self.output.send(path, bytes);
+        Some(())
+    }
+
+    fn settle_client(&mut self, id: ClientId, todo: Todo) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        if todo.ended {
+            self.wheel.clear(&mut client.alarm);
+            self.clients.remove(&id);
+        } else {
+            let deadline = client.machine.deadline();
+            self.wheel.set(&mut client.alarm, deadline, Due::Client(id));
+        }
+    }
+
+    pub(super) fn client_timeout(&mut self, now: Now, id: ClientId) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let todo = client.machine.handle_timeout(now.at);
+        let Client { owner, dialog, method, is_silent, .. } = **client;
+        self.send_again(id, todo, None);
+        self.settle_client(id, todo);
+        if todo.tell != Tell::Failed {
+            return;
+        }
+        self.stats.failed += 1;
+        if let Some(held) = self.dialogs.get_mut(&dialog) {
+            held.invite_sent = held.invite_sent.filter(|open| *open != id);
+        }
+        if !is_silent {
+            self.notices.push_back(Notice::Failed { owner, dialog, transaction: id, method });
+        }
+    }
+
+    /// No more events for this call.
+    pub(super) fn silence_clients(&mut self, call: CallRef) {
+        for client in self.clients.values_mut().filter(|client| client.owner.call == call) {
+            client.is_silent = true;
+        }
+    }
+}
+
+/// The request that a response says it answers. §8.1.3.3: a response with more than our Via was led astray.
+fn client_of(response: &Message<'_>) -> Option<ClientId> {
+    if response.vias().count() != 1 {
+        return None;
+    }
+    let bits = response.via().branch()?.strip_prefix(b"z9hG4bK")?;
+    DialogId::parse(bits).map(|bits| ClientId(bits.0))
+}

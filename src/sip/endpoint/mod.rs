@@ -1,0 +1,429 @@
+//! The user-agent core under the switch: it owns the transactions, the dialogs, their timers and what is to be sent.
+//! Bytes go in with the path they came on, [`Event`]s come out; the switch answers with [`Reply`]s and requests in dialogs.
+//! Whatever RFC 3261 settles without knowing what the call is about is settled here: retransmissions, matching, order,
+//! malformed and unsupported requests (§8.2), CANCEL's own answer (§9.2), the repetition of 2xx (§13.3.1.4), tags, routes.
+//! Not here: sockets and clocks (the shell), which calls are wanted (`switch`), and what a request does to a call (`call`).
+
+mod answer;
+mod check;
+mod client;
+#[cfg(test)]
+mod disorder;
+mod key;
+mod out;
+mod server;
+mod stats;
+#[cfg(test)]
+mod tests;
+
+pub use crate::sip::dialog::{DialogId, Owner};
+pub use stats::{Counts, Stats};
+
+use crate::id::CallRef;
+use crate::limits;
+use crate::rng::Rng;
+use crate::sip::Path;
+use crate::sip::dialog::Dialog;
+use crate::sip::transaction::timer::Wheel;
+use crate::sip::wire::{Message, Method, Start, is_keep_alive};
+use crate::time::{Instant, Now};
+use answer::{New, Server};
+use bytes::Bytes;
+use client::Client;
+use key::{ByFingerprint, Keys};
+use out::{Output, exact};
+use slab::Slab;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+
+/// A request from a peer that is, or was, waiting for our answer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ServerId {
+    slot: u32,
+    generation: u32,
+}
+
+/// A request of ours that is, or was, waiting for the peer's answer. Its bits are the ones of its branch.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ClientId(u64);
+
+impl ServerId {
+    fn index(self) -> usize {
+        usize::try_from(self.slot).expect("32 bits fit")
+    }
+}
+
+/// What the switch has to know of what arrived or ran out. Borrowed from the datagram.
+pub enum Event<'a> {
+    /// An INVITE outside any dialog. Nothing is kept of it yet: [`Endpoint::reply`] forgets it, [`Endpoint::accept`] keeps it.
+    Invite {
+        /// Where it came from.
+        path: Path,
+        /// The INVITE, checked as far as this module does.
+        request: Message<'a>,
+    },
+    /// Any other request outside a dialog: OPTIONS today. Answer with [`Endpoint::reply`].
+    Request {
+        /// Where it came from.
+        path: Path,
+        /// The request, checked as far as this module does.
+        request: Message<'a>,
+    },
+    /// A new request in a dialog: BYE, re-INVITE, OPTIONS. Its repetitions are absorbed; answer with [`Endpoint::respond`].
+    InDialog {
+        /// The leg.
+        owner: Owner,
+        /// The dialog.
+        dialog: DialogId,
+        /// What to answer.
+        transaction: ServerId,
+        /// The request; its CSeq is in order.
+        request: Message<'a>,
+        /// Where it came from.
+        path: Path,
+    },
+    /// The ACK of our 2xx, the first time only. Its body may be the answer to an offer in the 2xx.
+    Ack {
+        /// The leg.
+        owner: Owner,
+        /// The dialog.
+        dialog: DialogId,
+        /// The ACK.
+        message: Message<'a>,
+    },
+    /// A CANCEL for an INVITE that has no final answer yet, the first time only. The CANCEL has its 200 already; the owner
+    /// ends the INVITE with 487.
+    Cancel {
+        /// The leg.
+        owner: Owner,
+        /// The INVITE.
+        transaction: ServerId,
+        /// The CANCEL; it may say why (`Reason`).
+        message: Message<'a>,
+    },
+    /// An answer to a request of ours: each provisional one but 100, and the first final one.
+    Response {
+        /// The leg.
+        owner: Owner,
+        /// The dialog the request was sent in; it may be closed by now.
+        dialog: DialogId,
+        /// Which request. For a 2xx to an INVITE, [`Endpoint::acknowledge`] it.
+        transaction: ClientId,
+        /// The request's method.
+        method: Method<'static>,
+        /// The answer.
+        message: Message<'a>,
+    },
+    /// A request of ours got no final answer in time (Timer B or F).
+    Failed {
+        /// The leg.
+        owner: Owner,
+        /// The dialog the request was sent in; it may be closed by now.
+        dialog: DialogId,
+        /// Which request.
+        transaction: ClientId,
+        /// The request's method.
+        method: Method<'static>,
+    },
+    /// Nobody acknowledged our 2xx within 64*T1: the dialog stands, and RFC 3261 §13.3.1.4 wants it ended with a BYE.
+    Unacknowledged {
+        /// The leg.
+        owner: Owner,
+        /// The dialog.
+        dialog: DialogId,
+    },
+}
+
+/// An answer as the call words it. Via, From, To with our tag, Call-ID, CSeq, Record-Route, Contact, Allow, Server and
+/// Content-Length are the endpoint's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reply<'a> {
+    /// 100 to 699.
+    pub status: u16,
+    /// The phrase, where the usual one for the status will not do.
+    pub reason: Option<&'a str>,
+    /// Further header fields, name and value.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// Content-Type and body.
+    pub body: Option<(&'a str, &'a [u8])>,
+}
+
+/// One datagram to be sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Transmit {
+    /// From which of our addresses, and to whom.
+    pub path: Path,
+    /// The message.
+    pub bytes: Bytes,
+}
+
+/// How this node presents itself.
+#[derive(Clone, Debug, Default)]
+pub struct EndpointSettings {
+    /// The product token of `Server` and `User-Agent`; neither is sent when it is empty.
+    pub product: String,
+    /// For a listener's address, the `host:port` that peers reach it at, in Contact and Via. A listener that is not here
+    /// advertises its own address.
+    pub advertised: Vec<(SocketAddr, String)>,
+}
+
+/// What timers made known, until it is asked for.
+enum Notice {
+    Failed { owner: Owner, dialog: DialogId, transaction: ClientId, method: Method<'static> },
+    Unacknowledged { owner: Owner, dialog: DialogId },
+}
+
+/// Whose deadline it is.
+#[derive(Clone, Copy)]
+enum Due {
+    Server(ServerId),
+    Client(ClientId),
+}
+
+/// A dialog and what is open in it.
+struct Held {
+    dialog: Dialog,
+    /// The peer's INVITE that has no final answer.
+    invite_received: Option<ServerId>,
+    /// The peer's INVITE whose 2xx has no ACK.
+    ack_due: Option<ServerId>,
+    /// Our INVITE that has no final answer.
+    invite_sent: Option<ClientId>,
+    /// Our BYE that may not go before that ACK (§15).
+    bye_waiting: Option<ClientId>,
+    /// The call is done with it; it is here for `bye_waiting` alone.
+    is_closed: bool,
+}
+
+impl Held {
+    /// A target refresh (§12.2): the Contact replaces the remote target.
+    fn refresh(&mut self, message: &Message<'_>) {
+        if let Ok(contact) = message.contact()
+            && self.dialog.is_confirmed
+        {
+            self.dialog.target = Some(exact(contact.uri.as_bytes()));
+        }
+    }
+}
+
+/// The user-agent core. One thread owns it.
+pub struct Endpoint {
+    rng: Rng,
+    keys: Keys,
+    servers: Slab<Box<Server>>,
+    /// The generation of the server transaction that was made last.
+    generation: u32,
+    by_key: ByFingerprint<ServerId>,
+    clients: BTreeMap<ClientId, Box<Client>>,
+    dialogs: BTreeMap<DialogId, Box<Held>>,
+    wheel: Wheel<Due>,
+    notices: VecDeque<Notice>,
+    output: Output,
+    scratch: String,
+    stats: Stats,
+}
+
+impl Endpoint {
+    /// An endpoint without any calls. Tags, branches and table keys come from `rng`.
+    pub fn new(mut rng: Rng, settings: EndpointSettings) -> Endpoint {
+        let keys = Keys::new(&mut rng);
+        Endpoint {
+            rng,
+            keys,
+            servers: Slab::new(),
+            generation: 0,
+            by_key: ByFingerprint::default(),
+            clients: BTreeMap::new(),
+            dialogs: BTreeMap::new(),
+            wheel: Wheel::new(),
+            notices: VecDeque::new(),
+            output: Output::new(settings),
+            scratch: String::new(),
+            stats: Stats::default(),
+        }
+    }
+
+    /// A datagram arrived. What the switch must know comes back; what is to be sent waits in [`Endpoint::poll_transmit`].
+    pub fn handle_datagram<'a>(&mut self, now: Now, path: Path, bytes: &'a [u8]) -> Option<Event<'a>> {
+        self.stats.datagrams += 1;
+        if is_keep_alive(bytes) {
+            self.stats.keep_alives += 1;
+            return None;
+        }
+        let message = match Message::parse(bytes) {
+            Ok(message) => message,
+            Err(broken) => {
+                self.handle_broken(path, &broken);
+                return None;
+            }
+        };
+        match message.start() {
+            Start::Request { method, .. } => self.handle_request(now, path, method, message),
+            Start::Response { status, .. } => self.handle_response(now, status, message),
+        }
+    }
+
+    /// Time has passed: repeats what is due, ends what ran out. Then drain [`Endpoint::poll_event`].
+    pub fn handle_timeout(&mut self, now: Now) {
+        while let Some(due) = self.wheel.poll(now.at) {
+            match due {
+                Due::Server(id) => self.server_timeout(now, id),
+                Due::Client(id) => self.client_timeout(now, id),
+            }
+        }
+    }
+
+    /// When to call [`Endpoint::handle_timeout`] at the latest.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.wheel.poll_timeout()
+    }
+
+    /// The next thing that timers made known: [`Event::Failed`] or [`Event::Unacknowledged`].
+    pub fn poll_event(&mut self) -> Option<Event<'static>> {
+        Some(match self.notices.pop_front()? {
+            Notice::Failed { owner, dialog, transaction, method } => {
+                Event::Failed { owner, dialog, transaction, method }
+            }
+            Notice::Unacknowledged { owner, dialog } => Event::Unacknowledged { owner, dialog },
+        })
+    }
+
+    /// The next datagram to be sent, in order.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.output.poll()
+    }
+
+    /// Keeps an INVITE: makes its server transaction and its early dialog, and sends 100 at once. `None` if the tables are
+    /// full: the INVITE has been answered with 503 then.
+    pub fn accept(
+        &mut self,
+        now: Now,
+        path: Path,
+        request: &Message<'_>,
+        owner: Owner,
+    ) -> Option<(ServerId, DialogId)> {
+        if self.dialogs.len() >= limits::SIP_DIALOGS_MAX || self.is_full() {
+            self.reply_full(path, request);
+            return None;
+        }
+        let mut chance = || DialogId::from_chance(self.rng.u64());
+        let mut dialog = chance();
+        while self.dialogs.contains_key(&dialog) {
+            dialog = chance();
+        }
+        // One copy, which the transaction shares with the dialog.
+        let invite = exact(request.bytes());
+        let key = self.keys.transaction(request, Method::Invite);
+        let merged = Some(self.keys.merged(request));
+        let new = New { owner, dialog, key, merged, path, request: invite.clone() };
+        let id = self.open_server(now, request, new)?;
+        let peer = self.keys.peer(request);
+        let made = Dialog::new(owner, invite, peer, path, request.cseq().number);
+        let held = Held {
+            dialog: made,
+            invite_received: None,
+            ack_due: None,
+            invite_sent: None,
+            bye_waiting: None,
+            is_closed: false,
+        };
+        self.dialogs.insert(dialog, Box::new(held));
+        self.begin_invite(now, dialog, id);
+        Some((id, dialog))
+    }
+
+    /// The INVITE that made the dialog, to be parsed again where needed.
+    pub fn invite(&self, dialog: DialogId) -> Option<&Bytes> {
+        self.dialogs.get(&dialog).filter(|held| !held.is_closed).map(|held| &held.dialog.invite)
+    }
+
+    /// Answers a request of [`Event::Invite`] or [`Event::Request`] for good, and forgets it. Its repetitions come up as
+    /// new events; the same answer gets the same To tag (RFC 3261 §8.2.7).
+    pub fn reply(&mut self, _now: Now, path: Path, request: &Message<'_>, reply: &Reply<'_>) {
+        self.reply_stateless(path, request, reply);
+    }
+
+    /// Answers a transaction. `false`, and nothing is sent, when it is gone or has its final answer. A 2xx to an INVITE is
+    /// repeated until its ACK; any other final answer to the dialog's first INVITE ends the dialog (§12.3).
+    pub fn respond(&mut self, now: Now, transaction: ServerId, reply: &Reply<'_>) -> bool {
+        self.answer(now, transaction, reply)
+    }
+
+    /// Sends a request in a dialog. `None` when the dialog is gone or still early, or the tables are full, or for an INVITE
+    /// while another INVITE is open in the dialog (§14.1). A BYE waits for the ACK of our 2xx, or for its failing to come (§15).
+    pub fn request(
+        &mut self,
+        now: Now,
+        dialog: DialogId,
+        method: Method<'static>,
+        headers: &[(&str, &str)],
+        body: Option<(&str, &[u8])>,
+    ) -> Option<ClientId> {
+        self.open_client(now, dialog, method, headers, body)
+    }
+
+    /// Sends the ACK for the 2xx to an INVITE of ours, and again for each repetition of that 2xx. `false` when there is
+    /// nothing to acknowledge.
+    pub fn acknowledge(
+        &mut self,
+        now: Now,
+        dialog: DialogId,
+        transaction: ClientId,
+        body: Option<(&str, &[u8])>,
+    ) -> bool {
+        self.send_ack(now, dialog, transaction, body).is_some()
+    }
+
+    /// The dialog is over. An INVITE in it that has no final answer gets 487 (§15.1.2); transactions run out by themselves.
+    pub fn close(&mut self, now: Now, dialog: DialogId) {
+        let Some(held) = self.dialogs.get_mut(&dialog) else { return };
+        let (open, ack_due) = (held.invite_received, held.ack_due);
+        held.is_closed = true;
+        if held.bye_waiting.is_none() {
+            self.dialogs.remove(&dialog);
+            // The peer knows that it is over: no need to go on with the 2xx.
+            if let Some(id) = ack_due {
+                self.acknowledged(now, id);
+            }
+        }
+        if let Some(id) = open {
+            self.respond(now, id, &Reply { status: 487, reason: None, headers: &[], body: None });
+        }
+    }
+
+    /// The call is lost (it panicked): 500 for its unanswered requests, BYE in its confirmed dialogs, and no events for it.
+    pub fn abandon(&mut self, now: Now, call: CallRef) {
+        let pending = self.servers.iter().filter(|(_, server)| server.owner.call == call && server.is_pending());
+        let pending: Vec<ServerId> = pending.map(|(slot, server)| server.id(slot)).collect();
+        for id in pending {
+            self.respond(now, id, &Reply { status: 500, reason: None, headers: &[], body: None });
+        }
+        let dialogs = self.dialogs.iter().filter(|(_, held)| held.dialog.owner.call == call);
+        let dialogs: Vec<DialogId> = dialogs.map(|(id, _)| *id).collect();
+        for dialog in dialogs {
+            self.request(now, dialog, Method::Bye, &[], None);
+            self.close(now, dialog);
+        }
+        self.silence_clients(call);
+        self.notices.retain(|notice| match notice {
+            Notice::Failed { owner, .. } | Notice::Unacknowledged { owner, .. } => owner.call != call,
+        });
+    }
+
+    /// What there is now.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            server_transactions: self.servers.len(),
+            client_transactions: self.clients.len(),
+            dialogs: self.dialogs.len(),
+            timers: self.wheel.len(),
+            events: self.notices.len(),
+            transmits: self.output.len(),
+        }
+    }
+
+    /// What has been counted since the start.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+}

@@ -1,0 +1,165 @@
+//! What leaves: one queue, one pool of buffers, and the headers that all our messages have.
+//! Not here: when to send, and what the call wants said.
+
+use super::check::{ALLOW, CONTENT};
+use super::{DialogId, EndpointSettings, Reply, Transmit};
+use crate::limits;
+use crate::sip::Path;
+use crate::sip::dialog::route::PORT;
+use crate::sip::wire::write::{self, RequestHead, Tag};
+use crate::sip::wire::{Head, Header, Method, Via};
+use arrayvec::ArrayVec;
+use bytes::{Bytes, BytesMut};
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+/// How much the pool takes at a time; some dozens of messages.
+const POOL_BYTES: usize = 65_536;
+/// Room that most messages of ours fit in without growing.
+const MESSAGE_BYTES: usize = 2048;
+
+/// Headers of one message, ours and the call's.
+pub(super) type Headers<'h> = ArrayVec<(&'h str, &'h str), { limits::SIP_ADDED_HEADERS_MAX }>;
+
+/// Bytes to be sent, and how we present ourselves in them. The queue is as long as what one input or one moment's
+/// timers made: the shell drains it after each.
+pub(super) struct Output {
+    queue: VecDeque<Transmit>,
+    pool: BytesMut,
+    settings: EndpointSettings,
+    contact: String,
+}
+
+/// Which answer is written, besides what it says.
+#[derive(Clone, Copy)]
+pub(super) struct Worded<'r> {
+    /// The request's method.
+    pub(super) method: Method<'r>,
+    /// The tag for To, if To has none.
+    pub(super) tag: DialogId,
+    /// Whether a dialog hangs on the answer, so that it needs our Contact and the Record-Route (§12.1.1).
+    pub(super) in_dialog: bool,
+    /// What the call says.
+    pub(super) reply: &'r Reply<'r>,
+}
+
+impl Output {
+    pub(super) fn new(settings: EndpointSettings) -> Output {
+        Output { queue: VecDeque::new(), pool: BytesMut::new(), settings, contact: String::new() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(super) fn poll(&mut self) -> Option<Transmit> {
+        self.queue.pop_front()
+    }
+
+    pub(super) fn send(&mut self, path: Path, bytes: Bytes) {
+        self.queue.push_back(Transmit { path, bytes });
+    }
+
+    /// What peers reach a listener at.
+    pub(super) fn advertised(&self, local: SocketAddr) -> Cow<'_, str> {
+        match self.settings.advertised.iter().find(|(address, _)| *address == local) {
+            Some((_, advertised)) => Cow::Borrowed(advertised),
+            None => Cow::Owned(local.to_string()),
+        }
+    }
+
+    /// Writes the answer to a request that came over `path`.
+    pub(super) fn reply(&mut self, request: &Head<'_>, path: &Path, worded: &Worded<'_>) -> Bytes {
+        let Worded { method, tag, in_dialog, reply } = *worded;
+        let in_dialog = in_dialog && (101..300).contains(&reply.status);
+        if in_dialog {
+            self.make_contact(path.local, tag);
+        }
+        let tag = Tag::new(tag.0);
+        let mut headers = Headers::new();
+        add(&mut headers, reply.headers);
+        let succeeds = (200..300).contains(&reply.status);
+        // §13.2.1 and §11.2: what else may be asked of us.
+        if succeeds && matches!(method, Method::Invite | Method::Options) {
+            add(&mut headers, &[("Allow", ALLOW)]);
+        }
+        if succeeds && method == Method::Options {
+            add(&mut headers, &[("Accept", CONTENT)]);
+        }
+        if !self.settings.product.is_empty() {
+            add(&mut headers, &[("Server", &self.settings.product)]);
+        }
+        let words = write::Reply {
+            status: reply.status,
+            reason: reply.reason.unwrap_or_else(|| write::reason_phrase(reply.status)),
+            to_tag: (reply.status > 100).then_some(tag.as_str()),
+            contact: in_dialog.then_some(self.contact.as_str()),
+            headers: &headers,
+            body: reply.body,
+        };
+        write_pooled(&mut self.pool, |out| write::reply(out, request, &words, path))
+    }
+
+    /// Writes a request of ours that goes out from `local`. Via's sent-by, Contact (with our tag as the user) and User-Agent are
+    /// put in here.
+    pub(super) fn request(&mut self, local: SocketAddr, contact: Option<DialogId>, request: RequestHead<'_>) -> Bytes {
+        if let Some(tag) = contact {
+            self.make_contact(local, tag);
+        }
+        let sent_by = self.advertised(local).into_owned();
+        let mut headers = Headers::new();
+        add(&mut headers, request.headers);
+        if !self.settings.product.is_empty() {
+            add(&mut headers, &[("User-Agent", &self.settings.product)]);
+        }
+        let contact = contact.map(|_| self.contact.as_str());
+        let request = RequestHead { sent_by: &sent_by, headers: &headers, contact, ..request };
+        write_pooled(&mut self.pool, |out| write::request(out, &request))
+    }
+
+    fn make_contact(&mut self, local: SocketAddr, tag: DialogId) {
+        let mut contact = std::mem::take(&mut self.contact);
+        contact.clear();
+        // Writing to a String cannot fail.
+        write!(contact, "<sip:{tag}@{}>", self.advertised(local)).unwrap_or_default();
+        self.contact = contact;
+    }
+}
+
+/// Adds headers that are not there yet; those beyond the limit are left out, the call's own come first.
+fn add<'h>(headers: &mut Headers<'h>, more: &[(&'h str, &'h str)]) {
+    for (name, value) in more {
+        let is_new = !headers.iter().any(|(there, _)| there.eq_ignore_ascii_case(name)) || *name == "Warning";
+        if is_new && !headers.is_full() {
+            headers.push((name, value));
+        }
+    }
+}
+
+/// Writes into the pool and splits off what was written. The pool is used again when all that was split off is gone, so
+/// what is kept for long is copied out of it: [`exact`].
+fn write_pooled(pool: &mut BytesMut, message: impl FnOnce(&mut BytesMut)) -> Bytes {
+    if pool.capacity() < MESSAGE_BYTES {
+        pool.reserve(POOL_BYTES);
+    }
+    message(pool);
+    pool.split().freeze()
+}
+
+/// A copy that is as large as it must be and pins nothing else.
+pub(super) fn exact(bytes: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(bytes)
+}
+
+/// Where the answer to a request with this top Via goes (RFC 3261 §18.2.2, RFC 3581 §4): to the source address, and to the source
+/// port if `rport` asks for it, else to the port of sent-by. `maddr` is not followed: it would aim our answers at others.
+pub(super) fn reply_path(request: &Head<'_>, path: Path) -> Path {
+    let via = request.values(Header::Via).next().and_then(|via| Via::parse(via).ok());
+    let port = match via {
+        Some(via) if via.rport().is_none() => via.port.unwrap_or(PORT),
+        Some(_) | None => path.peer.port(),
+    };
+    Path { peer: SocketAddr::new(path.peer.ip(), port), ..path }
+}

@@ -1,0 +1,199 @@
+//! Requests from peers: what they belong to (RFC 3261 §8.2, §9.2, §12.2.2, §17.2.3), their transactions, and our answers.
+//! Not here: what the request does to its call.
+
+use super::answer::New;
+use super::check::{self, Refusal};
+use super::out::{Worded, exact, reply_path};
+use super::{DialogId, Endpoint, Event, Reply, ServerId};
+use crate::limits;
+use crate::sip::Path;
+use crate::sip::transaction::Tell;
+use crate::sip::wire::{Broken, Message, Method, Start};
+use crate::time::Now;
+
+impl Endpoint {
+    /// A datagram that is no acceptable message: one stateless answer at most (§16.3, §21.4.1, §21.5.6).
+    pub(super) fn handle_broken(&mut self, path: Path, broken: &Broken<'_>) {
+        self.stats.count_malformed(broken.error);
+        let (Some(status), Some(head)) = (broken.reply_status(), broken.answerable()) else { return };
+        let tag = self.keys.broken_tag(head);
+        let reply = Reply { status, reason: None, headers: &[], body: None };
+        let worded = Worded { method: Method::Other(b""), tag, in_dialog: false, reply: &reply };
+        let bytes = self.output.reply(head, &path, &worded);
+        self.output.send(reply_path(head, path), bytes);
+    }
+
+    pub(super) fn handle_request<'a>(
+        &mut self,
+        now: Now,
+        path: Path,
+        method: Method<'a>,
+        request: Message<'a>,
+    ) -> Option<Event<'a>> {
+        let key = self.keys.transaction(&request, method);
+        match method {
+            Method::Ack => return self.handle_ack(now, key, request),
+            Method::Cancel => return self.handle_cancel(path, request),
+            Method::Invite | Method::Bye | Method::Options | Method::Register | Method::Subscribe => {}
+            Method::Notify | Method::Publish | Method::Message | Method::Info | Method::Prack => {}
+            Method::Update | Method::Refer | Method::Other(_) => {}
+        }
+        if let Some(id) = self.by_key.get(&key).copied() {
+            self.repeat_request(id);
+            return None;
+        }
+        if let Err(refusal) = check::check(&request) {
+            self.refuse(path, &request, refusal);
+            return None;
+        }
+        if request.to().tag().is_some() {
+            return self.handle_in_dialog(now, path, key, method, request);
+        }
+        // §8.2.2.2: it forked on its way and came to us twice; the copy that came first is being answered.
+        if method == Method::Invite && self.by_key.contains_key(&self.keys.merged(&request)) {
+            self.stats.merged += 1;
+            self.reply_status(path, &request, 482);
+            return None;
+        }
+        let is_invite = method == Method::Invite;
+        Some(if is_invite { Event::Invite { path, request } } else { Event::Request { path, request } })
+    }
+
+    /// The request came again: its latest answer goes again (§17.2).
+    fn repeat_request(&mut self, id: ServerId) {
+        self.stats.repeats_received += 1;
+        if let Some(server) = self.server_mut(id) {
+            let todo = server.machine.handle_request();
+            self.send_latest(id, todo);
+        }
+    }
+
+    fn refuse(&mut self, path: Path, request: &Message<'_>, refusal: Refusal) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        refusal.write(request, &mut scratch, |reply| self.reply_stateless(path, request, reply));
+        self.scratch = scratch;
+        self.stats.refused += 1;
+    }
+
+    /// A bare final answer that is not remembered.
+    pub(super) fn reply_status(&mut self, path: Path, request: &Message<'_>, status: u16) {
+        self.reply_stateless(path, request, &Reply { status, reason: None, headers: &[], body: None });
+    }
+
+    pub(super) fn reply_stateless(&mut self, path: Path, request: &Message<'_>, reply: &Reply<'_>) {
+        // ACK is never answered (§17.2.1), nor is a response.
+        let Start::Request { method, .. } = request.start() else { return };
+        if method == Method::Ack {
+            return;
+        }
+        let tag = self.keys.tag(self.keys.transaction(request, method));
+        let worded = Worded { method, tag, in_dialog: false, reply };
+        let bytes = self.output.reply(request, &path, &worded);
+        self.output.send(reply_path(request, path), bytes);
+    }
+
+    /// An ACK for a final answer that is not 2xx has the INVITE's branch; one for a 2xx is a request in the dialog (§17.2.3, §13.3.1.4).
+    fn handle_ack<'a>(&mut self, now: Now, key: u128, message: Message<'a>) -> Option<Event<'a>> {
+        if let Some(id) = self.by_key.get(&key).copied() {
+            let machine = self.server_mut(id).and_then(|server| server.machine.invite().copied());
+            if machine.is_some_and(|machine| !machine.awaits_ack()) {
+                let _ = self.acknowledged(now, id);
+                return None;
+            }
+        }
+        let dialog = message.to().tag().and_then(DialogId::parse)?;
+        let peer = self.keys.peer(&message);
+        let cseq = message.cseq().number;
+        let found = self.dialogs.get(&dialog).filter(|held| held.dialog.peer == peer);
+        let Some((owner, is_closed, id)) =
+            found.and_then(|held| Some((held.dialog.owner, held.is_closed, held.ack_due?)))
+        else {
+            self.stats.acks_unmatched += 1;
+            return None;
+        };
+        let is_due = self.server_mut(id).is_some_and(|server| server.cseq == cseq);
+        let is_first = is_due && self.acknowledged(now, id) == Tell::Acknowledged;
+        (is_first && !is_closed).then_some(Event::Ack { owner, dialog, message })
+    }
+
+    /// §9.2: the CANCEL is answered here, whatever becomes of the INVITE. Statelessly: its repetitions find the INVITE again.
+    fn handle_cancel<'a>(&mut self, path: Path, message: Message<'a>) -> Option<Event<'a>> {
+        let key = self.keys.transaction(&message, Method::Invite);
+        let Some(id) = self.by_key.get(&key).copied() else {
+            self.stats.refused += 1;
+            self.reply_status(path, &message, 481);
+            return None;
+        };
+        let server = self.server_mut(id)?;
+        let (tag, owner) = (server.dialog, server.owner);
+        let is_news = server.is_pending() && !std::mem::replace(&mut server.is_cancelled, true);
+        let reply = Reply { status: 200, reason: None, headers: &[], body: None };
+        let worded = Worded { method: Method::Cancel, tag, in_dialog: false, reply: &reply };
+        let bytes = self.output.reply(&message, &path, &worded);
+        self.output.send(reply_path(&message, path), bytes);
+        is_news.then_some(Event::Cancel { owner, transaction: id, message })
+    }
+
+    /// A new request with a To tag (§12.2.2).
+    fn handle_in_dialog<'a>(
+        &mut self,
+        now: Now,
+        path: Path,
+        key: u128,
+        method: Method<'a>,
+        request: Message<'a>,
+    ) -> Option<Event<'a>> {
+        let peer = self.keys.peer(&request);
+        let dialog = request.to().tag().and_then(DialogId::parse);
+        let held = dialog.and_then(|dialog| Some((dialog, self.dialogs.get_mut(&dialog)?)));
+        let Some((dialog, held)) = held.filter(|(_, held)| held.dialog.peer == peer && !held.is_closed) else {
+            self.stats.dialogs_unknown += 1;
+            self.reply_status(path, &request, 481);
+            return None;
+        };
+        if !held.dialog.advance(request.cseq().number) {
+            self.stats.out_of_order += 1;
+            self.reply_status(path, &request, 500);
+            return None;
+        }
+        held.dialog.path = path;
+        let owner = held.dialog.owner;
+        // §14.2: one INVITE at a time. The peer's second gets 500 and when to try again; one that crosses ours gets 491.
+        let glare = match (method == Method::Invite, held.invite_received, held.invite_sent) {
+            (true, Some(_), _) => Some(500),
+            (true, None, Some(_)) => Some(491),
+            (true, None, None) | (false, _, _) => None,
+        };
+        let new = New { owner, dialog, key, merged: None, path, request: exact(request.bytes()) };
+        let Some(transaction) = self.open_server(now, &request, new) else {
+            self.reply_full(path, &request);
+            return None;
+        };
+        match glare {
+            Some(status) => self.refuse_glare(now, transaction, status),
+            None if method == Method::Invite => self.begin_invite(now, dialog, transaction),
+            None => {}
+        }
+        glare.is_none().then_some(Event::InDialog { owner, dialog, transaction, request, path })
+    }
+
+    fn refuse_glare(&mut self, now: Now, transaction: ServerId, status: u16) {
+        // §14.2: a random number of seconds between 0 and 10.
+        const SECONDS: [&str; 11] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10"];
+        let chance = usize::try_from(self.rng.below(11)).unwrap_or(0);
+        let seconds = SECONDS.get(chance).copied().unwrap_or("10");
+        let headers = [("Retry-After", seconds)];
+        let headers = if status == 500 { &headers[..] } else { &[] };
+        self.respond(now, transaction, &Reply { status, reason: None, headers, body: None });
+    }
+
+    pub(super) fn reply_full(&mut self, path: Path, request: &Message<'_>) {
+        self.stats.full += 1;
+        let reply = Reply { status: 503, reason: None, headers: &[("Retry-After", "5")], body: None };
+        self.reply_stateless(path, request, &reply);
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.servers.len() + self.clients.len() >= limits::SIP_TRANSACTIONS_MAX
+    }
+}
