@@ -8,3 +8,5 @@ pub mod secret;
 pub mod time;
 pub mod sdp;
 pub mod sip;
+pub mod media;
+pub mod relay;

@@ -1,0 +1,101 @@
+//! What the relay's decision costs a packet, in memory, without the kernel: `cargo bench --bench relay`.
+//! Proves, too, that it allocates nothing. The sockets' share is not here; PERF compares that with other media servers.
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use parkway::id::{FlowId, Side};
+use parkway::media::header::Rtp;
+use parkway::media::{Flow, Mapping, Outcome, Stream};
+use parkway::time::{Duration, Instant};
+use std::hint::black_box;
+use std::net::SocketAddr;
+
+const SESSIONS: u64 = 500;
+
+/// A G.711 packet of 20 ms that is sent again and again with its numbers counted up.
+struct Source {
+    flows: Vec<Flow>,
+    addresses: Vec<SocketAddr>,
+    packet: [u8; 172],
+    now: Instant,
+    rtp: Rtp,
+}
+
+impl Source {
+    fn new(sessions: u64, payload_type: u8) -> Source {
+        let addresses: Vec<SocketAddr> = (0..sessions)
+            .map(|n| SocketAddr::new([127, 1, 2, 3].into(), 10_000 + u16::try_from(n).unwrap_or(0)))
+            .collect();
+        let flows = (0..).zip(&addresses).map(|(id, address)| bridged(FlowId(id), *address)).collect();
+        let rtp = Rtp { payload_type, ssrc: 7, ..Rtp::default() };
+        Source { flows, addresses, packet: [0x55; 172], now: Instant(0), rtp }
+    }
+
+    /// One packet of each session; returns how many were forwarded.
+    fn round(&mut self, from_stranger: bool) -> usize {
+        self.now = self.now + Duration::from_millis(20);
+        self.rtp.sequence = self.rtp.sequence.wrapping_add(1);
+        self.rtp.timestamp = self.rtp.timestamp.wrapping_add(160);
+        let mut forwarded = 0;
+        for (flow, address) in self.flows.iter_mut().zip(&self.addresses) {
+            self.rtp.write(&[0x01, 0x0A, 0x00, 0xA0], &mut self.packet);
+            let port = if from_stranger { 9 } else { address.port() };
+            let source = SocketAddr::new(address.ip(), port);
+            let outcome = flow.receive(self.now, Side::Caller, black_box(source), black_box(&mut self.packet));
+            forwarded += usize::from(matches!(black_box(outcome), Outcome::Forward { .. }));
+            while flow.poll_event().is_some() {}
+        }
+        forwarded
+    }
+}
+
+fn bridged(id: FlowId, caller: SocketAddr) -> Flow {
+    let mapping = |(here, there), telephone_event| Mapping { here, there, clock_rate: 8_000, telephone_event };
+    let stream = |address: SocketAddr| Stream {
+        remote_rtp: Some(address),
+        remote_rtcp: None,
+        signalling: address.ip(),
+        trusted: false,
+        payload_types: [mapping((0, 0), false), mapping((98, 8), false), mapping((101, 96), true)]
+            .into_iter()
+            .collect(),
+        sends: true,
+        silence_max: Some(Duration::from_secs(60)),
+    };
+    let client = SocketAddr::new([127, 4, 5, 6].into(), 4_000);
+    let mut flow = Flow::new(id);
+    flow.set(Instant(0), Side::Caller, stream(caller));
+    flow.set(Instant(0), Side::Client, stream(client));
+    for (side, source) in [(Side::Caller, caller), (Side::Client, client)] {
+        let mut packet = [0; 12];
+        Rtp { ssrc: 7, ..Rtp::default() }.write(&[], &mut packet);
+        flow.receive(Instant(0), side, source, &mut packet);
+        while flow.poll_event().is_some() {}
+    }
+    flow
+}
+
+fn receive(criterion: &mut Criterion) {
+    for (name, sessions, payload_type, from_stranger) in [
+        ("audio", SESSIONS, 0, false),
+        ("audio_one_session", 1, 0, false),
+        ("audio_remapped", SESSIONS, 98, false),
+        ("telephone_event", SESSIONS, 101, false),
+        ("stranger_dropped", SESSIONS, 0, true),
+        ("unknown_payload_type_dropped", SESSIONS, 33, false),
+    ] {
+        let mut group = criterion.benchmark_group("flow_receive");
+        group.throughput(Throughput::Elements(sessions));
+        let mut source = Source::new(sessions, payload_type);
+        group.bench_function(name, |bencher| bencher.iter(|| source.round(from_stranger)));
+        let allocations = allocation_counter::measure(|| {
+            for _ in 0..20 {
+                black_box(source.round(from_stranger));
+            }
+        });
+        assert_eq!(allocations.count_total, 0, "{name}: the data path must not allocate");
+        group.finish();
+    }
+}
+
+criterion_group!(benches, receive);
+criterion_main!(benches);

@@ -1,0 +1,179 @@
+//! What the switch tells the relay and what the relay tells the switch: the only words between the two.
+//! A flow is one bridged call's audio: two legs, each with an even RTP port and the odd RTCP port above it.
+
+use crate::id::{FlowId, Side};
+use crate::limits;
+use crate::time::Duration;
+use arrayvec::ArrayVec;
+use serde::Serialize;
+use std::net::{IpAddr, SocketAddr};
+
+/// Switch to relay.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Take a pair of ports for each leg on `caller_local` and `client_local` (one of the relay's addresses), on one worker.
+    /// Answered by [`Event::Opened`] or [`Event::Failed`]. Nothing is forwarded until both legs have a [`Stream`].
+    Open {
+        /// The new flow.
+        flow: FlowId,
+        /// The address on which the caller's leg gets its ports.
+        caller_local: IpAddr,
+        /// The address on which the client's leg gets its ports.
+        client_local: IpAddr,
+    },
+    /// What signalling now says of one leg. Sent at the bridge and again after each re-INVITE; allows the leg to be learned anew.
+    Set {
+        /// The flow.
+        flow: FlowId,
+        /// Which leg.
+        side: Side,
+        /// The leg's stream.
+        stream: Stream,
+    },
+    /// Stop forwarding, give the ports back, answer [`Event::Closed`].
+    Close {
+        /// The flow.
+        flow: FlowId,
+    },
+}
+
+/// One leg's side of the audio, as signalling describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// Where the leg's SDP says that RTP is to be sent; `None` while it wants nothing (port 0 or `0.0.0.0`).
+    pub remote_rtp: Option<SocketAddr>,
+    /// Where RTCP is to be sent: `a=rtcp`, else the RTP port plus one.
+    pub remote_rtcp: Option<SocketAddr>,
+    /// Where the leg's signalling comes from: besides the SDP's the only address that may be learned (RELIABILITY A1).
+    pub signalling: IpAddr,
+    /// Whether the leg may be sent a short burst before it was heard (a caller from a listed trunk; RELIABILITY A20).
+    pub trusted: bool,
+    /// What this leg calls each payload type and what the other leg calls it. Packets with others are dropped and counted.
+    pub payload_types: ArrayVec<Mapping, { limits::CODECS_MAX }>,
+    /// Whether this leg's packets go to the other (it may send: `sendrecv`, `sendonly`).
+    pub sends: bool,
+    /// How long this leg may stay silent before [`Event::Silent`]; `None` while it is not expected to send.
+    pub silence_max: Option<Duration>,
+}
+
+/// One payload type, in both legs' numbering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// The number in packets from this leg.
+    pub here: u8,
+    /// The number that the other leg knows it by.
+    pub there: u8,
+    /// RTP clock rate, Hz: for jitter and durations.
+    pub clock_rate: u32,
+    /// Whether it is telephone-event (RFC 4733), whose digits are reported.
+    pub telephone_event: bool,
+}
+
+/// Relay to switch.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The ports are bound; these addresses go into the SDP.
+    Opened {
+        /// The flow.
+        flow: FlowId,
+        /// The RTP address for the caller's leg; RTCP is one port above.
+        caller: SocketAddr,
+        /// The RTP address for the client's leg.
+        client: SocketAddr,
+    },
+    /// No ports to be had, no such address, or (later) a fault of the relay's own: either way the flow is gone and holds nothing.
+    Failed {
+        /// The flow.
+        flow: FlowId,
+        /// A short reason for the record.
+        reason: &'static str,
+    },
+    /// A leg's source address is validated (RELIABILITY A1); packets now go there.
+    Latched {
+        /// The flow.
+        flow: FlowId,
+        /// Which leg.
+        side: Side,
+        /// Its validated source.
+        peer: SocketAddr,
+    },
+    /// A leg was silent for its [`Stream::silence_max`].
+    Silent {
+        /// The flow.
+        flow: FlowId,
+        /// Which leg.
+        side: Side,
+    },
+    /// A leg pressed a key (RFC 4733), reported once at its end.
+    Dtmf {
+        /// The flow.
+        flow: FlowId,
+        /// Who pressed it.
+        side: Side,
+        /// `0`–`9`, `*`, `#`, `A`–`D`. A secret: it may be a PIN; it reaches no log.
+        digit: char,
+        /// How long, milliseconds.
+        duration_ms: u32,
+    },
+    /// The flow is gone and its ports are given back (they rest for [`limits::PORT_REST`]).
+    Closed {
+        /// The flow.
+        flow: FlowId,
+        /// What was counted.
+        report: Closed,
+    },
+}
+
+/// A finished flow's counters, for the call detail record.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Closed {
+    /// What came from the caller.
+    pub caller: Counters,
+    /// What came from the client.
+    pub client: Counters,
+}
+
+/// What was received from one leg and what became of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Counters {
+    /// RTP packets received from the leg's validated address.
+    pub packets_received: u64,
+    /// Of these, sent on to the other leg.
+    pub packets_forwarded: u64,
+    /// Payload octets received.
+    pub octets_received: u64,
+    /// Expected by sequence numbers but never seen (RFC 3550 §A.3); 0 if negative.
+    pub packets_lost: u64,
+    /// Interarrival jitter, milliseconds (RFC 3550 §6.4.1).
+    pub jitter_ms: f32,
+    /// Dropped: from a strange address.
+    pub dropped_source: u64,
+    /// Dropped: malformed, wrong version, or of a payload type that was not negotiated.
+    pub dropped_malformed: u64,
+    /// Dropped: the leg may not send, or the other has nowhere to receive.
+    pub dropped_unbridged: u64,
+    /// Dropped: the kernel had no room to send it (EAGAIN, ENOBUFS) or no route.
+    pub dropped_unsent: u64,
+    /// How often the validated address changed its SSRC: a transfer behind it, a restart, or somebody's forgery.
+    pub ssrc_changes: u32,
+    /// RTCP packets forwarded.
+    pub rtcp_forwarded: u64,
+    /// RTCP packets dropped, whatever the reason.
+    pub rtcp_dropped: u64,
+    /// DTMF digits seen.
+    pub dtmf_digits: u32,
+}
+
+impl Event {
+    /// The flow it is about.
+    pub fn flow(&self) -> FlowId {
+        match self {
+            Event::Opened { flow, .. }
+            | Event::Failed { flow, .. }
+            | Event::Latched { flow, .. }
+            | Event::Silent { flow, .. }
+            | Event::Dtmf { flow, .. }
+            | Event::Closed { flow, .. } => *flow,
+        }
+    }
+}

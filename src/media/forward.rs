@@ -1,0 +1,389 @@
+//! Where one packet goes: a bridged call's two legs, what each may receive and send, and what is counted on the way.
+//! Not here: sockets and clocks (`relay`), codecs, and rewriting anything but the payload type: sequence numbers, timestamps and
+//! SSRCs cross unchanged. RFC 3550 §5.1, §6; RFC 3264 §5.1 (payload types differ by direction); RELIABILITY A1, A20, M1, I9.
+
+use crate::id::{FlowId, Side};
+use crate::media::command::{Closed, Event, Stream};
+use crate::media::header;
+use crate::media::leg::{Leg, Notice};
+use crate::time::Instant;
+use std::net::SocketAddr;
+
+/// One bridged call's audio. Drain [`Flow::poll_event`] after each call of a method that takes `now`.
+#[derive(Debug)]
+pub struct Flow {
+    id: FlowId,
+    caller: Leg,
+    client: Leg,
+}
+
+/// What is to be done with a packet that arrived.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Send the buffer, which was patched in place, to `to` from the *other* leg's socket of the same kind (RTP or RTCP).
+    Forward {
+        /// The other leg's validated address (or, within the start burst, a trusted leg's SDP address).
+        to: SocketAddr,
+    },
+    /// Forget the packet; it is counted.
+    Drop(Reason),
+}
+
+/// Why a packet is not sent on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reason {
+    /// From an address that is not (yet) validated for the leg.
+    Source,
+    /// Not RTP (or RTCP), or of a payload type that was not negotiated.
+    Malformed,
+    /// The leg may not send now, or the other leg has no address that may be sent to.
+    Unbridged,
+}
+
+impl Flow {
+    /// A flow that forwards nothing until both legs are [`Flow::set`].
+    pub fn new(id: FlowId) -> Flow {
+        Flow { id, caller: Leg::default(), client: Leg::default() }
+    }
+
+    /// Signalling's latest word on one leg; allows its address to be learned anew.
+    pub fn set(&mut self, now: Instant, side: Side, stream: Stream) {
+        self.leg(side).set(now, stream);
+    }
+
+    /// An RTP packet came to `side`'s RTP port from `source`.
+    #[inline]
+    pub fn receive(&mut self, now: Instant, side: Side, source: SocketAddr, packet: &mut [u8]) -> Outcome {
+        let (from, to) = self.legs(side);
+        let mapping = match from.accept(now, source, packet) {
+            Ok(mapping) => mapping,
+            Err(reason) => return Outcome::Drop(reason),
+        };
+        let destination = if from.sends() { to.destination(now) } else { None };
+        let Some(to) = destination else {
+            from.counters().dropped_unbridged += 1;
+            return Outcome::Drop(Reason::Unbridged);
+        };
+        from.counters().packets_forwarded += 1;
+        if mapping.here != mapping.there {
+            header::set_payload_type(packet, mapping.there);
+        }
+        Outcome::Forward { to }
+    }
+
+    /// An RTCP packet came to `side`'s RTCP port from `source`. It crosses whatever the direction of the audio:
+    /// reports go on while a leg is on hold (RFC 3264 §5.1).
+    pub fn receive_rtcp(&mut self, side: Side, source: SocketAddr, packet: &[u8]) -> Outcome {
+        let (from, to) = self.legs(side);
+        let outcome = match (from.accept_rtcp(source, packet), to.destination_rtcp()) {
+            (Ok(()), Some(to)) => Outcome::Forward { to },
+            (Ok(()), None) => Outcome::Drop(Reason::Unbridged),
+            (Err(reason), _) => Outcome::Drop(reason),
+        };
+        match outcome {
+            Outcome::Forward { .. } => from.counters().rtcp_forwarded += 1,
+            Outcome::Drop(_) => from.counters().rtcp_dropped += 1,
+        }
+        outcome
+    }
+
+    /// The kernel did not take an RTP packet that `side` sent and that [`Flow::receive`] said to forward.
+    pub fn unsent(&mut self, side: Side) {
+        let counters = self.leg(side).counters();
+        counters.packets_forwarded = counters.packets_forwarded.saturating_sub(1);
+        counters.dropped_unsent += 1;
+    }
+
+    /// As [`Flow::unsent`], of an RTCP packet.
+    pub fn unsent_rtcp(&mut self, side: Side) {
+        let counters = self.leg(side).counters();
+        counters.rtcp_forwarded = counters.rtcp_forwarded.saturating_sub(1);
+        counters.rtcp_dropped += 1;
+    }
+
+    /// When [`Flow::handle_timeout`] has something to do; `None` while nothing is awaited.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        [self.caller.poll_timeout(), self.client.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// Time passed: reports silent legs and keys whose end was lost.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.caller.handle_timeout(now);
+        self.client.handle_timeout(now);
+    }
+
+    /// What signalling is to hear.
+    #[inline]
+    pub fn poll_event(&mut self) -> Option<Event> {
+        let flow = self.id;
+        let mut take = |side| self.leg(side).poll_notice().map(|notice| (side, notice));
+        let (side, notice) = take(Side::Caller).or_else(|| take(Side::Client))?;
+        Some(match notice {
+            Notice::Latched(peer) => Event::Latched { flow, side, peer },
+            Notice::Silent => Event::Silent { flow, side },
+            Notice::Dtmf(digit) => Event::Dtmf { flow, side, digit: digit.key, duration_ms: digit.duration_ms },
+        })
+    }
+
+    /// What was counted so far.
+    pub fn report(&self) -> Closed {
+        Closed { caller: self.caller.report(), client: self.client.report() }
+    }
+
+    fn leg(&mut self, side: Side) -> &mut Leg {
+        self.legs(side).0
+    }
+
+    /// The leg on `side`, then the other one.
+    fn legs(&mut self, side: Side) -> (&mut Leg, &mut Leg) {
+        match side {
+            Side::Caller => (&mut self.caller, &mut self.client),
+            Side::Client => (&mut self.client, &mut self.caller),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::command::{Counters, Mapping};
+    use crate::media::dtmf::KeyWriter;
+    use crate::media::header::Rtp;
+    use crate::time::Duration;
+
+    const CALLER: &str = "192.0.2.10:4000";
+    const CLIENT: &str = "198.51.100.20:5000";
+    const STRANGER: &str = "203.0.113.66:4000";
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    fn audio(here: u8) -> Mapping {
+        Mapping { here, there: here, clock_rate: 8_000, telephone_event: false }
+    }
+
+    fn stream(rtp: &str, event: (u8, u8)) -> Stream {
+        let rtp = at(rtp);
+        let keys = Mapping { here: event.0, there: event.1, clock_rate: 8_000, telephone_event: true };
+        Stream {
+            remote_rtp: Some(rtp),
+            remote_rtcp: Some(SocketAddr::new(rtp.ip(), rtp.port() + 1)),
+            signalling: rtp.ip(),
+            trusted: false,
+            payload_types: [audio(0), audio(8), keys].into_iter().collect(),
+            sends: true,
+            silence_max: Some(Duration::from_secs(30)),
+        }
+    }
+
+    /// A flow between [`CALLER`] (telephone-event 101) and [`CLIENT`] (96), both heard.
+    fn bridged() -> Flow {
+        let mut flow = Flow::new(FlowId(7));
+        flow.set(Instant(0), Side::Caller, stream(CALLER, (101, 96)));
+        flow.set(Instant(0), Side::Client, stream(CLIENT, (96, 101)));
+        for (side, source) in [(Side::Caller, CALLER), (Side::Client, CLIENT)] {
+            flow.receive(Instant(0), side, at(source), &mut packet(0, 0));
+        }
+        while flow.poll_event().is_some() {}
+        flow
+    }
+
+    fn packet(payload_type: u8, sequence: u16) -> Vec<u8> {
+        let mut out = [0; 172];
+        let rtp = Rtp { payload_type, sequence, timestamp: 160 * u32::from(sequence), ssrc: 9, marker: false };
+        let length = rtp.write(&[0x55; 160], &mut out).unwrap();
+        out[..length].to_vec()
+    }
+
+    const TO_CLIENT: Outcome =
+        Outcome::Forward { to: SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 20)), 5000) };
+
+    #[test]
+    fn what_becomes_of_a_packet() {
+        let malformed = Outcome::Drop(Reason::Malformed);
+        for (rule, source, packet, expect) in [
+            ("from_the_leg", CALLER, packet(8, 1), TO_CLIENT),
+            ("from_a_stranger", STRANGER, packet(8, 1), Outcome::Drop(Reason::Source)),
+            ("from_another_port_of_the_leg", "192.0.2.10:4002", packet(8, 1), Outcome::Drop(Reason::Source)),
+            ("from_the_other_leg", CLIENT, packet(8, 1), Outcome::Drop(Reason::Source)),
+            ("payload_type_not_negotiated", CALLER, packet(9, 1), malformed),
+            ("payload_type_of_the_other_leg", CALLER, packet(96, 1), malformed),
+            ("version_1", CALLER, vec![0x40; 172], malformed),
+            ("too_short", CALLER, vec![0x80; 11], malformed),
+            ("too_long", CALLER, [packet(8, 1), vec![0; 1_400]].concat(), malformed),
+            ("a_stranger_is_not_even_parsed", STRANGER, vec![], Outcome::Drop(Reason::Source)),
+        ] {
+            let mut packet = packet;
+            assert_eq!(bridged().receive(Instant(1), Side::Caller, at(source), &mut packet), expect, "{rule}");
+        }
+    }
+
+    #[test]
+    fn only_the_payload_type_is_rewritten() {
+        let mut flow = bridged();
+        let original = packet(101, 1);
+        let mut sent = original.clone();
+        assert_eq!(flow.receive(Instant(1), Side::Caller, at(CALLER), &mut sent), TO_CLIENT);
+        assert_eq!(sent.get(1), Some(&96));
+        assert_eq!((sent.get(..1), sent.get(2..)), (original.get(..1), original.get(2..)));
+        let mut back = packet(96, 1);
+        flow.receive(Instant(1), Side::Client, at(CLIENT), &mut back);
+        assert_eq!(back.get(1), Some(&101));
+    }
+
+    #[test]
+    fn nothing_crosses_before_both_legs_are_set_and_heard() {
+        let mut flow = Flow::new(FlowId(7));
+        let unbridged = Outcome::Drop(Reason::Unbridged);
+        let from_caller = |flow: &mut Flow, n| flow.receive(Instant(n), Side::Caller, at(CALLER), &mut packet(0, 1));
+        assert_eq!(from_caller(&mut flow, 0), Outcome::Drop(Reason::Source));
+        flow.set(Instant(0), Side::Caller, stream(CALLER, (101, 96)));
+        assert_eq!(from_caller(&mut flow, 0), unbridged);
+        flow.set(Instant(0), Side::Client, stream(CLIENT, (96, 101)));
+        assert_eq!(from_caller(&mut flow, 0), unbridged);
+        flow.set(Instant(0), Side::Client, Stream { trusted: true, ..stream(CLIENT, (96, 101)) });
+        let burst = (0..100).filter(|n| from_caller(&mut flow, *n) == TO_CLIENT).count();
+        assert_eq!(burst, 50, "a trusted leg gets its burst");
+        flow.receive(Instant(0), Side::Client, at(CLIENT), &mut packet(0, 1));
+        assert_eq!(from_caller(&mut flow, 0), TO_CLIENT);
+        flow.set(Instant(0), Side::Caller, Stream { sends: false, ..stream(CALLER, (101, 96)) });
+        assert_eq!(from_caller(&mut flow, 0), unbridged, "it may not send");
+        flow.set(Instant(0), Side::Caller, stream(CALLER, (101, 96)));
+        flow.set(Instant(0), Side::Client, Stream { remote_rtp: None, ..stream(CLIENT, (96, 101)) });
+        assert_eq!(from_caller(&mut flow, 0), unbridged, "the other is on hold");
+    }
+
+    #[test]
+    fn every_received_packet_is_forwarded_or_counted_as_dropped() {
+        let mut flow = bridged();
+        let mut rng = crate::rng::Rng::from_seed([5; 32]);
+        let sources = [CALLER, CALLER, CALLER, STRANGER, "192.0.2.10:4002"];
+        for sequence in 1..2_000 {
+            let source = sources[usize::try_from(rng.below(5)).unwrap()];
+            let mut packet = packet([0, 8, 101, 77][usize::try_from(rng.below(4)).unwrap()], sequence);
+            packet.truncate(usize::try_from(rng.below(40)).unwrap() * 5);
+            if rng.below(50) == 0 {
+                flow.set(Instant(0), Side::Caller, Stream { sends: rng.below(2) == 0, ..stream(CALLER, (101, 96)) });
+            }
+            let outcome = flow.receive(Instant(u64::from(sequence) * 20_000), Side::Caller, at(source), &mut packet);
+            if matches!(outcome, Outcome::Forward { .. }) && rng.below(10) == 0 {
+                flow.unsent(Side::Caller);
+            }
+            while flow.poll_event().is_some() {}
+        }
+        let Counters { packets_received, packets_forwarded, dropped_unbridged, dropped_unsent, .. } =
+            flow.report().caller;
+        assert_eq!(packets_received, packets_forwarded + dropped_unbridged + dropped_unsent);
+        let Counters { dropped_source, dropped_malformed, .. } = flow.report().caller;
+        assert_eq!(packets_received + dropped_source + dropped_malformed, 2_000);
+        assert!(
+            [packets_forwarded, dropped_unbridged, dropped_unsent, dropped_source, dropped_malformed]
+                .iter()
+                .all(|n| *n > 20)
+        );
+    }
+
+    #[test]
+    fn a_million_bad_packets_change_nothing_but_counters() {
+        let mut flow = bridged();
+        for n in 0..1_000_000u32 {
+            let [a, b, c, d] = n.wrapping_mul(2_654_435_761).to_be_bytes();
+            let source = SocketAddr::new([203, a, b, c].into(), u16::from(d) + 1);
+            flow.receive(Instant(1), Side::Caller, source, &mut [0x80, 0, a, b, c, d, a, b, 0, 0, 0, 9, d]);
+        }
+        assert!(flow.poll_event().is_none());
+        let report = flow.report().caller;
+        assert_eq!((report.dropped_source, report.packets_received, report.packets_lost), (1_000_000, 1, 0));
+        assert_eq!(flow.receive(Instant(2), Side::Caller, at(CALLER), &mut packet(0, 1)), TO_CLIENT);
+    }
+
+    #[test]
+    fn a_key_is_told_once_and_its_packets_cross() {
+        let mut flow = bridged();
+        let step = Duration::from_millis(20);
+        let mut told = Vec::new();
+        for (n, key) in (1..).zip(KeyWriter::new('#', 160, 8_000, step, Duration::from_millis(120)).unwrap()) {
+            let mut out = [0; 16];
+            let rtp = Rtp { payload_type: 101, marker: key.marker, sequence: n, timestamp: key.timestamp, ssrc: 9 };
+            rtp.write(&key.payload, &mut out).unwrap();
+            assert_eq!(flow.receive(Instant(u64::from(n) * 20_000), Side::Caller, at(CALLER), &mut out), TO_CLIENT);
+            told.extend(std::iter::from_fn(|| flow.poll_event()));
+        }
+        let [Event::Dtmf { flow: FlowId(7), side: Side::Caller, digit: '#', duration_ms: 120 }] = told[..] else {
+            panic!("told {told:?}");
+        };
+        let report = flow.report().caller;
+        assert_eq!((report.dtmf_digits, report.jitter_ms), (1, 0.0));
+    }
+
+    #[test]
+    fn a_silent_leg_is_told_once_until_it_speaks_again() {
+        let mut flow = bridged();
+        let silent = |flow: &mut Flow, second: u64| {
+            flow.handle_timeout(Instant(second * 1_000_000));
+            std::iter::from_fn(|| flow.poll_event()).filter(|event| matches!(event, Event::Silent { .. })).count()
+        };
+        assert_eq!(flow.poll_timeout(), Some(Instant(30_000_000)));
+        assert_eq!(silent(&mut flow, 29), 0);
+        assert_eq!(silent(&mut flow, 30), 2, "both legs");
+        assert_eq!((silent(&mut flow, 90), flow.poll_timeout()), (0, None));
+        flow.receive(Instant(91_000_000), Side::Caller, at(STRANGER), &mut packet(0, 1));
+        assert_eq!(flow.poll_timeout(), None, "a stranger does not break the silence");
+        flow.receive(Instant(91_000_000), Side::Caller, at(CALLER), &mut packet(0, 1));
+        assert_eq!((silent(&mut flow, 120), silent(&mut flow, 121)), (0, 1));
+        flow.set(Instant(122_000_000), Side::Client, stream(CLIENT, (96, 101)));
+        assert_eq!((silent(&mut flow, 151), silent(&mut flow, 152)), (0, 1), "signalling arms it again");
+        flow.set(Instant(0), Side::Client, Stream { silence_max: None, ..stream(CLIENT, (96, 101)) });
+        assert_eq!(silent(&mut flow, 9_999), 0, "not expected to send");
+    }
+
+    #[test]
+    fn a_validated_source_is_told_once() {
+        let mut flow = Flow::new(FlowId(7));
+        flow.set(Instant(0), Side::Caller, stream(CALLER, (101, 96)));
+        let nat = "192.0.2.10:61000";
+        let mut told = Vec::new();
+        for sequence in 1..5 {
+            flow.receive(Instant(0), Side::Caller, at(nat), &mut packet(0, sequence));
+            told.extend(std::iter::from_fn(|| flow.poll_event()));
+        }
+        let [Event::Latched { flow: FlowId(7), side: Side::Caller, peer }] = told[..] else { panic!("told {told:?}") };
+        assert_eq!(peer, at(nat));
+        assert_eq!(flow.report().caller.dropped_source, 1, "the packet on trial");
+    }
+
+    #[test]
+    fn an_ssrc_change_is_counted_and_passes_but_a_hijacked_ssrc_does_not() {
+        let mut flow = bridged();
+        let mut changed = packet(0, 1);
+        changed[11] = 77;
+        assert_eq!(flow.receive(Instant(1), Side::Caller, at(CALLER), &mut changed), TO_CLIENT);
+        assert_eq!(flow.receive(Instant(1), Side::Caller, at(STRANGER), &mut changed), Outcome::Drop(Reason::Source));
+        assert_eq!(flow.report().caller.ssrc_changes, 1);
+    }
+
+    #[test]
+    fn rtcp_crosses_between_validated_ports_only() {
+        let report = |ssrc: u8| [0x80, 201, 0, 1, 0, 0, 0, ssrc];
+        let to_client = Outcome::Forward { to: at("198.51.100.20:5001") };
+        let strange = Outcome::Drop(Reason::Source);
+        for (rule, source, packet, expect) in [
+            ("from_the_sdp_address", "192.0.2.10:4001", report(9), to_client),
+            ("from_another_port_with_the_ssrc_of_its_rtp", "192.0.2.10:61001", report(9), to_client),
+            ("from_another_port_with_another_ssrc", "192.0.2.10:61001", report(8), strange),
+            ("from_a_stranger", "203.0.113.66:4001", report(9), strange),
+            ("malformed", "192.0.2.10:4001", [0x80, 0, 0, 1, 0, 0, 0, 9], Outcome::Drop(Reason::Malformed)),
+        ] {
+            let mut flow = bridged();
+            assert_eq!(flow.receive_rtcp(Side::Caller, at(source), &packet), expect, "{rule}");
+            let counted = flow.report().caller;
+            assert_eq!(counted.rtcp_forwarded + counted.rtcp_dropped, 1, "{rule}");
+        }
+        let mut flow = Flow::new(FlowId(7));
+        flow.set(Instant(0), Side::Caller, stream(CALLER, (101, 96)));
+        flow.set(Instant(0), Side::Client, stream(CLIENT, (96, 101)));
+        let unheard = flow.receive_rtcp(Side::Caller, at("192.0.2.10:4001"), &report(9));
+        assert_eq!(unheard, Outcome::Drop(Reason::Unbridged), "the client was not heard yet");
+    }
+}

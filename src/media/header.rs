@@ -1,0 +1,227 @@
+//! The RTP and RTCP headers: read by borrowing, patched in place in the buffer that the packet came in.
+//! Not here: what a packet means for a leg (`forward`), and whether its sender may send it (`latch`).
+//! RFC 3550 §5.1 (RTP), §6.1 and §A.2 (RTCP), RFC 5506 (reduced-size RTCP).
+//!
+//! ```text
+//!  0                   1                   2                   3
+//!  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+//! |V=2|P|X|  CC   |M|     PT      |       sequence number         |
+//! |                           timestamp                           |
+//! |           synchronization source (SSRC) identifier            |
+//! ```
+
+use crate::limits;
+use rtp_rs::{RtpReader, RtpReaderError};
+
+/// Length of the fixed RTP header, bytes.
+pub const RTP_HEADER_BYTES: usize = 12;
+/// The marker's bit in the second byte, which it shares with the payload type.
+const MARKER: u8 = 0x80;
+/// RTCP packet types that may come first: SR to XR (RFC 3550 §12.1, RFC 4585 §6.1, RFC 3611 §2). Sender and receiver
+/// reports as RFC 3550 §6.1 wants, and what RFC 5506 lets stand alone.
+const RTCP_TYPES: std::ops::RangeInclusive<u8> = 200..=207;
+
+/// The fixed header's fields that the relay acts on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Rtp {
+    /// Payload type, 0–127.
+    pub payload_type: u8,
+    /// The marker bit: the first packet of a talk spurt or of a key press.
+    pub marker: bool,
+    /// Sequence number; wraps.
+    pub sequence: u16,
+    /// Timestamp in units of the payload type's clock; wraps.
+    pub timestamp: u32,
+    /// Synchronisation source.
+    pub ssrc: u32,
+}
+
+/// Why a datagram is not the packet it should be. The reader hears only that it was dropped; tests hear why.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Malformed {
+    /// Shorter than a header.
+    TooShort,
+    /// Longer than [`limits::RTP_BYTES_MAX`].
+    TooLong,
+    /// Not version 2.
+    Version,
+    /// CSRCs, extension, padding or a length field point beyond the datagram's end.
+    Truncated,
+    /// An RTCP packet type that is not one, or padding where it must not be.
+    Type,
+}
+
+impl Rtp {
+    /// Checks a datagram's whole header, lengths of CSRC list, extension and padding included, and reads it with its payload
+    /// (without padding).
+    pub fn parse(packet: &[u8]) -> Result<(Rtp, &[u8]), Malformed> {
+        if packet.len() > limits::RTP_BYTES_MAX {
+            return Err(Malformed::TooLong);
+        }
+        let reader = RtpReader::new(packet).map_err(|error| match error {
+            RtpReaderError::BufferTooShort(_) => Malformed::TooShort,
+            RtpReaderError::UnsupportedVersion(_) => Malformed::Version,
+            RtpReaderError::HeadersTruncated { .. } | RtpReaderError::PaddingLengthInvalid(_) => Malformed::Truncated,
+        })?;
+        let header = Rtp {
+            payload_type: reader.payload_type(),
+            marker: reader.mark(),
+            sequence: reader.sequence_number().into(),
+            timestamp: reader.timestamp(),
+            ssrc: reader.ssrc(),
+        };
+        Ok((header, reader.payload()))
+    }
+
+    /// Writes a packet without CSRCs, extension or padding; returns its length, or `None` if `out` is too small.
+    pub fn write(&self, payload: &[u8], out: &mut [u8]) -> Option<usize> {
+        let length = RTP_HEADER_BYTES.checked_add(payload.len())?;
+        let (header, rest) = out.get_mut(..length)?.split_at_mut_checked(RTP_HEADER_BYTES)?;
+        let [s0, s1] = self.sequence.to_be_bytes();
+        let [t0, t1, t2, t3] = self.timestamp.to_be_bytes();
+        let [c0, c1, c2, c3] = self.ssrc.to_be_bytes();
+        let second = if self.marker { MARKER } else { 0 } | self.payload_type & !MARKER;
+        header.copy_from_slice(&[0x80, second, s0, s1, t0, t1, t2, t3, c0, c1, c2, c3]);
+        rest.copy_from_slice(payload);
+        Some(length)
+    }
+}
+
+/// Puts another payload type into a packet that [`Rtp::parse`] accepted; marker and all else stay.
+pub fn set_payload_type(packet: &mut [u8], payload_type: u8) {
+    if let Some(byte) = packet.get_mut(1) {
+        *byte = *byte & MARKER | payload_type & !MARKER;
+    }
+}
+
+/// Sets or clears the marker of a packet that [`Rtp::parse`] accepted.
+pub fn set_marker(packet: &mut [u8], marker: bool) {
+    if let Some(byte) = packet.get_mut(1) {
+        *byte = *byte & !MARKER | if marker { MARKER } else { 0 };
+    }
+}
+
+/// Checks a compound RTCP datagram (RFC 3550 §A.2): every part is version 2, the parts' lengths add up to the datagram's,
+/// and only the last is padded. Returns the SSRC of who sent it.
+pub fn rtcp_sender(packet: &[u8]) -> Result<u32, Malformed> {
+    if packet.len() > limits::RTP_BYTES_MAX {
+        return Err(Malformed::TooLong);
+    }
+    let Some(&[_, first_type, _, _, c0, c1, c2, c3]) = packet.first_chunk() else {
+        return Err(Malformed::TooShort);
+    };
+    if !RTCP_TYPES.contains(&first_type) {
+        return Err(Malformed::Type);
+    }
+    if packet.get(2..4) == Some(&[0, 0]) {
+        return Err(Malformed::Truncated); // the SSRC would be another part's header
+    }
+    let mut rest = packet;
+    while !rest.is_empty() {
+        let Some(&[flags, _, l0, l1]) = rest.first_chunk() else { return Err(Malformed::Truncated) };
+        if flags >> 6 != 2 {
+            return Err(Malformed::Version);
+        }
+        // RFC 3550 §6.4.1: the length counts 32-bit words, less one.
+        let length = 4 * (usize::from(u16::from_be_bytes([l0, l1])) + 1);
+        rest = rest.get(length..).ok_or(Malformed::Truncated)?;
+        let padded = flags & 0x20 != 0;
+        if padded && !rest.is_empty() {
+            return Err(Malformed::Type);
+        }
+    }
+    Ok(u32::from_be_bytes([c0, c1, c2, c3]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: [u8; 14] = [0x80, 0x88, 0x12, 0x34, 0, 0, 0, 160, 1, 2, 3, 4, 0xAA, 0xBB];
+
+    #[test]
+    fn a_header_is_read_and_written_alike() {
+        let (header, payload) = Rtp::parse(&PLAIN).unwrap();
+        assert_eq!(header, Rtp { payload_type: 8, marker: true, sequence: 0x1234, timestamp: 160, ssrc: 0x0102_0304 });
+        assert_eq!(payload, [0xAA, 0xBB]);
+        let mut out = [0; 14];
+        assert_eq!(header.write(payload, &mut out), Some(14));
+        assert_eq!(out, PLAIN);
+        assert_eq!(header.write(payload, &mut [0; 13]), None);
+    }
+
+    #[test]
+    fn patching_touches_nothing_else() {
+        let mut packet = PLAIN;
+        set_payload_type(&mut packet, 101);
+        set_marker(&mut packet, false);
+        let (header, payload) = Rtp::parse(&packet).unwrap();
+        assert_eq!((header.payload_type, header.marker, header.sequence), (101, false, 0x1234));
+        assert_eq!(payload, [0xAA, 0xBB]);
+        set_payload_type(&mut packet, 0xFF);
+        assert_eq!(packet.get(1), Some(&0x7F), "a payload type has 7 bits");
+    }
+
+    #[test]
+    fn malformed_rtp_is_refused() {
+        let with = |changes: &[(usize, u8)]| {
+            let mut packet = PLAIN.to_vec();
+            changes.iter().for_each(|&(at, value)| packet[at] = value);
+            packet
+        };
+        for (rule, packet, expect) in [
+            ("empty", vec![], Malformed::TooShort),
+            ("eleven_bytes", PLAIN[..11].to_vec(), Malformed::TooShort),
+            ("version_0_as_stun", with(&[(0, 0x00)]), Malformed::Version),
+            ("version_1", with(&[(0, 0x40)]), Malformed::Version),
+            ("version_3", with(&[(0, 0xC0)]), Malformed::Version),
+            ("csrcs_beyond_the_end", with(&[(0, 0x8F)]), Malformed::Truncated),
+            ("extension_beyond_the_end", with(&[(0, 0x90)]), Malformed::Truncated),
+            ("padding_of_zero", with(&[(0, 0xA0), (13, 0)]), Malformed::Truncated),
+            ("padding_beyond_the_payload", with(&[(0, 0xA0), (13, 3)]), Malformed::Truncated),
+            ("longer_than_a_frame", vec![0x80; 1_501], Malformed::TooLong),
+        ] {
+            assert_eq!(Rtp::parse(&packet).err(), Some(expect), "{rule}");
+        }
+    }
+
+    #[test]
+    fn a_compound_rtcp_packet_adds_up() {
+        let report = [0x80, 201, 0, 1, 9, 8, 7, 6];
+        let sdes = [0x81, 202, 0, 2, 9, 8, 7, 6, 1, 1, b'a', 0];
+        let bye_padded = [0xA1, 203, 0, 2, 9, 8, 7, 6, 0, 0, 0, 4];
+        let join = |parts: &[&[u8]]| parts.concat();
+        for (rule, packet, expect) in [
+            ("receiver_report_alone", report.to_vec(), Ok(0x0908_0706)),
+            ("report_and_description", join(&[&report, &sdes]), Ok(0x0908_0706)),
+            ("last_may_be_padded", join(&[&report, &bye_padded]), Ok(0x0908_0706)),
+            ("others_may_not", join(&[&bye_padded, &report]), Err(Malformed::Type)),
+            ("seven_bytes", report[..7].to_vec(), Err(Malformed::TooShort)),
+            ("rtp_is_not_rtcp", PLAIN.to_vec(), Err(Malformed::Type)),
+            ("length_beyond_the_end", vec![0x80, 201, 0, 2, 9, 8, 7, 6], Err(Malformed::Truncated)),
+            ("second_cut_short", join(&[&report, &sdes[..6]]), Err(Malformed::Truncated)),
+            ("second_of_version_1", join(&[&report, &[0x40, 202, 0, 0]]), Err(Malformed::Version)),
+            ("trailing_bytes", join(&[&report, &[0x80, 202]]), Err(Malformed::Truncated)),
+            ("first_without_ssrc", vec![0x80, 201, 0, 0, 0x80, 202, 0, 0], Err(Malformed::Truncated)),
+            ("length_of_all_ones", vec![0x80, 200, 0xFF, 0xFF, 9, 8, 7, 6], Err(Malformed::Truncated)),
+        ] {
+            assert_eq!(rtcp_sender(&packet), expect, "{rule}");
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_a_reader_panic() {
+        let mut rng = crate::rng::Rng::from_seed([4; 32]);
+        for _ in 0..100_000 {
+            let mut bytes = [0; 64];
+            rng.fill(&mut bytes);
+            bytes[0] = bytes[0] & 0x3F | 0x80;
+            bytes[1] = bytes[1] & 0x87 | 0x48;
+            let packet = &bytes[..usize::try_from(rng.below(65)).unwrap()];
+            if let Ok((_, payload)) = Rtp::parse(packet) {
+                assert!(payload.len() + RTP_HEADER_BYTES <= packet.len());
+            }
+            let _ = rtcp_sender(packet);
+        }
+    }
+}

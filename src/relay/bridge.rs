@@ -1,0 +1,182 @@
+//! One open flow: what `media::forward` knows of it, and the four sockets that it is carried by.
+//! Not here: threads and readiness (`relay::worker`), and any decision about a packet.
+
+use crate::id::{FlowId, Side};
+use crate::limits;
+use crate::media::{Event, Flow, Outcome};
+use crate::relay::socket::{LegSockets, Opener};
+use crate::time::Instant;
+use mio::net::UdpSocket;
+use mio::{Interest, Registry, Token};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+/// A datagram's room: one byte more than may pass, so that what is too long is seen to be.
+pub(super) type Buffer = [u8; limits::RTP_BYTES_MAX + 1];
+
+/// One of a flow's four sockets, and how epoll calls it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Port {
+    /// The flow's place in its worker.
+    pub(super) key: usize,
+    pub(super) side: Side,
+    pub(super) kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    Rtp,
+    Rtcp,
+}
+
+impl Port {
+    /// All of a flow's sockets.
+    pub(super) fn all(key: usize) -> [Port; 4] {
+        [0, 1, 2, 3].map(|low| Port::from(Token(key << 2 | low)))
+    }
+
+    /// Which of a flow's four it is.
+    fn index(self) -> usize {
+        self.token().0 & 3
+    }
+
+    pub(super) fn token(self) -> Token {
+        let side = match self.side {
+            Side::Caller => 0,
+            Side::Client => 2,
+        };
+        let kind = match self.kind {
+            Kind::Rtp => 0,
+            Kind::Rtcp => 1,
+        };
+        Token(self.key << 2 | side | kind)
+    }
+}
+
+impl From<Token> for Port {
+    fn from(Token(token): Token) -> Port {
+        let side = if token & 2 == 0 { Side::Caller } else { Side::Client };
+        let kind = if token & 1 == 0 { Kind::Rtp } else { Kind::Rtcp };
+        Port { key: token >> 2, side, kind }
+    }
+}
+
+/// An open flow.
+pub(super) struct Bridge {
+    pub(super) id: FlowId,
+    pub(super) flow: Flow,
+    caller: LegSockets,
+    client: LegSockets,
+    /// For each socket whether it waits for its turn: epoll tells of news only once, so the worker remembers.
+    waiting: [bool; 4],
+}
+
+impl Bridge {
+    /// Opens the flow's sockets; the error is for the record.
+    pub(super) fn open(id: FlowId, caller: IpAddr, client: IpAddr, opener: &Opener) -> Result<Bridge, &'static str> {
+        let (caller, client) = (opener.open(caller)?, opener.open(client)?);
+        Ok(Bridge { id, flow: Flow::new(id), caller, client, waiting: [false; 4] })
+    }
+
+    /// Has epoll tell of all four. They leave it by being closed.
+    pub(super) fn register(&mut self, registry: &Registry, key: usize) -> io::Result<()> {
+        for port in Port::all(key) {
+            let legs = match port.side {
+                Side::Caller => &mut self.caller,
+                Side::Client => &mut self.client,
+            };
+            let socket = match port.kind {
+                Kind::Rtp => &mut legs.rtp,
+                Kind::Rtcp => &mut legs.rtcp,
+            };
+            registry.register(socket, port.token(), Interest::READABLE)?;
+        }
+        Ok(())
+    }
+
+    /// The answer to the command that opened it.
+    pub(super) fn opened(&self) -> Event {
+        Event::Opened { flow: self.id, caller: self.caller.address(), client: self.client.address() }
+    }
+
+    /// Notes whether a socket waits for its turn; returns what was noted before.
+    pub(super) fn set_waiting(&mut self, port: Port, waiting: bool) -> bool {
+        self.waiting.get_mut(port.index()).is_some_and(|noted| std::mem::replace(noted, waiting))
+    }
+
+    /// Handles what one socket received, up to [`limits::RELAY_BATCH_MAX`] packets. Whether there may be more.
+    pub(super) fn drain(&mut self, now: Instant, port: Port, buffer: &mut Buffer, tell: &impl Fn(Event)) -> bool {
+        for _ in 0..limits::RELAY_BATCH_MAX {
+            match self.socket(port.side, port.kind).recv_from(buffer) {
+                Ok((length, source)) => self.pass(now, port, source, buffer.get_mut(..length).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // Empty, or a fault of the interface: epoll tells when there is news.
+                Err(_) => return false,
+            }
+            self.tell(tell);
+        }
+        true
+    }
+
+    /// Lets time pass for the flow.
+    pub(super) fn handle_timeout(&mut self, now: Instant, tell: &impl Fn(Event)) {
+        if self.flow.poll_timeout().is_some_and(|due| due <= now) {
+            self.flow.handle_timeout(now);
+            self.tell(tell);
+        }
+    }
+
+    /// The answer to the command that closes it.
+    pub(super) fn closed(&self) -> Event {
+        Event::Closed { flow: self.id, report: self.flow.report() }
+    }
+
+    #[inline]
+    fn pass(&mut self, now: Instant, port: Port, source: SocketAddr, packet: &mut [u8]) {
+        let outcome = match port.kind {
+            Kind::Rtp => self.flow.receive(now, port.side, source, packet),
+            Kind::Rtcp => self.flow.receive_rtcp(port.side, source, packet),
+        };
+        let Outcome::Forward { to } = outcome else { return };
+        // From the other leg's own socket, so that each peer sees one source address for the whole call. What does not fit into the
+        // kernel's buffer is dropped: late audio is worth less than none.
+        let sent = self.socket(port.side.other(), port.kind).send_to(packet, to);
+        match (sent, port.kind) {
+            (Ok(_), _) => {}
+            (Err(_), Kind::Rtp) => self.flow.unsent(port.side),
+            (Err(_), Kind::Rtcp) => self.flow.unsent_rtcp(port.side),
+        }
+    }
+
+    #[inline]
+    fn tell(&mut self, tell: &impl Fn(Event)) {
+        while let Some(event) = self.flow.poll_event() {
+            tell(event);
+        }
+    }
+
+    fn socket(&self, side: Side, kind: Kind) -> &UdpSocket {
+        let leg = match side {
+            Side::Caller => &self.caller,
+            Side::Client => &self.client,
+        };
+        match kind {
+            Kind::Rtp => &leg.rtp,
+            Kind::Rtcp => &leg.rtcp,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_told_apart_by_its_token() {
+        let ports = Port::all(77);
+        for (index, port) in ports.iter().enumerate() {
+            assert_eq!(Port::from(port.token()), *port);
+            assert_eq!((port.key, port.index()), (77, index));
+        }
+    }
+}

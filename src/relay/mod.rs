@@ -1,0 +1,192 @@
+//! The relay: plain worker threads that own the RTP sockets and do what `media::forward` says with each packet.
+//! Not here: which address may be sent to (`media::latch`), which call a flow belongs to (`switch`), any runtime.
+//! RFC 3550 §11 (even and odd ports); RELIABILITY A1 (random ports), A6 (ports are given back), A20.
+
+mod bridge;
+mod clock;
+mod inbox;
+pub mod ports;
+mod socket;
+mod worker;
+
+use crate::id::FlowId;
+use crate::media::{Closed, Command, Event};
+use clock::Clock;
+use inbox::Message;
+use mio::{Poll, Waker};
+use ports::Ports;
+use socket::Opener;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use worker::{Gauges, Worker};
+
+/// The largest DSCP: it has six bits (RFC 2474 §3).
+const DSCP_MAX: u8 = 63;
+
+/// What the relay is started with.
+#[derive(Clone, Debug)]
+pub struct RelaySettings {
+    /// Worker threads, at least 1. A flow stays on the worker that its id chooses.
+    pub workers: usize,
+    /// The first port that may be used; an odd one is rounded up.
+    pub port_min: u16,
+    /// The last port that may be used, inclusive.
+    pub port_max: u16,
+    /// The addresses on which legs may get ports; a [`Command::Open`] that names another is answered by [`Event::Failed`].
+    pub addresses: Vec<IpAddr>,
+    /// The DSCP of what is sent, 0–63; 46 is Expedited Forwarding (RFC 3246), what telephony uses. `None` leaves it to the host.
+    pub dscp: Option<u8>,
+    /// Entropy for the choice of ports, which must not be guessable (RELIABILITY A1).
+    pub seed: [u8; 32],
+}
+
+/// A running relay. Dropping it stops it.
+pub struct Relay {
+    workers: Vec<Handle>,
+    events: Arc<dyn Fn(Event) + Send + Sync>,
+    opener: Opener,
+}
+
+/// A worker as the outside has it.
+struct Handle {
+    inbox: inbox::Sender,
+    gauges: Arc<Gauges>,
+    /// `None` once joined.
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the relay holds at this moment. With no flow open, only pairs at rest and free ones are left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Open flows.
+    pub flows: usize,
+    /// Open RTP and RTCP sockets: four a flow.
+    pub sockets: usize,
+    /// Pairs of ports in use: two a flow.
+    pub pairs_taken: usize,
+    /// Pairs of ports that were given back and are not to be used again yet.
+    pub pairs_resting: usize,
+    /// Pairs that could be taken now, over all addresses.
+    pub pairs_free: usize,
+}
+
+impl Relay {
+    /// Starts the workers. No port is bound before the first [`Command::Open`].
+    /// `events` is called on a worker's thread (or, when a command is refused, on the caller's) and must not block:
+    /// a `std::sync::mpsc::Sender` wrapped in a closure will do. Errors: `InvalidInput` for settings that cannot work, else the kernel's.
+    pub fn start(settings: RelaySettings, events: impl Fn(Event) + Send + Sync + 'static) -> io::Result<Relay> {
+        settings.check()?;
+        let clock = Clock::start();
+        let range = settings.port_min..=settings.port_max;
+        let ports = Arc::new(Ports::new(&settings.addresses, range, settings.seed, clock));
+        let opener = Opener { ports, open: Arc::new(AtomicUsize::new(0)), dscp: settings.dscp };
+        let events = Arc::new(events);
+        // Should a later worker not start, dropping the relay stops the earlier ones.
+        let mut relay = Relay { workers: Vec::new(), events: Arc::clone(&events) as _, opener };
+        for number in 0..settings.workers {
+            let poll = Poll::new()?;
+            let (sender, receiver) = inbox::inbox(Waker::new(poll.registry(), worker::WAKER)?);
+            let gauges = Arc::new(Gauges::default());
+            let (opener, tell) = (relay.opener.clone(), Arc::clone(&events));
+            let worker = Worker::new(poll, receiver, opener, clock, Arc::clone(&gauges), tell);
+            let thread = std::thread::Builder::new().name(format!("relay-{number}")).spawn(move || worker.run())?;
+            relay.workers.push(Handle { inbox: sender, gauges, thread: Some(thread) });
+        }
+        Ok(relay)
+    }
+
+    /// Hands a command to the worker that owns its flow; never blocks. Commands of one flow are carried out in order.
+    /// [`Command::Open`] is answered by [`Event::Opened`] or [`Event::Failed`], [`Command::Close`] always by [`Event::Closed`]
+    /// (with an empty report if there is no such flow); [`Command::Set`] for a flow that is gone does nothing.
+    pub fn command(&self, command: Command) {
+        let (flow, opens) = match &command {
+            Command::Open { flow, .. } => (*flow, true),
+            Command::Set { flow, .. } | Command::Close { flow } => (*flow, false),
+        };
+        let Some(worker) = self.worker(flow) else { return };
+        if opens && worker.inbox.is_full() {
+            return (self.events)(Event::Failed { flow, reason: "the relay is behind" });
+        }
+        if let Err(message) = worker.inbox.send(Message::Command(command))
+            && let Message::Command(command) = *message
+        {
+            self.answer_for_the_dead(command);
+        }
+    }
+
+    /// What is held now, for metrics and for the leak check.
+    pub fn counts(&self) -> Counts {
+        let pairs = self.opener.ports.counts();
+        Counts {
+            flows: self.workers.iter().map(|worker| worker.gauges.flows.load(Ordering::Relaxed)).sum(),
+            sockets: self.opener.open.load(Ordering::Relaxed),
+            pairs_taken: pairs.taken,
+            pairs_resting: pairs.resting,
+            pairs_free: pairs.free,
+        }
+    }
+
+    /// One counter a worker, which rises at least twice a second while the worker lives: for the watchdog.
+    pub fn heartbeats(&self) -> Vec<u64> {
+        self.workers.iter().map(|worker| worker.gauges.heartbeat.load(Ordering::Relaxed)).collect()
+    }
+
+    /// Closes every flow (each answered by [`Event::Closed`]), releases the ports and joins the threads.
+    pub fn stop(self) {
+        drop(self);
+    }
+
+    /// Fibonacci hashing, so that ids which carry a place or a shard still spread.
+    fn worker(&self, FlowId(id): FlowId) -> Option<&Handle> {
+        let spread = usize::try_from(id.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32).unwrap_or(0);
+        self.workers.get(spread.checked_rem(self.workers.len())?)
+    }
+
+    /// A worker that ended took its flows along; the switch must not wait for them.
+    fn answer_for_the_dead(&self, command: Command) {
+        match command {
+            Command::Open { flow, .. } => (self.events)(Event::Failed { flow, reason: "the relay has stopped" }),
+            Command::Set { .. } => {}
+            Command::Close { flow } => (self.events)(Event::Closed { flow, report: Closed::default() }),
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        for worker in &self.workers {
+            // A worker that has ended already needs no telling.
+            let _ = worker.inbox.send(Message::Stop);
+        }
+        for thread in self.workers.iter_mut().filter_map(|worker| worker.thread.take()) {
+            if thread.join().is_err() {
+                tracing::error!("a relay worker panicked");
+            }
+        }
+    }
+}
+
+impl RelaySettings {
+    fn check(&self) -> io::Result<()> {
+        let wrong = |what| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        if self.workers == 0 {
+            return wrong("the relay needs a worker");
+        }
+        if ports::pairs(self.port_min..=self.port_max).next().is_none() {
+            return wrong("the RTP port range holds no pair of an even port and the odd one above it");
+        }
+        if self.addresses.is_empty() || self.addresses.iter().any(IpAddr::is_unspecified) {
+            return wrong("the relay needs addresses that can stand in an SDP");
+        }
+        if self.dscp.is_some_and(|dscp| dscp > DSCP_MAX) {
+            return wrong("a DSCP is 0 to 63");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! One leg's two sockets. Not here: which ports (`relay::ports`) and what passes through them (`relay::bridge`).
+
+use crate::limits;
+use crate::relay::ports::{Lease, Ports};
+use mio::net::UdpSocket;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A leg's sockets. Fields drop in order: both are closed before their ports go back.
+pub(super) struct LegSockets {
+    pub(super) rtp: UdpSocket,
+    pub(super) rtcp: UdpSocket,
+    lease: Lease,
+    _counted: Counted,
+}
+
+/// Two open sockets, in the relay's count of them.
+struct Counted(Arc<AtomicUsize>);
+
+/// Where sockets are opened, and how.
+#[derive(Clone)]
+pub(super) struct Opener {
+    pub(super) ports: Arc<Ports>,
+    /// How many sockets are open in the whole relay.
+    pub(super) open: Arc<AtomicUsize>,
+    pub(super) dscp: Option<u8>,
+}
+
+impl Opener {
+    /// A pair of bound sockets on `address`; the error is for the record. A pair of which another program holds a port is passed
+    /// over, [`limits::PORT_TRIES_MAX`] times; other refusals (no descriptors left, address gone) would meet the next pair too.
+    pub(super) fn open(&self, address: IpAddr) -> Result<LegSockets, &'static str> {
+        if !self.ports.has(address) {
+            return Err("not an address of the relay");
+        }
+        for _ in 0..limits::PORT_TRIES_MAX {
+            let lease = self.ports.take(address).ok_or("no free ports")?;
+            match bind(lease.rtp(), self.dscp).and_then(|rtp| Ok((rtp, bind(lease.rtcp(), self.dscp)?))) {
+                Ok((rtp, rtcp)) => {
+                    self.open.fetch_add(2, Ordering::Relaxed);
+                    return Ok(LegSockets { rtp, rtcp, lease, _counted: Counted(Arc::clone(&self.open)) });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+                Err(error) => {
+                    tracing::warn!(%address, %error, "an RTP socket could not be opened");
+                    return Err("the kernel gave no socket");
+                }
+            }
+        }
+        Err("the ports are in use by others")
+    }
+}
+
+impl LegSockets {
+    /// The address for the SDP.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.lease.rtp()
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(2, Ordering::Relaxed);
+    }
+}
+
+fn bind(address: SocketAddr, dscp: Option<u8>) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+    // RFC 2474 §3: the DSCP is the upper six bits of the octet.
+    let class = dscp.map(|dscp| u32::from(dscp) << 2);
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+        class.map_or(Ok(()), |class| socket.set_tclass_v6(class))?;
+    } else {
+        class.map_or(Ok(()), |class| socket.set_tos_v4(class))?;
+    }
+    socket.set_recv_buffer_size(limits::RTP_RECEIVE_BUFFER_BYTES)?;
+    socket.bind(&address.into())?;
+    Ok(UdpSocket::from_std(socket.into()))
+}

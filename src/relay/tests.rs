@@ -1,0 +1,432 @@
+//! The relay with real sockets on loopback: fake phones, a sprayer, and what is left when all is over.
+//! Nothing here asserts how long something takes; every wait ends.
+
+use super::*;
+use crate::id::Side;
+use crate::media::dtmf::KeyWriter;
+use crate::media::header::Rtp;
+use crate::media::tone::{self, FRAME_SAMPLES, Law, Sine};
+use crate::media::{Mapping, Stream};
+use crate::time::Duration;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::mpsc::{Receiver, channel};
+
+const WAIT: Duration = Duration::from_secs(20);
+const FLOW: FlowId = FlowId(1);
+
+/// A loopback address that no other process which runs these tests uses.
+fn here() -> IpAddr {
+    let [a, b, c, d] = std::process::id().to_be_bytes();
+    IpAddr::from([127, 64 + (a ^ b) % 64, c, d])
+}
+
+/// What one test's relay is started with. Ports from 28,000 on are for tests that count on particular ones.
+fn settings(workers: usize, port_min: u16, port_max: u16) -> RelaySettings {
+    static STARTED: AtomicUsize = AtomicUsize::new(0);
+    let seed = [u8::try_from(STARTED.fetch_add(1, Ordering::Relaxed) % 256).unwrap(); 32];
+    RelaySettings { workers, port_min, port_max, addresses: vec![here()], dscp: Some(46), seed }
+}
+
+fn start(workers: usize, port_min: u16, port_max: u16) -> (Relay, Receiver<Event>) {
+    let (sender, receiver) = channel();
+    let relay = Relay::start(settings(workers, port_min, port_max), move |event| drop(sender.send(event)));
+    (relay.unwrap(), receiver)
+}
+
+fn open(relay: &Relay, events: &Receiver<Event>, flow: FlowId) -> (SocketAddr, SocketAddr) {
+    relay.command(Command::Open { flow, caller_local: here(), client_local: here() });
+    let event = events.recv_timeout(WAIT).unwrap();
+    let Event::Opened { flow: opened, caller, client } = event else { panic!("{event:?}") };
+    assert_eq!(opened, flow);
+    (caller, client)
+}
+
+fn close(relay: &Relay, events: &Receiver<Event>, flow: FlowId) -> Closed {
+    relay.command(Command::Close { flow });
+    loop {
+        if let Event::Closed { flow: closed, report } = events.recv_timeout(WAIT).unwrap() {
+            assert_eq!(closed, flow);
+            return report;
+        }
+    }
+}
+
+/// Half a call: a socket that talks RTP with the relay.
+struct Phone {
+    socket: UdpSocket,
+    relay: SocketAddr,
+    rtp: Rtp,
+    tone: Sine,
+}
+
+impl Phone {
+    fn new(ip: &str, relay: SocketAddr, hz: u16) -> Phone {
+        let socket = UdpSocket::bind((ip, 0)).unwrap();
+        socket.set_read_timeout(Some(WAIT)).unwrap();
+        let rtp = Rtp { ssrc: u32::from(hz), sequence: 65_530, ..Rtp::default() };
+        Phone { socket, relay, rtp, tone: Sine::new(hz) }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.socket.local_addr().unwrap()
+    }
+
+    /// Signalling for this phone: PCMU both ways, telephone-event by `events` (here, there).
+    fn stream(&self, events: (u8, u8)) -> Stream {
+        let mapping = |(here, there), telephone_event| Mapping { here, there, clock_rate: 8_000, telephone_event };
+        let address = self.address();
+        Stream {
+            remote_rtp: Some(address),
+            remote_rtcp: Some(SocketAddr::new(address.ip(), address.port() ^ 1)),
+            signalling: address.ip(),
+            trusted: false,
+            payload_types: [mapping((0, 0), false), mapping(events, true)].into_iter().collect(),
+            sends: true,
+            silence_max: None,
+        }
+    }
+
+    fn send(&mut self, payload_type: u8, payload: &[u8]) {
+        let mut out = [0; 200];
+        self.rtp.sequence = self.rtp.sequence.wrapping_add(1);
+        let rtp = Rtp { payload_type, ..self.rtp };
+        let length = rtp.write(payload, &mut out).unwrap();
+        self.socket.send_to(&out[..length], self.relay).unwrap();
+    }
+
+    fn talk(&mut self) {
+        let mut octets = [0; FRAME_SAMPLES];
+        self.tone.fill(Law::Mu, &mut octets);
+        self.send(0, &octets);
+        self.rtp.timestamp += 160;
+    }
+
+    fn hear(&self) -> (Rtp, Vec<u8>, SocketAddr) {
+        let mut packet = [0; 1_500];
+        let (length, source) = self.socket.recv_from(&mut packet).unwrap();
+        let (rtp, payload) = Rtp::parse(&packet[..length]).unwrap();
+        (rtp, payload.to_vec(), source)
+    }
+
+    /// Whether nothing at all has come.
+    fn heard_nothing(&self) -> bool {
+        self.socket.set_nonblocking(true).unwrap();
+        let nothing = self.socket.recv_from(&mut [0; 1_500]).is_err();
+        self.socket.set_nonblocking(false).unwrap();
+        nothing
+    }
+}
+
+/// Two phones on an open flow, both told to the relay as themselves.
+fn call(relay: &Relay, events: &Receiver<Event>) -> (Phone, Phone) {
+    let (caller, client) = open(relay, events, FLOW);
+    let (caller, client) = (Phone::new("127.0.0.2", caller, 440), Phone::new("127.0.0.3", client, 697));
+    relay.command(Command::Set { flow: FLOW, side: Side::Caller, stream: caller.stream((101, 96)) });
+    relay.command(Command::Set { flow: FLOW, side: Side::Client, stream: client.stream((96, 101)) });
+    (caller, client)
+}
+
+/// Has both phones speak until the relay has validated both. What one says before the other is validated is lost.
+fn introduce(events: &Receiver<Event>, caller: &mut Phone, client: &mut Phone) {
+    for (phone, expect) in [(caller, Side::Caller), (client, Side::Client)] {
+        phone.talk();
+        phone.talk();
+        let event = events.recv_timeout(WAIT).unwrap();
+        let Event::Latched { side, peer, .. } = event else { panic!("{event:?}") };
+        assert_eq!((side, peer), (expect, phone.address()));
+    }
+}
+
+/// Sends until something comes out at the other end: then all that was sent to the port before has been dealt with.
+/// Returns what came out; stragglers of the introduction are passed over.
+fn cross(from: &mut Phone, to: &Phone) -> (Rtp, Vec<u8>, SocketAddr) {
+    from.talk();
+    loop {
+        let heard = to.hear();
+        if heard.0.sequence == from.rtp.sequence {
+            return heard;
+        }
+    }
+}
+
+#[test]
+fn two_phones_hear_each_other() {
+    let (relay, events) = start(2, 20_000, 27_999);
+    let (mut caller, mut client) = call(&relay, &events);
+    introduce(&events, &mut caller, &mut client);
+    cross(&mut caller, &client);
+    cross(&mut client, &caller);
+    let (mut from, mut to) = (caller, client);
+    for hz in [440, 697] {
+        let mut samples = Vec::new();
+        for _ in 0..20 {
+            from.talk();
+            let (rtp, payload, source) = to.hear();
+            assert_eq!((rtp.ssrc, rtp.sequence), (from.rtp.ssrc, from.rtp.sequence), "in order, untouched");
+            assert_eq!(source, to.relay, "from the port that the SDP names");
+            samples.extend(payload.iter().map(|&octet| Law::Mu.decode(octet)));
+        }
+        assert!(tone::dominant_hz(&samples).unwrap().abs_diff(hz) < 3);
+        std::mem::swap(&mut from, &mut to);
+    }
+    let report = close(&relay, &events, FLOW);
+    assert_eq!((report.caller.packets_received, report.client.packets_received), (23, 23));
+    assert_eq!((report.caller.packets_lost, report.client.packets_lost), (0, 0));
+}
+
+#[test]
+fn keys_cross_with_the_other_legs_payload_type_and_are_told() {
+    let (relay, events) = start(1, 20_000, 27_999);
+    let (mut caller, mut client) = call(&relay, &events);
+    introduce(&events, &mut caller, &mut client);
+    cross(&mut caller, &client);
+    cross(&mut client, &caller);
+    let (mut from, mut to) = (caller, client);
+    for (key, here, there, expect) in [('7', 101, 96, Side::Caller), ('#', 96, 101, Side::Client)] {
+        let step = Duration::from_millis(20);
+        let start = from.rtp.timestamp;
+        for packet in KeyWriter::new(key, start, 8_000, step, Duration::from_millis(100)).unwrap() {
+            from.rtp.marker = packet.marker;
+            from.send(here, &packet.payload);
+            let (rtp, payload, _) = to.hear();
+            assert_eq!((rtp.payload_type, rtp.marker), (there, packet.marker));
+            assert_eq!(payload, packet.payload);
+        }
+        let event = events.recv_timeout(WAIT).unwrap();
+        let Event::Dtmf { side, digit, duration_ms, .. } = event else { panic!("{event:?}") };
+        assert_eq!((side, digit, duration_ms), (expect, key, 100));
+        std::mem::swap(&mut from, &mut to);
+    }
+}
+
+#[test]
+fn a_phone_behind_a_nat_is_learned_and_a_sprayer_gets_not_one_byte() {
+    let (relay, events) = start(2, 20_000, 27_999);
+    let (caller_port, client_port) = open(&relay, &events, FLOW);
+    let mut caller = Phone::new("127.0.0.2", caller_port, 440);
+    let mut client = Phone::new("127.0.0.3", client_port, 697);
+    let mut sprayers: Vec<Phone> = [caller_port, client_port]
+        .iter()
+        .flat_map(|port| [*port, SocketAddr::new(port.ip(), port.port() + 1)])
+        .map(|port| Phone::new("127.0.0.66", port, 1_000))
+        .collect();
+    let mut spray = || sprayers.iter_mut().for_each(|sprayer| (0..5).for_each(|_| sprayer.talk()));
+
+    spray(); // before anything was signalled
+    // The client's SDP names an address of its own network; it is reached where its signalling comes from.
+    let private = Some("10.9.8.7:4000".parse().unwrap());
+    let behind_nat = Stream { remote_rtp: private, remote_rtcp: private, ..client.stream((96, 101)) };
+    relay.command(Command::Set { flow: FLOW, side: Side::Caller, stream: caller.stream((101, 96)) });
+    relay.command(Command::Set { flow: FLOW, side: Side::Client, stream: behind_nat });
+    spray(); // before either was heard
+    introduce(&events, &mut caller, &mut client);
+    spray(); // while they speak
+    for _ in 0..3 {
+        cross(&mut caller, &client);
+        cross(&mut client, &caller);
+        spray();
+    }
+    cross(&mut caller, &client);
+    cross(&mut client, &caller);
+    assert!(caller.heard_nothing() && client.heard_nothing(), "nothing was injected");
+    let report = close(&relay, &events, FLOW);
+    assert_eq!((report.caller.dropped_source, report.client.dropped_source), (30, 31), "and the one packet on trial");
+    assert!(sprayers.iter().all(Phone::heard_nothing));
+}
+
+#[test]
+fn a_burst_longer_than_a_turn_crosses_whole_and_in_order() {
+    let (relay, events) = start(1, 20_000, 27_999);
+    let (mut caller, mut client) = call(&relay, &events);
+    introduce(&events, &mut caller, &mut client);
+    cross(&mut caller, &client);
+    let first = caller.rtp.sequence;
+    let burst = u16::try_from(crate::limits::RELAY_BATCH_MAX + 8).unwrap();
+    (0..burst).for_each(|_| caller.talk());
+    for n in 1..=burst {
+        assert_eq!(client.hear().0.sequence, first.wrapping_add(n));
+    }
+}
+
+#[test]
+fn rtcp_crosses_on_the_odd_ports() {
+    let (relay, events) = start(1, 20_000, 27_999);
+    let (mut caller, mut client) = call(&relay, &events);
+    introduce(&events, &mut caller, &mut client);
+    let [mut from, to] = [(&caller, "127.0.0.2"), (&client, "127.0.0.3")].map(|(phone, ip)| {
+        let odd = SocketAddr::new(phone.relay.ip(), phone.relay.port() + 1);
+        Phone::new(ip, odd, 1)
+    });
+    from.rtp.ssrc = caller.rtp.ssrc;
+    let report = |ssrc: u32| [&[0x80, 201, 0, 1][..], &ssrc.to_be_bytes()].concat();
+    to.socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    // The first reports may cross before the other end is known.
+    let deadline = std::time::Instant::now() + WAIT;
+    let mut packet = [0; 100];
+    let (length, source) = loop {
+        assert!(std::time::Instant::now() < deadline, "no report crossed");
+        to.socket.send_to(&report(client.rtp.ssrc), to.relay).unwrap();
+        from.socket.send_to(&report(from.rtp.ssrc), from.relay).unwrap();
+        if let Ok(received) = to.socket.recv_from(&mut packet) {
+            break received;
+        }
+    };
+    assert_eq!((&packet[..length], source), (&report(caller.rtp.ssrc)[..], to.relay));
+}
+
+#[test]
+fn ports_are_given_back_when_a_flow_closes() {
+    let (relay, events) = start(1, 29_100, 29_199);
+    let before = relay.counts();
+    let (caller, client) = open(&relay, &events, FLOW);
+    assert!(caller.port() % 2 == 0 && client.port() % 2 == 0 && caller != client);
+    assert!(UdpSocket::bind(caller).is_err(), "taken");
+    let during = relay.counts();
+    assert_eq!((during.flows, during.sockets, during.pairs_taken), (1, 4, 2));
+    close(&relay, &events, FLOW);
+    let after = relay.counts();
+    assert_eq!((after.flows, after.sockets, after.pairs_taken), (0, 0, 0));
+    assert_eq!(after.pairs_resting + after.pairs_free, before.pairs_free);
+    assert!(UdpSocket::bind(caller).is_ok() && UdpSocket::bind(client).is_ok());
+}
+
+#[test]
+fn two_hundred_flows_leave_nothing() {
+    let (relay, events) = start(2, 20_000, 27_999);
+    for round in 0..2 {
+        for flow in 0..200 {
+            open(&relay, &events, FlowId(flow + 1_000 * round));
+        }
+        assert_eq!((relay.counts().flows, relay.counts().sockets), (200, 800));
+        for flow in 0..200 {
+            close(&relay, &events, FlowId(flow + 1_000 * round));
+        }
+    }
+    let Counts { flows, sockets, pairs_taken, .. } = relay.counts();
+    assert_eq!((flows, sockets, pairs_taken), (0, 0, 0));
+}
+
+#[test]
+fn an_open_that_cannot_be_served_fails_and_holds_nothing() {
+    let (relay, events) = start(1, 29_000, 29_003);
+    let strange: IpAddr = "192.0.2.1".parse().unwrap();
+    relay.command(Command::Open { flow: FLOW, caller_local: here(), client_local: strange });
+    let failed = events.recv_timeout(WAIT).unwrap();
+    assert!(matches!(failed, Event::Failed { flow: FLOW, reason: "not an address of the relay" }), "{failed:?}");
+    let Counts { flows, sockets, pairs_taken, pairs_resting, .. } = relay.counts();
+    assert_eq!((flows, sockets, pairs_taken, pairs_resting), (0, 0, 0, 1));
+    relay.command(Command::Open { flow: FLOW, caller_local: here(), client_local: here() });
+    let failed = events.recv_timeout(WAIT).unwrap();
+    assert!(matches!(failed, Event::Failed { flow: FLOW, reason: "no free ports" }), "{failed:?}");
+    assert_eq!(relay.counts().sockets, 0);
+}
+
+#[test]
+fn ports_held_by_others_are_passed_over() {
+    let (relay, events) = start(1, 28_000, 28_007);
+    let _others = [28_001, 28_003, 28_005].map(|port| UdpSocket::bind((here(), port)).unwrap());
+    relay.command(Command::Open { flow: FLOW, caller_local: here(), client_local: here() });
+    let failed = events.recv_timeout(WAIT).unwrap();
+    assert!(matches!(failed, Event::Failed { .. }), "one pair is too few for two legs: {failed:?}");
+    assert_eq!((relay.counts().sockets, relay.counts().pairs_taken), (0, 0));
+}
+
+#[test]
+fn a_flow_that_is_not_there_is_closed_all_the_same() {
+    let (relay, events) = start(1, 20_000, 27_999);
+    assert_eq!(close(&relay, &events, FlowId(77)), Closed::default());
+    let phone = Phone::new("127.0.0.2", "127.0.0.1:9".parse().unwrap(), 440);
+    relay.command(Command::Set { flow: FlowId(77), side: Side::Caller, stream: phone.stream((101, 96)) });
+    open(&relay, &events, FLOW);
+    relay.command(Command::Open { flow: FLOW, caller_local: here(), client_local: here() });
+    assert!(matches!(events.recv_timeout(WAIT).unwrap(), Event::Failed { flow: FLOW, .. }), "it is open already");
+    assert_eq!(relay.counts().flows, 1);
+}
+
+#[test]
+fn stopping_closes_every_flow() {
+    let (relay, events) = start(2, 20_000, 27_999);
+    for flow in 0..10 {
+        open(&relay, &events, FlowId(flow));
+    }
+    relay.stop();
+    let closed = events.iter().filter(|event| matches!(event, Event::Closed { .. })).count();
+    assert_eq!(closed, 10, "and with the workers the last sender is gone");
+}
+
+#[test]
+fn every_workers_heart_beats() {
+    let (relay, _events) = start(3, 20_000, 27_999);
+    let first = relay.heartbeats();
+    assert_eq!(first.len(), 3);
+    let deadline = std::time::Instant::now() + WAIT;
+    while relay.heartbeats().iter().zip(&first).any(|(later, first)| later <= first) {
+        assert!(std::time::Instant::now() < deadline, "a worker is dead");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_panic_costs_only_the_flow_it_happened_in() {
+    let (sender, events) = channel();
+    let relay = Relay::start(settings(1, 20_000, 27_999), move |event| {
+        let latched = matches!(event, Event::Latched { flow: FlowId(2), .. });
+        let _ = sender.send(event);
+        assert!(!latched, "a fault for the test");
+    })
+    .unwrap();
+    let (mut caller, mut client) = call(&relay, &events);
+    let (poisoned, _) = open(&relay, &events, FlowId(2));
+    let mut victim = Phone::new("127.0.0.4", poisoned, 1_000);
+    relay.command(Command::Set { flow: FlowId(2), side: Side::Caller, stream: victim.stream((101, 96)) });
+    relay.command(Command::Open { flow: FlowId(3), caller_local: here(), client_local: here() });
+    assert!(matches!(events.recv_timeout(WAIT).unwrap(), Event::Opened { .. }), "so the stream is set");
+    victim.talk();
+    assert!(matches!(events.recv_timeout(WAIT).unwrap(), Event::Latched { flow: FlowId(2), .. }));
+    assert!(matches!(events.recv_timeout(WAIT).unwrap(), Event::Failed { flow: FlowId(2), .. }));
+    introduce(&events, &mut caller, &mut client);
+    cross(&mut caller, &client);
+    assert_eq!((relay.counts().flows, relay.counts().sockets), (2, 8));
+}
+
+#[test]
+fn ipv6_and_ipv4_meet_in_one_flow() {
+    if UdpSocket::bind("[::1]:0").is_err() {
+        return; // no IPv6 on this machine
+    }
+    let (sender, events) = channel();
+    let six: IpAddr = "::1".parse().unwrap();
+    let settings = RelaySettings { addresses: vec![here(), six], ..settings(1, 20_000, 27_999) };
+    let relay = Relay::start(settings, move |event| drop(sender.send(event))).unwrap();
+    relay.command(Command::Open { flow: FLOW, caller_local: here(), client_local: six });
+    let Event::Opened { caller, client, .. } = events.recv_timeout(WAIT).unwrap() else { panic!("not opened") };
+    let (mut caller, mut client) = (Phone::new("127.0.0.2", caller, 440), Phone::new("::1", client, 697));
+    relay.command(Command::Set { flow: FLOW, side: Side::Caller, stream: caller.stream((101, 101)) });
+    relay.command(Command::Set { flow: FLOW, side: Side::Client, stream: client.stream((101, 101)) });
+    introduce(&events, &mut caller, &mut client);
+    cross(&mut caller, &client);
+    assert_eq!(cross(&mut client, &caller).2, caller.relay);
+}
+
+#[test]
+fn any_thread_may_command_the_relay() {
+    fn check<T: Send + Sync>() {}
+    check::<Relay>();
+}
+
+#[test]
+fn settings_that_cannot_work_are_refused() {
+    let good = RelaySettings { dscp: Some(63), ..settings(1, 30_000, 30_003) };
+    assert!(good.check().is_ok());
+    for (rule, settings) in [
+        ("no_worker", RelaySettings { workers: 0, ..good.clone() }),
+        ("no_pair", RelaySettings { port_min: 30_001, port_max: 30_002, ..good.clone() }),
+        ("empty_range", RelaySettings { port_min: 30_003, port_max: 30_000, ..good.clone() }),
+        ("no_address", RelaySettings { addresses: vec![], ..good.clone() }),
+        ("any_address", RelaySettings { addresses: vec!["0.0.0.0".parse().unwrap()], ..good.clone() }),
+        ("seven_bit_dscp", RelaySettings { dscp: Some(64), ..good.clone() }),
+    ] {
+        let error = Relay::start(settings, |_| {}).err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{rule}");
+    }
+}

@@ -1,0 +1,227 @@
+//! One worker thread: waits for packets and commands, gives each its turn, and looks after time.
+//! Not here: what a packet's fate is (`media::forward`), and choosing the worker (`relay`).
+
+use crate::id::FlowId;
+use crate::limits;
+use crate::media::{Closed, Command, Event};
+use crate::relay::bridge::{Bridge, Buffer, Port};
+use crate::relay::clock::Clock;
+use crate::relay::inbox::{Message, Receiver};
+use crate::relay::socket::Opener;
+use crate::time::{Duration, Instant};
+use mio::{Events, Poll, Token};
+use slab::Slab;
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// What the inbox's waker calls itself; no port has it.
+pub(super) const WAKER: Token = Token(usize::MAX);
+/// How many sockets epoll may tell of at once; the others are told of next time.
+const EVENTS: usize = 1_024;
+
+/// What the outside may see of a worker.
+#[derive(Default)]
+pub(super) struct Gauges {
+    pub(super) heartbeat: AtomicU64,
+    pub(super) flows: AtomicUsize,
+}
+
+/// A worker's whole state. It owns its flows and their sockets; nobody else touches them.
+pub(super) struct Worker<F> {
+    pub(super) poll: Poll,
+    pub(super) inbox: Receiver,
+    pub(super) opener: Opener,
+    pub(super) clock: Clock,
+    pub(super) gauges: Arc<Gauges>,
+    pub(super) tell: Arc<F>,
+    state: State,
+}
+
+struct State {
+    bridges: Slab<Bridge>,
+    by_id: HashMap<FlowId, usize>,
+    /// Sockets that may hold packets, each once, in the order of their turns.
+    waiting: VecDeque<Port>,
+    buffer: Box<Buffer>,
+    /// Whether commands were left for the next turn.
+    commands_left: bool,
+    next_tick: Instant,
+    /// The flow that is being worked on: the culprit, should there be a panic.
+    at_work: Option<usize>,
+}
+
+impl<F: Fn(Event)> Worker<F> {
+    pub(super) fn new(
+        poll: Poll,
+        inbox: Receiver,
+        opener: Opener,
+        clock: Clock,
+        gauges: Arc<Gauges>,
+        tell: Arc<F>,
+    ) -> Worker<F> {
+        let state = State {
+            bridges: Slab::new(),
+            by_id: HashMap::new(),
+            waiting: VecDeque::new(),
+            buffer: Box::new([0; limits::RTP_BYTES_MAX + 1]),
+            commands_left: false,
+            next_tick: Instant::default(),
+            at_work: None,
+        };
+        Worker { poll, inbox, opener, clock, gauges, tell, state }
+    }
+
+    /// Works until told to stop. A panic costs the flow that it happened in, not the others.
+    pub(super) fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS);
+        loop {
+            match catch_unwind(AssertUnwindSafe(|| self.turn(&mut events))) {
+                Ok(Ok(ControlFlow::Continue(()))) => {}
+                Ok(Ok(ControlFlow::Break(()))) => break,
+                Ok(Err(error)) => {
+                    // The heartbeat ends with the loop, so the watchdog sees it.
+                    tracing::error!(%error, "a relay worker cannot wait for packets");
+                    break;
+                }
+                Err(_) => self.drop_culprit(),
+            }
+        }
+        for bridge in self.state.bridges.drain() {
+            (self.tell)(bridge.closed());
+        }
+        self.gauges.flows.store(0, Ordering::Relaxed);
+    }
+
+    /// Waits, then does what is due: commands first, so that a closed flow forwards nothing more; then each waiting socket's
+    /// share; then the clock's.
+    fn turn(&mut self, events: &mut Events) -> io::Result<ControlFlow<()>> {
+        self.gauges.heartbeat.fetch_add(1, Ordering::Relaxed);
+        let busy = self.state.commands_left || !self.state.waiting.is_empty();
+        let patience = if busy { Duration::ZERO } else { limits::RELAY_TICK };
+        match self.poll.poll(events, Some(patience)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(ControlFlow::Continue(())),
+            Err(error) => return Err(error),
+        }
+        let now = self.clock.now();
+        for event in events.iter().filter(|event| event.token() != WAKER) {
+            self.enqueue(Port::from(event.token()));
+        }
+        if self.obey(now).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        self.drain(now);
+        self.tick(now);
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn enqueue(&mut self, port: Port) {
+        // Events of this batch may name a flow that an earlier turn closed.
+        if let Some(bridge) = self.state.bridges.get_mut(port.key)
+            && !bridge.set_waiting(port, true)
+        {
+            self.state.waiting.push_back(port);
+        }
+    }
+
+    fn obey(&mut self, now: Instant) -> ControlFlow<()> {
+        self.inbox.begin();
+        for _ in 0..limits::RELAY_BATCH_MAX {
+            match self.inbox.poll() {
+                Some(Message::Command(command)) => self.carry_out(now, command),
+                Some(Message::Stop) => return ControlFlow::Break(()),
+                None => {
+                    self.state.commands_left = false;
+                    return ControlFlow::Continue(());
+                }
+            }
+        }
+        self.state.commands_left = true;
+        ControlFlow::Continue(())
+    }
+
+    fn carry_out(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Open { flow, caller_local, client_local } => {
+                let opened = self.open(flow, caller_local, client_local);
+                (self.tell)(opened.unwrap_or_else(|reason| Event::Failed { flow, reason }));
+            }
+            Command::Set { flow, side, stream } => {
+                if let Some(bridge) = self.by_id(flow) {
+                    bridge.flow.set(now, side, stream);
+                }
+            }
+            Command::Close { flow } => {
+                let key = self.state.by_id.get(&flow).copied();
+                let closed = key.and_then(|key| self.remove(key)).map(|bridge| bridge.closed());
+                (self.tell)(closed.unwrap_or(Event::Closed { flow, report: Closed::default() }));
+            }
+        }
+    }
+
+    fn open(&mut self, id: FlowId, caller: std::net::IpAddr, client: std::net::IpAddr) -> Result<Event, &'static str> {
+        if self.state.by_id.contains_key(&id) {
+            return Err("the flow is open already");
+        }
+        let mut bridge = Bridge::open(id, caller, client, &self.opener)?;
+        let slot = self.state.bridges.vacant_entry();
+        bridge.register(self.poll.registry(), slot.key()).map_err(|_| "the kernel watches no more sockets")?;
+        let opened = bridge.opened();
+        self.state.by_id.insert(id, slot.key());
+        slot.insert(bridge);
+        self.gauges.flows.store(self.state.bridges.len(), Ordering::Relaxed);
+        Ok(opened)
+    }
+
+    /// Forgets a flow; its sockets and ports go when the caller drops it.
+    fn remove(&mut self, key: usize) -> Option<Bridge> {
+        let bridge = self.state.bridges.try_remove(key)?;
+        self.state.by_id.remove(&bridge.id);
+        self.state.waiting.retain(|port| port.key != key);
+        self.gauges.flows.store(self.state.bridges.len(), Ordering::Relaxed);
+        Some(bridge)
+    }
+
+    fn by_id(&mut self, flow: FlowId) -> Option<&mut Bridge> {
+        self.state.bridges.get_mut(*self.state.by_id.get(&flow)?)
+    }
+
+    /// One turn for each socket that waits; those with more to give queue up behind the others.
+    fn drain(&mut self, now: Instant) {
+        for _ in 0..self.state.waiting.len() {
+            let Some(port) = self.state.waiting.pop_front() else { return };
+            let Some(bridge) = self.state.bridges.get_mut(port.key) else { continue };
+            self.state.at_work = Some(port.key);
+            if bridge.drain(now, port, &mut self.state.buffer, &*self.tell) {
+                self.state.waiting.push_back(port);
+            } else {
+                bridge.set_waiting(port, false);
+            }
+        }
+        self.state.at_work = None;
+    }
+
+    fn tick(&mut self, now: Instant) {
+        if now < self.state.next_tick {
+            return;
+        }
+        self.state.next_tick = now + limits::RELAY_TICK;
+        for (key, bridge) in &mut self.state.bridges {
+            self.state.at_work = Some(key);
+            bridge.handle_timeout(now, &*self.tell);
+        }
+        self.state.at_work = None;
+    }
+
+    fn drop_culprit(&mut self) {
+        let culprit = self.state.at_work.take().and_then(|key| self.remove(key));
+        if let Some(bridge) = culprit {
+            tracing::error!(flow = bridge.id.0, "a panic in the relay ended a flow");
+            (self.tell)(Event::Failed { flow: bridge.id, reason: "fault in the relay" });
+        }
+    }
+}
