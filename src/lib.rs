@@ -9,4 +9,6 @@ pub mod time;
 pub mod sdp;
 pub mod sip;
 pub mod media;
+pub mod token;
+pub mod policy;
 pub mod relay;

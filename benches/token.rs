@@ -1,0 +1,66 @@
+//! What a callback costs before it reaches its call: the bridge token, the JWT and the decision.
+//! Not here: the switch's own work and the network's.
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use parkway::id::CallId;
+use parkway::name::Name;
+use parkway::policy::{
+    Action, Algorithm, Grant, Grants, Keyring, MediaKinds, Order, Query, SigningKey, Subject, VerifyingKey, ask, mint,
+    verify,
+};
+use parkway::rng::Rng;
+use parkway::time::{Duration, Now, Wall};
+use parkway::token::{Audience, Contents, Keys, SubjectHash, open, seal};
+use std::hint::black_box;
+
+const NOW: Wall = Wall(1_795_000_000_000);
+const SECRET: [u8; 32] = [9; 32];
+
+fn tokens(criterion: &mut Criterion) {
+    let (keys, mut rng) = (Keys::new(1, [1; 32]), Rng::from_seed([2; 32]));
+    let name = Name::parse("foo/web").expect("a name");
+    let audience = Audience::Client { name: &name, subject: "alice-web" };
+    let expires = NOW + Duration::from_secs(60);
+    let contents = Contents { node: 1, call: CallId(1), generation: 1, expires, subject: SubjectHash::of("alice-web") };
+    criterion
+        .bench_function("token/seal", |bench| bench.iter(|| seal(&keys, &mut rng, black_box(&contents), &audience)));
+    let token = seal(&keys, &mut rng, &contents, &audience);
+    let text = token.expose().as_bytes();
+    criterion.bench_function("token/open", |bench| bench.iter(|| open(&keys, NOW, black_box(text), &audience)));
+    let stranger = Keys::new(2, [3; 32]);
+    criterion.bench_function("token/open unknown kid", |bench| {
+        bench.iter(|| open(&stranger, NOW, black_box(text), &audience))
+    });
+    criterion.bench_function("token/open wrong audience", |bench| {
+        bench.iter(|| open(&keys, NOW, black_box(text), &Audience::Dial))
+    });
+}
+
+fn jwts(criterion: &mut Criterion) {
+    let name = Name::parse("foo").expect("a name");
+    let grant = Grant { receive: vec![name.clone()], bridge: vec![name.clone()], ..Grant::default() };
+    let expires = NOW + Duration::from_secs(3600);
+    let order = Order { subject: "alice-web", audience: "parkway", issued: NOW, expires, not_before: None, grant };
+    let signing = SigningKey::new(Algorithm::Hs256, &SECRET, Some("k1")).expect("a key");
+    let mut keyring = Keyring::new("parkway");
+    keyring.add("k1", VerifyingKey::new(Algorithm::Hs256, &SECRET).expect("a key")).expect("a new key id");
+    let text = mint(&signing, &order).expect("a token");
+    criterion
+        .bench_function("jwt/verify HS256", |bench| bench.iter(|| verify(&keyring, NOW, black_box(text.as_bytes()))));
+    let huge = vec![b'a'; 65_535];
+    criterion.bench_function("jwt/refuse 64 kB", |bench| bench.iter(|| verify(&keyring, NOW, black_box(&huge))));
+
+    let (engine, now) = (Grants::default(), Now { wall: NOW, ..Now::default() });
+    criterion.bench_function("jwt/verify HS256 and decide", |bench| {
+        bench.iter(|| {
+            let claims = verify(&keyring, NOW, black_box(text.as_bytes())).expect("a good token");
+            let (subject, media) = (Subject::Claims(&claims), MediaKinds::AUDIO);
+            let query =
+                Query { action: Action::Bridge, subject, name: &name, media, source: None, usage: 0, call: None };
+            ask(&engine, now, &query)
+        })
+    });
+}
+
+criterion_group!(benches, tokens, jwts);
+criterion_main!(benches);

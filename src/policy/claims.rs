@@ -1,0 +1,98 @@
+//! Who a verified JWT says its bearer is, and what he may do.
+//! Not here: signatures (`keyring`), the form of the JWT (`jwt`), and the decision (`grants`).
+
+use super::MediaKinds;
+use crate::name::Name;
+use crate::time::Wall;
+use crate::token::SubjectHash;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The claims of a verified JWT. Only [`verify`](super::verify) makes them: to have them is to know that they are true.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Claims {
+    pub(super) subject: String,
+    pub(super) expires: Wall,
+    pub(super) not_before: Option<Wall>,
+    pub(super) grant: Grant,
+}
+
+impl Claims {
+    /// Who: the JWT's `sub` (RFC 7519 §4.1.2).
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// Who, as a token and the counting of bridges have it.
+    pub fn subject_hash(&self) -> SubjectHash {
+        SubjectHash::of(&self.subject)
+    }
+
+    /// From this instant on nothing is allowed any more and the channel closes: the JWT's `exp` with the keyring's skew added,
+    /// so that one boundary holds everywhere.
+    pub fn expires(&self) -> Wall {
+        self.expires
+    }
+
+    /// The JWT's `nbf`, if it has one.
+    pub fn not_before(&self) -> Option<Wall> {
+        self.not_before
+    }
+
+    /// What he may do.
+    pub fn grant(&self) -> &Grant {
+        &self.grant
+    }
+}
+
+/// What a JWT grants: its member `parkway`. The default grants nothing.
+///
+/// ```json
+/// {"receive":["foo","foo/web"], "bridge":["foo"], "dial":false, "media":["audio"], "concurrent":2}
+/// ```
+/// A granted name covers itself and the names below it: `foo` covers `foo/web`, never `foobar`.
+/// A member that is not one of these is refused: a misspelt restriction must not be taken for none.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Grant {
+    /// Names whose calls it may hear of. None unless said.
+    #[serde(serialize_with = "write_names", deserialize_with = "names")]
+    pub receive: Vec<Name>,
+    /// Names whose calls it may answer. None unless said: hearing is not answering.
+    #[serde(serialize_with = "write_names", deserialize_with = "names")]
+    pub bridge: Vec<Name>,
+    /// Whether its events may carry a URI that anybody can dial. No unless said.
+    pub dial: bool,
+    /// Kinds of media it may use. Audio unless said.
+    #[serde(serialize_with = "write_media", deserialize_with = "media")]
+    pub media: MediaKinds,
+    /// How many bridges it may have at a time. One unless said.
+    pub concurrent: u32,
+}
+
+impl Default for Grant {
+    fn default() -> Grant {
+        Grant { receive: Vec::new(), bridge: Vec::new(), dial: false, media: MediaKinds::AUDIO, concurrent: 1 }
+    }
+}
+
+fn names<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Name>, D::Error> {
+    let texts = Vec::<String>::deserialize(from)?;
+    texts.iter().map(|text| Name::parse(text).map_err(D::Error::custom)).collect()
+}
+
+fn media<'de, D: Deserializer<'de>>(from: D) -> Result<MediaKinds, D::Error> {
+    let words = Vec::<String>::deserialize(from)?;
+    words.iter().try_fold(MediaKinds::NONE, |kinds, word| {
+        let kind = MediaKinds::from_word(word).ok_or_else(|| D::Error::custom("no kind of media"))?;
+        Ok(kinds | kind)
+    })
+}
+
+fn write_names<S: Serializer>(names: &[Name], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(names.iter().map(Name::as_str))
+}
+
+fn write_media<S: Serializer>(kinds: &MediaKinds, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(kinds.words())
+}

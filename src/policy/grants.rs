@@ -1,0 +1,222 @@
+//! The default engine: what the credential itself grants, and nothing more. Pure: it remembers nothing and asks nobody.
+//! Not here: verifying the credential (`jwt`), counting bridges (the switch hands the number in).
+
+use super::{Action, Claims, Decision, GRANTED, MediaKinds, PolicyEngine, Query, Reason, Subject, Verdict};
+use crate::name::Name;
+use crate::time::Now;
+
+/// Decides by the grants in the client's JWT.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Grants {
+    /// How many bridges the holder of dial tokens may have at a time: his JWT, which says it for others, is not at hand then.
+    pub dial_concurrent: u32,
+}
+
+impl Default for Grants {
+    fn default() -> Grants {
+        Grants { dial_concurrent: 1 }
+    }
+}
+
+impl PolicyEngine for Grants {
+    fn decide(&self, now: Now, query: &Query<'_>) -> Decision {
+        let refused = match query.subject {
+            Subject::Claims(claims) => refuse_claims(claims, now, query),
+            Subject::Dial(_) => self.refuse_dial(query),
+            Subject::Nobody => Some(Reason::NoCredential),
+        };
+        Decision::Verdict(match refused {
+            None => Verdict::allow(query, GRANTED),
+            Some(reason) => Verdict::Deny(reason),
+        })
+    }
+}
+
+fn refuse_claims(claims: &Claims, now: Now, query: &Query<'_>) -> Option<Reason> {
+    let grant = claims.grant();
+    // A channel and a callback may outlive the JWT they came with; what it granted does not.
+    if now.wall >= claims.expires() {
+        return Some(Reason::TokenExpired);
+    }
+    match query.action {
+        Action::Subscribe | Action::Receive => refuse_name(&grant.receive, query.name, Reason::NameNotGranted),
+        Action::Dial if !grant.dial => Some(Reason::DialNotGranted),
+        // Whoever hands out a right must have it; how many calls there are is counted when one is answered.
+        Action::Dial => refuse_name(&grant.bridge, query.name, Reason::BridgeNotGranted)
+            .or_else(|| refuse_media(grant.media, query.media)),
+        Action::Bridge => refuse_name(&grant.bridge, query.name, Reason::BridgeNotGranted)
+            .or_else(|| refuse_media(grant.media, query.media))
+            .or_else(|| refuse_usage(grant.concurrent, query.usage)),
+    }
+}
+
+impl Grants {
+    /// A softphone that dials the URI brings no JWT. Its subject's grants were asked about ([`Action::Dial`]) when the token was
+    /// issued, and the token is bound to one call for the length of a ring; so it is good for answering that call, with sound
+    /// alone (RELIABILITY §2.1 "confused deputy"), and for nothing else.
+    fn refuse_dial(&self, query: &Query<'_>) -> Option<Reason> {
+        match query.action {
+            Action::Bridge => {
+                refuse_media(MediaKinds::AUDIO, query.media).or_else(|| refuse_usage(self.dial_concurrent, query.usage))
+            }
+            Action::Subscribe | Action::Receive | Action::Dial => Some(Reason::DialNotGranted),
+        }
+    }
+}
+
+fn refuse_name(granted: &[Name], name: &Name, reason: Reason) -> Option<Reason> {
+    (!granted.iter().any(|above| above.reaches(name))).then_some(reason)
+}
+
+fn refuse_media(granted: MediaKinds, wanted: MediaKinds) -> Option<Reason> {
+    (wanted.is_empty() || !granted.covers(wanted)).then_some(Reason::MediaNotGranted)
+}
+
+fn refuse_usage(granted: u32, usage: u32) -> Option<Reason> {
+    (usage >= granted).then_some(Reason::ConcurrencyExceeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Grant;
+    use super::*;
+    use crate::time::{Instant, Wall};
+    use crate::token::SubjectHash;
+
+    const NOW: Now = Now { at: Instant(0), wall: Wall(1_000_000) };
+    const AUDIO: MediaKinds = MediaKinds::AUDIO;
+    const DIALLED: Subject<'static> = Subject::Dial(SubjectHash([0; 16]));
+
+    fn name(text: &str) -> Name {
+        Name::parse(text).unwrap()
+    }
+
+    /// May hear of `foo` and `bar`, may answer `foo` alone, two calls at a time.
+    fn grant() -> Grant {
+        Grant { receive: vec![name("foo"), name("bar")], bridge: vec![name("foo")], concurrent: 2, ..Grant::default() }
+    }
+
+    fn claims(grant: Grant) -> Claims {
+        Claims { subject: "alice-web".into(), expires: Wall(1_000_001), not_before: None, grant }
+    }
+
+    fn decided(now: Now, subject: Subject<'_>, action: Action, text: &str, media: MediaKinds, usage: u32) -> String {
+        let query = Query { action, subject, name: &name(text), media, source: None, usage, call: None };
+        match Grants::default().decide(now, &query) {
+            Decision::Verdict(verdict) => verdict.id().into(),
+            Decision::Ask(_) => "asks".into(),
+        }
+    }
+
+    #[test]
+    fn each_action_has_its_own_grant() {
+        let (plain, dialler) = (claims(grant()), claims(Grant { dial: true, ..grant() }));
+        for (claims, action, text, expected) in [
+            (&plain, Action::Subscribe, "foo", "granted"),
+            (&plain, Action::Subscribe, "foo/web", "granted"),
+            (&plain, Action::Subscribe, "foobar", "name_not_granted"),
+            (&plain, Action::Subscribe, "other", "name_not_granted"),
+            (&plain, Action::Receive, "bar", "granted"),
+            (&plain, Action::Receive, "other", "name_not_granted"),
+            (&plain, Action::Bridge, "foo", "granted"),
+            (&plain, Action::Bridge, "foo/web", "granted"),
+            (&plain, Action::Bridge, "bar", "bridge_not_granted"),
+            (&plain, Action::Bridge, "other", "bridge_not_granted"),
+            (&plain, Action::Dial, "foo", "dial_not_granted"),
+            (&dialler, Action::Dial, "foo", "granted"),
+            (&dialler, Action::Dial, "bar", "bridge_not_granted"),
+        ] {
+            let subject = Subject::Claims(claims);
+            assert_eq!(decided(NOW, subject, action, text, AUDIO, 0), expected, "{action:?} {text}");
+        }
+    }
+
+    #[test]
+    fn a_grant_below_does_not_reach_up() {
+        let web = claims(Grant { receive: vec![name("foo/web")], bridge: vec![name("foo/web")], ..Grant::default() });
+        for (action, text, expected) in [
+            (Action::Subscribe, "foo/web", "granted"),
+            (Action::Subscribe, "foo", "name_not_granted"),
+            (Action::Subscribe, "foo/mobile", "name_not_granted"),
+            (Action::Bridge, "foo", "bridge_not_granted"),
+        ] {
+            assert_eq!(decided(NOW, Subject::Claims(&web), action, text, AUDIO, 0), expected, "{action:?} {text}");
+        }
+    }
+
+    #[test]
+    fn media_and_number_are_kept_when_a_call_is_answered() {
+        let both = MediaKinds::AUDIO | MediaKinds::VIDEO;
+        let (plain, seeing) = (claims(grant()), claims(Grant { media: both, ..grant() }));
+        let none = claims(Grant { concurrent: 0, ..grant() });
+        for (claims, media, usage, expected) in [
+            (&plain, AUDIO, 0, "granted"),
+            (&plain, both, 0, "media_not_granted"),
+            (&plain, MediaKinds::VIDEO, 0, "media_not_granted"),
+            (&plain, MediaKinds::NONE, 0, "media_not_granted"),
+            (&seeing, both, 0, "granted"),
+            (&seeing, MediaKinds::VIDEO, 0, "granted"),
+            (&plain, AUDIO, 1, "granted"),
+            (&plain, AUDIO, 2, "concurrency_exceeded"),
+            (&plain, AUDIO, u32::MAX, "concurrency_exceeded"),
+            (&none, AUDIO, 0, "concurrency_exceeded"),
+        ] {
+            let subject = Subject::Claims(claims);
+            assert_eq!(decided(NOW, subject, Action::Bridge, "foo", media, usage), expected, "{media:?} {usage}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_granted_from_the_expiry_on() {
+        let claims = claims(Grant { dial: true, ..grant() });
+        let end = Now { wall: claims.expires(), ..NOW };
+        for action in [Action::Subscribe, Action::Receive, Action::Dial, Action::Bridge] {
+            assert_eq!(decided(NOW, Subject::Claims(&claims), action, "foo", AUDIO, 0), "granted", "{action:?}");
+            assert_eq!(decided(end, Subject::Claims(&claims), action, "foo", AUDIO, 0), "token_expired", "{action:?}");
+        }
+    }
+
+    #[test]
+    fn a_dialled_token_answers_one_call_with_sound_and_does_nothing_else() {
+        for (action, media, usage, expected) in [
+            (Action::Bridge, AUDIO, 0, "granted"),
+            (Action::Bridge, AUDIO, 1, "concurrency_exceeded"),
+            (Action::Bridge, MediaKinds::VIDEO, 0, "media_not_granted"),
+            (Action::Bridge, AUDIO | MediaKinds::VIDEO, 0, "media_not_granted"),
+            (Action::Subscribe, AUDIO, 0, "dial_not_granted"),
+            (Action::Receive, AUDIO, 0, "dial_not_granted"),
+            (Action::Dial, AUDIO, 0, "dial_not_granted"),
+        ] {
+            assert_eq!(decided(NOW, DIALLED, action, "foo", media, usage), expected, "{action:?} {media:?} {usage}");
+        }
+    }
+
+    #[test]
+    fn nobody_may_do_anything_and_neither_may_who_was_granted_nothing() {
+        let poor = claims(Grant::default());
+        for (action, expected) in [
+            (Action::Subscribe, "name_not_granted"),
+            (Action::Receive, "name_not_granted"),
+            (Action::Dial, "dial_not_granted"),
+            (Action::Bridge, "bridge_not_granted"),
+        ] {
+            assert_eq!(decided(NOW, Subject::Nobody, action, "foo", AUDIO, 0), "no_credential", "{action:?}");
+            assert_eq!(decided(NOW, Subject::Claims(&poor), action, "foo", AUDIO, 0), expected, "{action:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_engine_says_no_when_its_server_would_have_been_asked() {
+        let query = Query {
+            action: Action::Bridge,
+            subject: DIALLED,
+            name: &name("foo"),
+            media: AUDIO,
+            source: None,
+            usage: 0,
+            call: None,
+        };
+        let verdict = Grants::default().answered(NOW, &query, super::super::Answer::Reply(b"yes".to_vec()));
+        assert_eq!(verdict.id(), "policy_unavailable");
+    }
+}

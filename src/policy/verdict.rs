@@ -1,0 +1,111 @@
+//! What an engine answers: yes with a [`Permit`], no with a [`Reason`], or a question to somebody who knows.
+//! Not here: who asks and what follows. Only an engine makes permits.
+
+use super::{Action, Query, Reason};
+use crate::id::CallId;
+use crate::limits;
+use crate::time::Duration;
+use std::borrow::Cow;
+
+/// The rule that a [`Permit`] of the house's engines names: the credential's own grants.
+pub const GRANTED: &str = "granted";
+
+/// What an engine makes of a query.
+#[derive(Debug)]
+pub enum Decision {
+    /// It knows.
+    Verdict(Verdict),
+    /// Somebody else knows: put this to the external server, and hand the [`Answer`] to [`settle`](super::settle).
+    Ask(Question),
+}
+
+/// Yes or no.
+#[derive(Debug)]
+#[must_use]
+pub enum Verdict {
+    /// Yes, and the proof of it.
+    Allow(Permit),
+    /// No, and why.
+    Deny(Reason),
+}
+
+impl Verdict {
+    /// Yes to this query and to no other. *For engines only*: whoever calls it elsewhere has left policy out.
+    /// `rule` says what allowed it, for the record and for `policy explain`.
+    pub fn allow(query: &Query<'_>, rule: impl Into<Cow<'static, str>>) -> Verdict {
+        Verdict::Allow(Permit { action: query.action, call: query.call, rule: rule.into() })
+    }
+
+    /// The stable id of the outcome: the rule that allowed, or the reason that did not.
+    pub fn id(&self) -> &str {
+        match self {
+            Verdict::Allow(permit) => permit.rule(),
+            Verdict::Deny(reason) => reason.as_str(),
+        }
+    }
+}
+
+/// Policy's yes to one query. It cannot be copied: it is one of the two proofs without which no bridge can be built.
+#[derive(Debug)]
+pub struct Permit {
+    action: Action,
+    call: Option<CallId>,
+    rule: Cow<'static, str>,
+}
+
+impl Permit {
+    /// What is allowed.
+    pub fn action(&self) -> Action {
+        self.action
+    }
+
+    /// The call for which it is allowed.
+    pub fn call(&self) -> Option<CallId> {
+        self.call
+    }
+
+    /// What allowed it: [`GRANTED`], or a word of the engine's own.
+    pub fn rule(&self) -> &str {
+        &self.rule
+    }
+
+    /// Whether it is the yes to this query.
+    pub fn answers(&self, query: &Query<'_>) -> bool {
+        self.action == query.action && self.call == query.call
+    }
+}
+
+/// What the shell is to ask an external server.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Question {
+    document: String,
+    timeout: Duration,
+}
+
+impl Question {
+    /// A JSON document to send, and how long to wait for the answer: at most [`limits::POLICY_WAIT_MAX`], whatever is asked for.
+    pub fn new(document: String, timeout: Duration) -> Question {
+        Question { document, timeout: timeout.min(limits::POLICY_WAIT_MAX) }
+    }
+
+    /// The JSON document.
+    pub fn document(&self) -> &str {
+        &self.document
+    }
+
+    /// After this, the answer is [`Answer::TimedOut`].
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+}
+
+/// What came of a [`Question`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// The server's body, as it came; the engine judges it.
+    Reply(Vec<u8>),
+    /// No server, or one that failed, or too many questions at once.
+    Unavailable,
+    /// Nothing within the question's timeout.
+    TimedOut,
+}
