@@ -11,4 +11,6 @@ pub mod sip;
 pub mod media;
 pub mod token;
 pub mod policy;
+pub mod call;
+pub mod switch;
 pub mod relay;

@@ -1,0 +1,53 @@
+//! Arriving: an INVITE was accepted and its route is known. Today that is all there is to know, so it is parked at once; an
+//! application's instructions will be waited for here.
+
+use super::leg::Pending;
+use super::parked::Parked;
+use super::record::uri_text;
+use super::{Facts, Incoming, Notice, Turn};
+use crate::limits;
+use crate::policy::MediaKinds;
+use crate::sdp::{Description, Kind};
+use crate::sip::typed;
+use crate::sip::wire::Message;
+
+/// The caller's INVITE has its 100.
+#[derive(Debug)]
+pub(super) struct Arriving {
+    /// The caller's leg.
+    pub caller: Pending,
+}
+
+impl Arriving {
+    /// Lets the caller ring and tells the clients of the name.
+    pub(super) fn park(self, facts: &Facts, invite: &Message<'_>, turn: &mut Turn<'_>) -> Parked {
+        self.caller.ring(turn, facts.route.ring);
+        turn.notify(Notice::Incoming(incoming(facts, invite, turn)));
+        let (deadline, repeat_at) = (turn.now.at + facts.route.park, turn.now.at + turn.settings.repeat);
+        Parked { caller: self.caller, deadline, repeat_at }
+    }
+}
+
+/// What the clients are told of it.
+fn incoming(facts: &Facts, invite: &Message<'_>, turn: &Turn<'_>) -> Incoming {
+    let expires = turn.now.wall + facts.route.park;
+    Incoming {
+        call: facts.id,
+        generation: facts.generation(),
+        name: facts.route.name.clone(),
+        from: uri_text(&invite.from()).into(),
+        from_display: typed::display_name(&invite.from()).map(Into::into),
+        to: uri_text(&invite.to()).into(),
+        media: offered(invite),
+        expires,
+        token_expires: expires + limits::TOMBSTONE_LIFE,
+        data: facts.route.data.clone(),
+    }
+}
+
+/// Which kinds of media the caller offers; an INVITE without an offer will be asked for audio.
+fn offered(invite: &Message<'_>) -> MediaKinds {
+    let description = Description::parse(invite.body()).ok();
+    let video = description.is_some_and(|d| d.media.iter().any(|media| media.kind == Kind::Video && media.port != 0));
+    if video { MediaKinds::AUDIO | MediaKinds::VIDEO } else { MediaKinds::AUDIO }
+}

@@ -1,0 +1,97 @@
+//! Ending: both sides are told that it is over, the relay gives its ports back and its counters, the record is written. Then nothing is left.
+
+use super::leg::Leaving;
+use super::{Event, Record, State, Turn};
+use crate::id::{FlowId, Side};
+use crate::limits;
+use crate::media;
+use crate::sip::endpoint::DialogId;
+use crate::time::Instant;
+
+/// A call that is being taken down.
+#[derive(Debug)]
+pub(super) struct Ending {
+    caller: Leaving,
+    client: Leaving,
+    flow: Option<FlowId>,
+    /// Written as soon as the relay's counters are in it.
+    record: Option<Record>,
+    /// When we stop waiting for peers that do not answer.
+    deadline: Instant,
+}
+
+impl Ending {
+    /// Begins it: the relay is told to stop at once, so nobody hears anything after the first BYE.
+    pub(super) fn begin(caller: Leaving, client: Leaving, flow: FlowId, record: Record, turn: &mut Turn<'_>) -> State {
+        turn.media(media::Command::Close { flow });
+        let deadline = turn.now.at + limits::ENDING_MAX;
+        State::Ending(Box::new(Ending { caller, client, flow: Some(flow), record: Some(record), deadline }))
+    }
+
+    /// When to give up.
+    pub(super) fn wake_at(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Its media, until the relay has let go of it.
+    pub(super) fn flow(&self) -> Option<FlowId> {
+        self.flow
+    }
+
+    /// The dialog of a leg, while it has one.
+    pub(super) fn dialog(&self, side: Side) -> Option<DialogId> {
+        match side {
+            Side::Caller => self.caller.dialog(),
+            Side::Client => self.client.dialog(),
+        }
+    }
+
+    /// Something happened.
+    pub(super) fn handle(mut self, event: Event<'_>, turn: &mut Turn<'_>) -> State {
+        match event {
+            Event::Request { side, transaction, request } => {
+                self.step(side, |leg| leg.handle_request(turn, transaction, request.start().method()));
+            }
+            Event::Acknowledged { side, .. } | Event::Unacknowledged { side } => {
+                self.step(side, |leg| leg.handle_acknowledged(turn));
+            }
+            Event::Response { side, transaction, response } => {
+                self.step(side, |leg| leg.handle_response(turn, transaction, response));
+            }
+            Event::Failed { side, transaction } => self.step(side, |leg| leg.handle_bye_done(turn, transaction)),
+            Event::Media(media::Event::Closed { report, .. }) => self.write(Some(report), turn),
+            Event::Timeout if turn.now.at >= self.deadline => self.give_up(turn),
+            Event::Callback(callback) => callback.refuse(turn, 410),
+            Event::Timeout
+            | Event::Media(_)
+            | Event::Cancelled { .. }
+            | Event::Declined { .. }
+            | Event::Ringing { .. }
+            | Event::Stop => {}
+        }
+        let done = matches!((&self.caller, &self.client), (Leaving::Gone, Leaving::Gone)) && self.flow.is_none();
+        if done { State::Over } else { State::Ending(Box::new(self)) }
+    }
+
+    fn step(&mut self, side: Side, step: impl FnOnce(Leaving) -> Leaving) {
+        let leg = match side {
+            Side::Caller => &mut self.caller,
+            Side::Client => &mut self.client,
+        };
+        *leg = step(std::mem::replace(leg, Leaving::Gone));
+    }
+
+    fn write(&mut self, report: Option<media::Closed>, turn: &mut Turn<'_>) {
+        self.flow = None;
+        if let Some(mut record) = self.record.take() {
+            record.media = report;
+            turn.write(record);
+        }
+    }
+
+    fn give_up(&mut self, turn: &mut Turn<'_>) {
+        self.step(Side::Caller, |leg| leg.abandon(turn));
+        self.step(Side::Client, |leg| leg.abandon(turn));
+        self.write(None, turn);
+    }
+}

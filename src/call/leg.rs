@@ -1,0 +1,266 @@
+//! One side of a call as SIP sees it, in three types: its INVITE waits for a final response; it was answered; it is on its way out.
+//! Each step consumes the one before, so nothing answers twice or hangs up on what was never answered.
+//! Not here: what the two legs are to each other (`merging`, `bridged`), and what they say in SDP (`session`).
+
+use super::Turn;
+use crate::sip::Path;
+use crate::sip::endpoint::{ClientId, DialogId, Endpoint, Reply, ServerId};
+use crate::sip::wire::{Message, Method, Start};
+use arrayvec::ArrayVec;
+use bytes::Bytes;
+
+/// A final response that is no answer, with what tells the peer why.
+#[derive(Clone, Debug, Default)]
+pub struct Refusal {
+    /// 300–699.
+    pub status: u16,
+    /// A stable id for counters and records.
+    pub id: Option<&'static str>,
+    /// Whether the peer is told to bring a bearer token (RFC 8898 §2.2).
+    pub challenge: bool,
+    /// The value of `Reason` (RFC 3326).
+    pub reason: Option<String>,
+    /// The value of `Warning` (RFC 3261 §20.43): a stable id and a sentence.
+    pub warning: Option<String>,
+    /// Seconds for `Retry-After`.
+    pub retry_after: Option<u64>,
+}
+
+impl Refusal {
+    /// A status with its usual phrase and nothing else.
+    pub fn status(status: u16) -> Refusal {
+        Refusal { status, ..Refusal::default() }
+    }
+
+    /// The same with a `Reason`.
+    pub fn because(status: u16, reason: &str) -> Refusal {
+        Refusal { status, reason: Some(reason.into()), ..Refusal::default() }
+    }
+
+    /// The same with a `Warning` that carries a stable reason id and a sentence for people (warn-code 399, RFC 3261 §20.43).
+    pub fn warned(status: u16, id: &'static str, sentence: &str) -> Refusal {
+        Refusal {
+            status,
+            id: Some(id),
+            warning: Some(format!("399 parkway \"{id}: {sentence}\"")),
+            ..Refusal::default()
+        }
+    }
+
+    /// Hands the response to `send` with its headers in place.
+    pub fn write<T>(&self, send: impl FnOnce(&Reply<'_>) -> T) -> T {
+        let retry_after = self.retry_after.map(|seconds| seconds.to_string());
+        let headers: ArrayVec<(&str, &str), 4> = [
+            ("Reason", self.reason.as_deref()),
+            ("Warning", self.warning.as_deref()),
+            ("Retry-After", retry_after.as_deref()),
+            ("WWW-Authenticate", self.challenge.then_some("Bearer realm=\"parkway\"")),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect();
+        send(&Reply { headers: &headers, ..plain(self.status) })
+    }
+}
+
+/// A response with nothing but its status.
+pub fn plain(status: u16) -> Reply<'static> {
+    Reply { status, reason: None, headers: &[], body: None }
+}
+
+/// A 200 with a session description.
+pub(super) fn described(sdp: &[u8]) -> Reply<'_> {
+    Reply { body: Some((SDP, sdp)), ..plain(200) }
+}
+
+/// The content type of a session description.
+pub(super) const SDP: &str = "application/sdp";
+
+/// "Not now, try again": a change to a session that does not exist yet (RFC 3261 §14.2).
+pub(super) fn busy(turn: &mut Turn<'_>, transaction: ServerId) {
+    let later = Refusal { retry_after: Some(u64::from(turn.rng.below(10))), ..Refusal::status(500) };
+    later.write(|reply| turn.endpoint.respond(turn.now, transaction, reply));
+}
+
+/// A response's status; 0 for what is none.
+pub(super) fn status(response: &Message<'_>) -> u16 {
+    match response.start() {
+        Start::Response { status, .. } => status,
+        Start::Request { .. } => 0,
+    }
+}
+
+/// A leg whose INVITE has no final response yet.
+#[derive(Debug)]
+pub struct Pending {
+    /// The early dialog.
+    pub dialog: DialogId,
+    /// The INVITE's transaction.
+    pub invite: ServerId,
+    /// Where the INVITE came from.
+    pub path: Path,
+}
+
+impl Pending {
+    /// Something provisional: 180 or 183.
+    pub fn ring(&self, turn: &mut Turn<'_>, status: u16) {
+        turn.endpoint.respond(turn.now, self.invite, &plain(status));
+    }
+
+    /// A 2xx with a session description.
+    pub fn answer(self, turn: &mut Turn<'_>, sdp: &[u8]) -> Answered {
+        turn.endpoint.respond(turn.now, self.invite, &described(sdp));
+        Answered { dialog: self.dialog, path: self.path, acknowledged: false }
+    }
+
+    /// Any other final response; the early dialog ends with it (RFC 3261 §12.3).
+    pub fn refuse(self, turn: &mut Turn<'_>, refusal: &Refusal) {
+        refusal.write(|reply| turn.endpoint.respond(turn.now, self.invite, reply));
+    }
+
+    /// What the INVITE's body says, as its sender wrote it; empty if it had none.
+    pub fn offer(&self, endpoint: &Endpoint) -> Bytes {
+        let invite = endpoint.invite(self.dialog);
+        let message = invite.and_then(|bytes| Message::parse(bytes).ok());
+        message.map(|message| Bytes::copy_from_slice(message.body())).unwrap_or_default()
+    }
+}
+
+/// A leg with a confirmed dialog.
+#[derive(Debug)]
+pub struct Answered {
+    /// The dialog.
+    pub dialog: DialogId,
+    /// Where its INVITE came from.
+    pub path: Path,
+    /// Whether the ACK of our 2xx has come. Until then we may not send a BYE (RFC 3261 §15).
+    pub acknowledged: bool,
+}
+
+impl Answered {
+    /// We hang up, as soon as the RFC lets us.
+    pub fn hang_up(self, turn: &mut Turn<'_>, reason: Option<&'static str>) -> Leaving {
+        if self.acknowledged {
+            bye(turn, self.dialog, reason)
+        } else {
+            Leaving::Unacknowledged { dialog: self.dialog, reason }
+        }
+    }
+
+    /// Hangs up on a leg that no call waits for any more: nothing that it says to that matters.
+    pub fn dismiss(self, turn: &mut Turn<'_>) {
+        turn.endpoint.request(turn.now, self.dialog, Method::Bye, &[], None);
+        turn.endpoint.close(turn.now, self.dialog);
+    }
+
+    /// The peer hung up: its BYE is answered and the dialog is over.
+    pub fn answer_bye(self, turn: &mut Turn<'_>, transaction: ServerId) -> Leaving {
+        turn.endpoint.respond(turn.now, transaction, &plain(200));
+        turn.endpoint.close(turn.now, self.dialog);
+        Leaving::Gone
+    }
+}
+
+/// A leg that is being ended.
+#[derive(Debug)]
+pub enum Leaving {
+    /// It was answered and has not ACKed: the BYE has to wait.
+    Unacknowledged {
+        /// The dialog.
+        dialog: DialogId,
+        /// `Reason` of the BYE.
+        reason: Option<&'static str>,
+    },
+    /// The BYE is on its way.
+    Saying {
+        /// The dialog.
+        dialog: DialogId,
+        /// The BYE's transaction.
+        bye: ClientId,
+    },
+    /// Nothing is left to do.
+    Gone,
+}
+
+impl Leaving {
+    /// Its dialog, while it has one.
+    pub fn dialog(&self) -> Option<DialogId> {
+        match self {
+            Leaving::Unacknowledged { dialog, .. } | Leaving::Saying { dialog, .. } => Some(*dialog),
+            Leaving::Gone => None,
+        }
+    }
+
+    /// The ACK came, or will not come any more: now the BYE may go.
+    pub fn handle_acknowledged(self, turn: &mut Turn<'_>) -> Leaving {
+        match self {
+            Leaving::Unacknowledged { dialog, reason } => bye(turn, dialog, reason),
+            Leaving::Saying { .. } | Leaving::Gone => self,
+        }
+    }
+
+    /// A response. A late 2xx to a re-INVITE of ours still wants its ACK (RFC 3261 §13.2.2.4).
+    pub fn handle_response(self, turn: &mut Turn<'_>, transaction: ClientId, response: &Message<'_>) -> Leaving {
+        let status = status(response);
+        match &self {
+            Leaving::Saying { dialog, .. }
+                if response.cseq().method == Method::Invite && (200..300).contains(&status) =>
+            {
+                turn.endpoint.acknowledge(turn.now, *dialog, transaction, None);
+                self
+            }
+            Leaving::Saying { .. } if status >= 200 => self.handle_bye_done(turn, transaction),
+            Leaving::Saying { .. } | Leaving::Unacknowledged { .. } | Leaving::Gone => self,
+        }
+    }
+
+    /// A final response to our BYE, or none at all: the dialog is over (RFC 3261 §15.1.1).
+    pub fn handle_bye_done(self, turn: &mut Turn<'_>, transaction: ClientId) -> Leaving {
+        match self {
+            Leaving::Saying { dialog, bye } if bye == transaction => {
+                turn.endpoint.close(turn.now, dialog);
+                Leaving::Gone
+            }
+            Leaving::Saying { .. } | Leaving::Unacknowledged { .. } | Leaving::Gone => self,
+        }
+    }
+
+    /// A request from a peer that is being hung up on: its own BYE ends the dialog, anything else comes too late.
+    pub fn handle_request(self, turn: &mut Turn<'_>, transaction: ServerId, method: Option<Method<'_>>) -> Leaving {
+        let dialog = match &self {
+            Leaving::Unacknowledged { dialog, .. } => Some(*dialog),
+            Leaving::Saying { .. } | Leaving::Gone => None,
+        };
+        let bye = method == Some(Method::Bye);
+        turn.endpoint.respond(turn.now, transaction, &plain(if bye { 200 } else { 481 }));
+        match dialog {
+            Some(dialog) if bye => {
+                turn.endpoint.close(turn.now, dialog);
+                Leaving::Gone
+            }
+            Some(_) | None => self,
+        }
+    }
+
+    /// Gives up on it: the peer does not answer.
+    pub fn abandon(self, turn: &mut Turn<'_>) -> Leaving {
+        match self {
+            Leaving::Unacknowledged { dialog, .. } | Leaving::Saying { dialog, .. } => {
+                turn.endpoint.close(turn.now, dialog)
+            }
+            Leaving::Gone => {}
+        }
+        Leaving::Gone
+    }
+}
+
+fn bye(turn: &mut Turn<'_>, dialog: DialogId, reason: Option<&'static str>) -> Leaving {
+    let reason = reason.map(|reason| ("Reason", reason));
+    match turn.endpoint.request(turn.now, dialog, Method::Bye, reason.as_slice(), None) {
+        Some(bye) => Leaving::Saying { dialog, bye },
+        None => {
+            turn.endpoint.close(turn.now, dialog);
+            Leaving::Gone
+        }
+    }
+}

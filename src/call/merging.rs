@@ -1,0 +1,457 @@
+//! Merging: a callback that may have the call is being joined to it. Ports are opened first; then both sides are answered. A side
+//! whose INVITE had no offer gets ours in its 200 and answers in its ACK, so the other side has to wait for that.
+//! Until the caller has its 200, whatever fails here leaves it parked as it was.
+//! Not here: whether the callback may have the call: its [`Permit`] and [`Claim`] prove that.
+//!
+//! ```text
+//!  both offer:      Opening ──ports──▶ Bridged
+//!  client offers:   Opening ──ports──▶ Asked(caller) ──ACK──▶ Bridged
+//!  caller offers:   Opening ──ports──▶ Asked(client) ──ACK──▶ Bridged
+//!  neither:         Opening ──ports──▶ Asked(caller) ──ACK──▶ Asked(client) ──ACK──▶ Bridged
+//! ```
+
+use super::bridged::{Bridge, Bridged};
+use super::ending::Ending;
+use super::leg::{Answered, Leaving, Pending, Refusal, busy, plain};
+use super::parked::Parked;
+use super::session::{End, Said, Session, not_acceptable};
+use super::{EndedBy, Event, Facts, GoneReason, Over, State, Turn};
+use crate::id::{FlowId, Side};
+use crate::limits;
+use crate::media;
+use crate::name::Name;
+use crate::policy::Permit;
+use crate::sdp::{self, Agreement, Description};
+use crate::sip::Path;
+use crate::sip::endpoint::{DialogId, ServerId};
+use crate::sip::wire::{Message, Method};
+use crate::time::Instant;
+use crate::token::{Claim, SubjectHash};
+use bytes::Bytes;
+use std::net::SocketAddr;
+
+/// A client's INVITE that may have the call: policy said yes and the token was good.
+#[derive(Debug)]
+pub struct Callback {
+    /// The client's leg.
+    pub client: Pending,
+    /// Policy's yes.
+    pub permit: Permit,
+    /// The opened token.
+    pub claim: Claim,
+    /// The name under which the client answers.
+    pub winner: Name,
+}
+
+impl Callback {
+    /// It came too late.
+    pub(super) fn refuse(self, turn: &mut Turn<'_>, status: u16) {
+        self.client.refuse(turn, &Refusal::because(status, GoneReason::AnsweredElsewhere.reason_header()));
+    }
+}
+
+/// The state.
+#[derive(Debug)]
+pub(super) struct Merging {
+    caller: Caller,
+    client: Client,
+    /// What each side has said in SDP; empty while it has said nothing.
+    caller_says: Bytes,
+    client_says: Bytes,
+    stage: Stage,
+    flow: FlowId,
+    permit: Permit,
+    claim: Claim,
+    winner: Name,
+}
+
+#[derive(Debug)]
+enum Caller {
+    Parked(Parked),
+    Answered(Answered),
+}
+
+#[derive(Debug)]
+enum Client {
+    Pending(Pending),
+    Answered(Answered),
+}
+
+/// What is being waited for.
+#[derive(Debug)]
+enum Stage {
+    /// The relay's ports.
+    Opening { deadline: Instant },
+    /// The ACK of one side, with the answer to our offer.
+    Asked { side: Side, ends: Box<Ends>, proposed: Box<Agreement> },
+}
+
+/// Both ends of the session to be.
+#[derive(Debug)]
+struct Ends {
+    caller: End,
+    client: End,
+}
+
+/// Why a callback does not get the call that it may have. The call is parked as before.
+pub(super) struct Unable {
+    pub(super) parked: Parked,
+    pub(super) client: Pending,
+    pub(super) refusal: Refusal,
+}
+
+impl Merging {
+    /// Begins it, unless the two offers have no codec in common.
+    pub(super) fn begin(parked: Parked, callback: Callback, turn: &mut Turn<'_>) -> Result<Merging, Box<Unable>> {
+        let Callback { client, permit, claim, winner } = callback;
+        let (caller_says, client_says) = (parked.caller.offer(turn.endpoint), client.offer(turn.endpoint));
+        if let Err(refusal) = compatible(&caller_says, &client_says, turn) {
+            return Err(Box::new(Unable { parked, client, refusal }));
+        }
+        let flow = FlowId(turn.rng.u64());
+        let local = turn.settings.media_bind;
+        turn.media(media::Command::Open { flow, caller_local: local, client_local: local });
+        let stage = Stage::Opening { deadline: turn.now.at + limits::MEDIA_OPEN_MAX };
+        let (caller, client) = (Caller::Parked(parked), Client::Pending(client));
+        Ok(Merging { caller, client, caller_says, client_says, stage, flow, permit, claim, winner })
+    }
+
+    /// When to be called again.
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Opening { deadline } => Some(deadline),
+            // The endpoint reports a 2xx that nobody acknowledges.
+            Stage::Asked { .. } => None,
+        }
+    }
+
+    /// Whose bridge it is going to be.
+    pub(super) fn holder(&self) -> SubjectHash {
+        self.claim.subject()
+    }
+
+    /// Its media.
+    pub(super) fn flow(&self) -> FlowId {
+        self.flow
+    }
+
+    /// The dialog of a leg.
+    pub(super) fn dialog(&self, side: Side) -> DialogId {
+        match side {
+            Side::Caller => self.caller.dialog(),
+            Side::Client => self.client.dialog(),
+        }
+    }
+
+    /// Something happened.
+    pub(super) fn handle(self, event: Event<'_>, facts: &Facts, turn: &mut Turn<'_>) -> State {
+        match event {
+            Event::Media(media::Event::Opened { flow, caller, client }) if flow == self.flow => {
+                self.opened(caller, client, facts, turn)
+            }
+            Event::Media(media::Event::Failed { flow, .. }) if flow == self.flow => {
+                self.client_fails(Refusal::status(503), facts, turn)
+            }
+            Event::Acknowledged { side, ack } => self.acknowledged(side, ack, facts, turn),
+            Event::Cancelled { side: Side::Caller, .. } => self.caller_fails(Over::cancelled(), facts, turn),
+            Event::Cancelled { side: Side::Client, .. } => self.client_fails(Refusal::status(487), facts, turn),
+            Event::Request { side, transaction, request } => self.requested(side, transaction, request, facts, turn),
+            Event::Unacknowledged { side: Side::Caller } => self.caller_fails(Over::unacknowledged(), facts, turn),
+            Event::Unacknowledged { side: Side::Client } => self.client_fails(Refusal::status(408), facts, turn),
+            Event::Timeout if self.wake_at().is_some_and(|at| turn.now.at >= at) => {
+                self.client_fails(Refusal::status(503), facts, turn)
+            }
+            Event::Callback(callback) => {
+                callback.refuse(turn, 486);
+                self.stay()
+            }
+            Event::Stop => self.caller_fails(Over::stopped(), facts, turn),
+            Event::Declined { .. }
+            | Event::Ringing { .. }
+            | Event::Response { .. }
+            | Event::Failed { .. }
+            | Event::Media(_)
+            | Event::Timeout => self.stay(),
+        }
+    }
+
+    fn stay(self) -> State {
+        State::Merging(Box::new(self))
+    }
+
+    /// The ports are there.
+    fn opened(self, caller: SocketAddr, client: SocketAddr, facts: &Facts, turn: &mut Turn<'_>) -> State {
+        let end = |address, path: Path, turn: &mut Turn<'_>| {
+            End::new(turn.settings.reachable(address), turn.rng.u64() >> 1, path.peer.ip())
+        };
+        let mut ends =
+            Ends { caller: end(caller, self.caller.path(), turn), client: end(client, self.client.path(), turn) };
+        match ends.hear_offers(&self.caller_says, &self.client_says, turn) {
+            Ok(agreed) => self.advance(ends, agreed, facts, turn),
+            Err(refusal) => self.client_fails(refusal, facts, turn),
+        }
+    }
+
+    /// The next step: a side that has said nothing is asked, the caller first; when both have spoken, it is done.
+    fn advance(self, ends: Ends, agreed: Option<Agreement>, facts: &Facts, turn: &mut Turn<'_>) -> State {
+        if self.caller_says.is_empty() {
+            self.ask(Side::Caller, ends, agreed, facts, turn)
+        } else if self.client_says.is_empty() {
+            self.ask(Side::Client, ends, agreed, facts, turn)
+        } else {
+            self.finish(ends, agreed, facts, turn)
+        }
+    }
+
+    /// Answers an INVITE that had no offer with our own: what the other side has said, or what everybody has.
+    fn ask(
+        mut self,
+        side: Side,
+        mut ends: Ends,
+        agreed: Option<Agreement>,
+        facts: &Facts,
+        turn: &mut Turn<'_>,
+    ) -> State {
+        let from = side.other();
+        let proposed = match agreed {
+            Some(agreement) => Ok(agreement),
+            None => propose(from, self.says(from), ends.of(side)),
+        };
+        let proposed = match proposed {
+            Ok(proposed) => proposed,
+            Err(refusal) => return self.client_fails(refusal, facts, turn),
+        };
+        let direction = ends.of(from).direction();
+        let offer = ends.of(side).offer(side, &proposed, direction);
+        match side {
+            Side::Caller => self.caller = self.caller.answer(turn, &offer),
+            Side::Client => self.client = self.client.answer(turn, &offer),
+        }
+        self.stage = Stage::Asked { side, ends: Box::new(ends), proposed: Box::new(proposed) };
+        self.stay()
+    }
+
+    /// The ACK that brings the answer to our offer.
+    fn acknowledged(mut self, from: Side, ack: &Message<'_>, facts: &Facts, turn: &mut Turn<'_>) -> State {
+        match (from, &mut self.caller, &mut self.client) {
+            (Side::Caller, Caller::Answered(leg), _) | (Side::Client, _, Client::Answered(leg)) => {
+                leg.acknowledged = true;
+            }
+            (Side::Caller, Caller::Parked(_), _) | (Side::Client, _, Client::Pending(_)) => {}
+        }
+        let Stage::Asked { side, mut ends, proposed } = self.stage else { return self.stay() };
+        // The stage goes on as it was while another side's ACK is awaited.
+        self.stage = Stage::Opening { deadline: turn.now.at + limits::MEDIA_OPEN_MAX };
+        if side != from {
+            self.stage = Stage::Asked { side, ends, proposed };
+            return self.stay();
+        }
+        match ends.of(side).hear_answer(side, &proposed, ack.body(), turn.settings) {
+            Ok(agreement) => {
+                let says = Bytes::copy_from_slice(ack.body());
+                match side {
+                    Side::Caller => self.caller_says = says,
+                    Side::Client => self.client_says = says,
+                }
+                self.advance(*ends, Some(agreement), facts, turn)
+            }
+            Err(refusal) => match side {
+                Side::Caller => {
+                    self.caller_fails(Over::failed(refusal, "the caller's answer is unusable"), facts, turn)
+                }
+                Side::Client => self.client_fails(refusal, facts, turn),
+            },
+        }
+    }
+
+    /// Both have spoken: who still waits for an answer gets it, and the two are bridged.
+    fn finish(mut self, mut ends: Ends, agreed: Option<Agreement>, facts: &Facts, turn: &mut Turn<'_>) -> State {
+        let Some(agreement) = agreed else {
+            return self.client_fails(not_acceptable(&sdp::NotAgreed::NoAudio), facts, turn);
+        };
+        let (of_caller, of_client) = (ends.caller.direction(), ends.client.direction());
+        if let (Caller::Parked(_), Ok(offer)) = (&self.caller, Description::parse(&self.caller_says)) {
+            let answer = ends.caller.answer(Side::Caller, &offer, &agreement, of_client);
+            self.caller = self.caller.answer(turn, &answer);
+        }
+        if let (Client::Pending(_), Ok(offer)) = (&self.client, Description::parse(&self.client_says)) {
+            let answer = ends.client.answer(Side::Client, &offer, &agreement, of_caller);
+            self.client = self.client.answer(turn, &answer);
+        }
+        let session = Session::new(self.flow, agreement, ends.caller, ends.client);
+        match (self.caller, self.client) {
+            (Caller::Answered(caller), Client::Answered(client)) => {
+                let bridge = Bridge { permit: self.permit, claim: self.claim, winner: self.winner };
+                Bridged::begin(caller, client, session, bridge, facts, turn)
+            }
+            (caller, client) => Merging { caller, client, ..self }.stay(),
+        }
+    }
+
+    /// A request in one of the two dialogs. BYE ends the leg; nothing else can be done yet.
+    fn requested(
+        self,
+        side: Side,
+        transaction: ServerId,
+        request: &Message<'_>,
+        facts: &Facts,
+        turn: &mut Turn<'_>,
+    ) -> State {
+        if request.start().method() != Some(Method::Bye) {
+            busy(turn, transaction);
+            return self.stay();
+        }
+        turn.endpoint.respond(turn.now, transaction, &plain(200));
+        match side {
+            Side::Caller => self.caller_fails(Over::cancelled(), facts, turn),
+            Side::Client => self.client_fails(Refusal::status(487), facts, turn),
+        }
+    }
+
+    /// The client is out of it. The caller stays parked, unless it has been answered already: then there is nobody to talk to.
+    fn client_fails(self, refusal: Refusal, facts: &Facts, turn: &mut Turn<'_>) -> State {
+        match self.caller {
+            Caller::Parked(parked) => {
+                self.client.dismiss(turn, &refusal);
+                turn.media(media::Command::Close { flow: self.flow });
+                State::Parked(parked)
+            }
+            Caller::Answered(_) => {
+                let over = Over::failed(refusal, "the client left before the bridge");
+                self.caller_fails(Over { ended_by: EndedBy::Client, ..over }, facts, turn)
+            }
+        }
+    }
+
+    /// The caller is out of it, or has to be: the call is over.
+    fn caller_fails(self, over: Over, facts: &Facts, turn: &mut Turn<'_>) -> State {
+        let mut record = facts.record(Some(self.caller.dialog()), &over, turn);
+        record.client_sip_call_id = super::record::call_id(turn.endpoint, self.client.dialog());
+        let caller = match self.caller {
+            Caller::Parked(parked) => {
+                parked.caller.refuse(turn, &over.refusal);
+                Leaving::Gone
+            }
+            Caller::Answered(leg) => {
+                record.status = 200;
+                leg.hang_up(turn, None)
+            }
+        };
+        let client = match self.client {
+            Client::Pending(leg) => {
+                leg.refuse(turn, &Refusal::because(410, over.gone.reason_header()));
+                Leaving::Gone
+            }
+            Client::Answered(leg) => leg.hang_up(turn, Some(over.gone.reason_header())),
+        };
+        facts.tell_gone(turn, over.gone, None);
+        Ending::begin(caller, client, self.flow, record, turn)
+    }
+
+    fn says(&self, side: Side) -> &Bytes {
+        match side {
+            Side::Caller => &self.caller_says,
+            Side::Client => &self.client_says,
+        }
+    }
+}
+
+impl Caller {
+    fn path(&self) -> Path {
+        match self {
+            Caller::Parked(parked) => parked.caller.path,
+            Caller::Answered(leg) => leg.path,
+        }
+    }
+
+    fn dialog(&self) -> DialogId {
+        match self {
+            Caller::Parked(parked) => parked.caller.dialog,
+            Caller::Answered(leg) => leg.dialog,
+        }
+    }
+
+    fn answer(self, turn: &mut Turn<'_>, sdp: &[u8]) -> Caller {
+        match self {
+            Caller::Parked(parked) => Caller::Answered(parked.caller.answer(turn, sdp)),
+            Caller::Answered(_) => self,
+        }
+    }
+}
+
+impl Client {
+    fn path(&self) -> Path {
+        match self {
+            Client::Pending(leg) => leg.path,
+            Client::Answered(leg) => leg.path,
+        }
+    }
+
+    fn dialog(&self) -> DialogId {
+        match self {
+            Client::Pending(leg) => leg.dialog,
+            Client::Answered(leg) => leg.dialog,
+        }
+    }
+
+    fn answer(self, turn: &mut Turn<'_>, sdp: &[u8]) -> Client {
+        match self {
+            Client::Pending(leg) => Client::Answered(leg.answer(turn, sdp)),
+            Client::Answered(_) => self,
+        }
+    }
+
+    /// Sends it away while the caller stays parked: nobody waits for what it says to that.
+    fn dismiss(self, turn: &mut Turn<'_>, refusal: &Refusal) {
+        match self {
+            Client::Pending(leg) => leg.refuse(turn, refusal),
+            Client::Answered(leg) => leg.dismiss(turn),
+        }
+    }
+}
+
+impl Ends {
+    fn of(&mut self, side: Side) -> &mut End {
+        match side {
+            Side::Caller => &mut self.caller,
+            Side::Client => &mut self.client,
+        }
+    }
+
+    /// Takes in what both INVITEs offered; with two offers there is an agreement already.
+    fn hear_offers(&mut self, caller: &[u8], client: &[u8], turn: &Turn<'_>) -> Result<Option<Agreement>, Refusal> {
+        let agreed = compatible(caller, client, turn)?;
+        for (side, says) in [(Side::Caller, caller), (Side::Client, client)] {
+            if !says.is_empty() {
+                let description = Description::parse(says).map_err(|error| not_acceptable(&error))?;
+                let said = Said::of(&description, turn.settings)?;
+                self.of(side).hear(said, Some(&description));
+            }
+        }
+        Ok(agreed)
+    }
+}
+
+/// What two offers have in common; nothing yet if one of them is missing. An error is the client's: the caller's offer was looked
+/// at before it was parked.
+fn compatible(caller: &[u8], client: &[u8], turn: &Turn<'_>) -> Result<Option<Agreement>, Refusal> {
+    if client.is_empty() {
+        return Ok(None);
+    }
+    let client = Description::parse(client).map_err(|error| not_acceptable(&error))?;
+    Said::of(&client, turn.settings)?;
+    let caller = Description::parse(caller).ok();
+    let Some((_, caller)) = caller.as_ref().and_then(Description::audio) else { return Ok(None) };
+    let Some((_, client)) = client.audio() else { return Ok(None) };
+    sdp::agree(caller, client).map(Some).map_err(|error| not_acceptable(&error))
+}
+
+/// What to offer to a side that said nothing: what the other has said, or the codecs that everybody has.
+fn propose(from: Side, says: &[u8], to: &End) -> Result<Agreement, Refusal> {
+    if says.is_empty() {
+        return Ok(Agreement::by_default());
+    }
+    let description = Description::parse(says).map_err(|error| not_acceptable(&error))?;
+    let (_, audio) = description.audio().ok_or_else(|| not_acceptable(&sdp::NotAgreed::NoAudio))?;
+    sdp::propose(from, audio, None, to.outline()).map_err(|error| not_acceptable(&error))
+}

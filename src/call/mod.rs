@@ -1,0 +1,433 @@
+//! The life of a call: Arriving ─▶ Parked ─▶ Merging ─▶ Bridged ─▶ Ending, one file a state. A step consumes the state and
+//! gives the next; what is to be done outside is left in the [`Turn`].
+//! Not here: finding the call that an event is for, and admitting new ones (`switch`).
+
+mod arriving;
+mod bridged;
+mod ending;
+mod leg;
+mod merging;
+mod notice;
+mod parked;
+mod record;
+mod route;
+mod session;
+
+pub use leg::{Pending, Refusal, plain};
+pub use merging::Callback;
+pub use notice::{ClientMessage, ClientMessageKind, Gone, GoneReason, Incoming, Notice};
+pub use record::{EndedBy, Outcome, Record};
+pub use route::{Pattern, Route, Trunk};
+
+use crate::id::{CallId, CallRef, FlowId, Side};
+use crate::media;
+use crate::name::Name;
+use crate::rng::Rng;
+use crate::sdp::Description;
+use crate::sip::endpoint::{ClientId, DialogId, Endpoint, ServerId};
+use crate::sip::wire::Message;
+use crate::time::{Duration, Instant, Now};
+use crate::token::SubjectHash;
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// One call: what stays the same while it lives, and the state it is in.
+#[derive(Debug)]
+pub struct Call {
+    facts: Facts,
+    state: State,
+}
+
+/// The state of a call. The large ones are boxed: most calls at most times are parked.
+#[derive(Debug)]
+enum State {
+    Parked(parked::Parked),
+    Merging(Box<merging::Merging>),
+    Bridged(Box<bridged::Bridged>),
+    Ending(Box<ending::Ending>),
+    /// Nothing is left of it.
+    Over,
+}
+
+/// What stays the same in all states.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// For people and other systems.
+    pub id: CallId,
+    /// For the endpoint: whose transactions these are.
+    pub at: CallRef,
+    /// Where it came from.
+    pub trunk: Arc<Trunk>,
+    /// Where it is going.
+    pub route: Arc<Route>,
+    /// The caller's address.
+    pub source: IpAddr,
+    /// When the INVITE came.
+    pub started: Now,
+    /// Callbacks that were refused: how many, and the reason id of the last. The record tells.
+    pub refused: (u32, Option<&'static str>),
+}
+
+/// How calls are handled, whatever their route.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How often a provisional response is repeated.
+    pub repeat: Duration,
+    /// The address on which the relay binds its ports.
+    pub media_bind: IpAddr,
+    /// The address that SDP names instead of an unspecified one.
+    pub media_advertised: IpAddr,
+    /// Whether peers may name loopback addresses in SDP: when we listen on loopback ourselves.
+    pub loopback: bool,
+    /// A leg that should send and does not is hung up after this.
+    pub silence: Duration,
+    /// The same while a leg is on hold.
+    pub hold_silence: Duration,
+}
+
+impl Settings {
+    /// The address under which others reach a port that the relay has bound.
+    pub fn reachable(&self, bound: SocketAddr) -> SocketAddr {
+        SocketAddr::new(self.media_advertised, bound.port())
+    }
+}
+
+/// What one step may use, and where it leaves what is to be done.
+pub struct Turn<'t> {
+    /// The time.
+    pub now: Now,
+    /// SIP.
+    pub endpoint: &'t mut Endpoint,
+    /// Chance.
+    pub rng: &'t mut Rng,
+    /// What the operator wants.
+    pub settings: &'t Settings,
+    /// What is to be done outside.
+    pub actions: &'t mut VecDeque<Action>,
+}
+
+/// What a call wants done outside.
+#[derive(Debug)]
+pub enum Action {
+    /// By the relay.
+    Media(media::Command),
+    /// By the subscribers' registry.
+    Notify(Notice),
+    /// By whoever writes records.
+    Record(Box<Record>),
+}
+
+impl Turn<'_> {
+    fn media(&mut self, command: media::Command) {
+        self.actions.push_back(Action::Media(command));
+    }
+
+    fn notify(&mut self, notice: Notice) {
+        self.actions.push_back(Action::Notify(notice));
+    }
+
+    fn write(&mut self, record: Record) {
+        self.actions.push_back(Action::Record(Box::new(record)));
+    }
+}
+
+/// Something happened to a call.
+pub enum Event<'a> {
+    /// A client has called back, and may.
+    Callback(Box<Callback>),
+    /// A leg took its INVITE back.
+    Cancelled {
+        /// Which leg.
+        side: Side,
+        /// The INVITE.
+        transaction: ServerId,
+    },
+    /// A request in a leg's dialog.
+    Request {
+        /// Which leg.
+        side: Side,
+        /// To be answered.
+        transaction: ServerId,
+        /// What it asks.
+        request: &'a Message<'a>,
+    },
+    /// The ACK of our 2xx.
+    Acknowledged {
+        /// Which leg.
+        side: Side,
+        /// The ACK, with an answer in it if our 2xx had the offer.
+        ack: &'a Message<'a>,
+    },
+    /// A leg's response to a request of ours.
+    Response {
+        /// Which leg.
+        side: Side,
+        /// To which request.
+        transaction: ClientId,
+        /// The response.
+        response: &'a Message<'a>,
+    },
+    /// A leg did not answer a request of ours.
+    Failed {
+        /// Which leg.
+        side: Side,
+        /// Which request.
+        transaction: ClientId,
+    },
+    /// A leg never ACKed our 2xx.
+    Unacknowledged {
+        /// Which leg.
+        side: Side,
+    },
+    /// The relay reports.
+    Media(media::Event),
+    /// A client does not want the call.
+    Declined {
+        /// Who.
+        by: Name,
+    },
+    /// A client rings.
+    Ringing {
+        /// Who.
+        by: Name,
+    },
+    /// The time that [`Call::wake_at`] named has come.
+    Timeout,
+    /// Parkway stops now.
+    Stop,
+}
+
+/// Why a waiting call is over, for its caller, its clients and its record.
+struct Over {
+    gone: GoneReason,
+    outcome: Outcome,
+    ended_by: EndedBy,
+    refusal: Refusal,
+    reason: &'static str,
+}
+
+impl Over {
+    fn cancelled() -> Over {
+        Over {
+            gone: GoneReason::CallerCancelled,
+            outcome: Outcome::CallerCancelled,
+            ended_by: EndedBy::Caller,
+            refusal: Refusal::status(487),
+            reason: "caller hung up",
+        }
+    }
+
+    fn declined() -> Over {
+        Over {
+            gone: GoneReason::Declined,
+            outcome: Outcome::Declined,
+            ended_by: EndedBy::Client,
+            refusal: Refusal::because(603, "SIP;cause=603;text=\"Declined\""),
+            reason: "declined",
+        }
+    }
+
+    fn unacknowledged() -> Over {
+        Over::failed(Refusal::status(408), "no ACK for our 200")
+    }
+
+    fn failed(refusal: Refusal, reason: &'static str) -> Over {
+        Over { gone: GoneReason::Failed, outcome: Outcome::Failed, ended_by: EndedBy::Parkway, refusal, reason }
+    }
+
+    /// After a bridge nobody waits for a final response or for news.
+    fn after_bridge(outcome: Outcome, ended_by: EndedBy, reason: &'static str) -> Over {
+        Over { gone: GoneReason::AnsweredElsewhere, outcome, ended_by, refusal: Refusal::status(200), reason }
+    }
+
+    fn timeout(status: u16) -> Over {
+        Over {
+            gone: GoneReason::Timeout,
+            outcome: Outcome::Timeout,
+            ended_by: EndedBy::Parkway,
+            refusal: Refusal::because(status, "Q.850;cause=19;text=\"No answer\""),
+            reason: "nobody called back",
+        }
+    }
+
+    fn stopped() -> Over {
+        Over {
+            gone: GoneReason::ServerStopping,
+            outcome: Outcome::Stopped,
+            ended_by: EndedBy::Parkway,
+            refusal: Refusal { retry_after: Some(5), ..Refusal::status(503) },
+            reason: "server stopped",
+        }
+    }
+}
+
+impl Facts {
+    /// The generation of the parked leg, which the bridge token names. It will grow when an answered call can be parked again.
+    pub fn generation(&self) -> u32 {
+        1
+    }
+
+    /// Tells the clients of the name that the call waits no more.
+    fn tell_gone(&self, turn: &mut Turn<'_>, reason: GoneReason, winner: Option<Name>) {
+        let name = self.route.name.clone();
+        turn.notify(Notice::Gone(Gone { call: self.id, name, reason, winner, at: turn.now.wall }));
+    }
+
+    /// What the clients of a call are told that broke.
+    pub fn gone_failed(&self, now: Now) -> Notice {
+        let (name, reason) = (self.route.name.clone(), GoneReason::Failed);
+        Notice::Gone(Gone { call: self.id, name, reason, winner: None, at: now.wall })
+    }
+
+    /// The record of a call that broke: of its legs nothing is known any more.
+    pub fn lost(&self, turn: &Turn<'_>) -> Record {
+        let over = Over::failed(Refusal::status(500), "internal error");
+        self.record(None, &over, turn)
+    }
+
+    /// The record of a call that is over now, as far as it is known without a bridge. The caller's dialog must still be there.
+    fn record(&self, caller: Option<DialogId>, over: &Over, turn: &Turn<'_>) -> Record {
+        let invite =
+            caller.and_then(|caller| turn.endpoint.invite(caller)).and_then(|bytes| Message::parse(bytes).ok());
+        let uri = |pick: fn(&Message<'_>) -> String| invite.as_ref().map(pick).unwrap_or_default();
+        Record {
+            v: 1,
+            call: self.id,
+            sip_call_id: uri(|message| record::text(message.call_id())),
+            client_sip_call_id: None,
+            trunk: self.trunk.name.clone(),
+            name: self.route.name.to_string(),
+            from: uri(|message| record::uri_text(&message.from())),
+            to: uri(|message| record::uri_text(&message.to())),
+            started: self.started.wall,
+            answered: None,
+            ended: turn.now.wall,
+            waited_ms: record::millis(turn.now.at - self.started.at),
+            talked_ms: 0,
+            outcome: over.outcome,
+            ended_by: over.ended_by,
+            status: over.refusal.status,
+            reason: over.reason,
+            winner: None,
+            permit: None,
+            refused_callbacks: self.refused.0,
+            last_refusal: self.refused.1,
+            codec: None,
+            media: None,
+        }
+    }
+}
+
+impl Call {
+    /// A new call from an accepted INVITE: it is parked at once, and the clients of its name are told.
+    pub fn arrive(facts: Facts, caller: Pending, invite: &Message<'_>, turn: &mut Turn<'_>) -> Call {
+        let state = State::Parked(arriving::Arriving { caller }.park(&facts, invite, turn));
+        Call { facts, state }
+    }
+
+    /// Something happened. `None`: the call is over and nothing is left of it.
+    pub fn handle(mut self, event: Event<'_>, turn: &mut Turn<'_>) -> Option<Call> {
+        self.state = match self.state {
+            State::Parked(parked) => parked.handle(event, &self.facts, turn),
+            State::Merging(merging) => merging.handle(event, &self.facts, turn),
+            State::Bridged(bridged) => bridged.handle(event, &self.facts, turn),
+            State::Ending(ending) => ending.handle(event, turn),
+            State::Over => State::Over,
+        };
+        (!matches!(self.state, State::Over)).then_some(self)
+    }
+
+    /// When [`Event::Timeout`] is due.
+    pub fn wake_at(&self) -> Option<Instant> {
+        match &self.state {
+            State::Parked(parked) => Some(parked.wake_at()),
+            State::Merging(merging) => merging.wake_at(),
+            State::Ending(ending) => Some(ending.wake_at()),
+            State::Bridged(_) | State::Over => None,
+        }
+    }
+
+    /// What does not change.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// A callback for it was refused.
+    pub fn note_refusal(&mut self, reason: &'static str) {
+        self.facts.refused = (self.facts.refused.0.saturating_add(1), Some(reason));
+    }
+
+    /// Which state, as metrics and logs write it.
+    pub fn state(&self) -> Phase {
+        match &self.state {
+            State::Parked(_) => Phase::Parked,
+            State::Merging(_) => Phase::Merging,
+            State::Bridged(_) => Phase::Bridged,
+            State::Ending(_) | State::Over => Phase::Ending,
+        }
+    }
+
+    /// Whose bridge it is or is becoming: counted against that client's limit.
+    pub fn holder(&self) -> Option<SubjectHash> {
+        match &self.state {
+            State::Merging(merging) => Some(merging.holder()),
+            State::Bridged(bridged) => Some(bridged.holder()),
+            State::Parked(_) | State::Ending(_) | State::Over => None,
+        }
+    }
+
+    /// The dialog of one of its legs.
+    pub fn dialog(&self, side: Side) -> Option<DialogId> {
+        match (&self.state, side) {
+            (State::Parked(parked), Side::Caller) => Some(parked.caller.dialog),
+            (State::Merging(merging), side) => Some(merging.dialog(side)),
+            (State::Bridged(bridged), side) => Some(bridged.dialog(side)),
+            (State::Ending(ending), side) => ending.dialog(side),
+            (State::Parked(_), Side::Client) | (State::Over, _) => None,
+        }
+    }
+
+    /// Its media, while the relay has any.
+    pub fn flow(&self) -> Option<FlowId> {
+        match &self.state {
+            State::Merging(merging) => Some(merging.flow()),
+            State::Bridged(bridged) => Some(bridged.flow()),
+            State::Ending(ending) => ending.flow(),
+            State::Parked(_) | State::Over => None,
+        }
+    }
+}
+
+/// Whether an offer can be relayed: audio that we know how to carry, to an address that may be sent to.
+pub fn acceptable(offer: &Description<'_>, settings: &Settings) -> Result<(), Refusal> {
+    session::Said::of(offer, settings).map(|_| ())
+}
+
+/// The state of a call, as others see it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Phase {
+    /// It waits for a callback.
+    Parked,
+    /// A callback is being joined to it.
+    Merging,
+    /// The two sides talk.
+    Bridged,
+    /// It is being taken down.
+    Ending,
+}
+
+impl Phase {
+    /// All of them.
+    pub const ALL: [Phase; 4] = [Phase::Parked, Phase::Merging, Phase::Bridged, Phase::Ending];
+
+    /// `parked`, `merging`, `bridged` or `ending`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Phase::Parked => "parked",
+            Phase::Merging => "merging",
+            Phase::Bridged => "bridged",
+            Phase::Ending => "ending",
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What a call tells the clients that wait for it, and what they tell the call: plain data, the only words between the switch
+//! and the subscribers.
+//! Not here: who listens and how an event is written (`notify`), and what a decline does to the call (`call`, `switch`).
+
+use crate::id::CallId;
+use crate::name::Name;
+use crate::policy::MediaKinds;
+use crate::time::Wall;
+use std::sync::Arc;
+
+/// Switch to subscribers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A call is parked and waits for a client of its name.
+    Incoming(Incoming),
+    /// A call waits no more. Sent once for each [`Notice::Incoming`].
+    Gone(Gone),
+}
+
+/// A parked call, as much of it as a client is told. Kept for as long as the call is parked, for clients that subscribe meanwhile:
+/// boxed strings, because there may be 100,000 of these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incoming {
+    /// The call.
+    pub call: CallId,
+    /// The generation of the parked leg; the bridge token is good for this one only.
+    pub generation: u32,
+    /// The name that is called: subscribers of it and of the names below it are told.
+    pub name: Name,
+    /// The caller's URI, as text.
+    pub from: Box<str>,
+    /// The caller's display name, where there is one.
+    pub from_display: Option<Box<str>>,
+    /// The called URI, as text.
+    pub to: Box<str>,
+    /// What the caller offers.
+    pub media: MediaKinds,
+    /// When the call stops waiting.
+    pub expires: Wall,
+    /// When the bridge token stops opening: later than `expires`, so that a late callback is told what became of the call.
+    pub token_expires: Wall,
+    /// Opaque text of the route or the application, handed on as it is.
+    pub data: Option<Arc<str>>,
+}
+
+/// A parked call that waits no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gone {
+    /// The call.
+    pub call: CallId,
+    /// The name under which it was announced.
+    pub name: Name,
+    /// Why.
+    pub reason: GoneReason,
+    /// Who answered, for [`GoneReason::AnsweredElsewhere`].
+    pub winner: Option<Name>,
+    /// When.
+    pub at: Wall,
+}
+
+/// Why a call waits no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GoneReason {
+    /// A client was bridged to it.
+    AnsweredElsewhere,
+    /// The caller hung up.
+    CallerCancelled,
+    /// Nobody called back before the deadline.
+    Timeout,
+    /// The clients declined it.
+    Declined,
+    /// The call broke: a fault of the network or of ours.
+    Failed,
+    /// This server stops.
+    ServerStopping,
+}
+
+impl GoneReason {
+    /// The stable id that events, records and late answers carry.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            GoneReason::AnsweredElsewhere => "answered_elsewhere",
+            GoneReason::CallerCancelled => "caller_cancelled",
+            GoneReason::Timeout => "timeout",
+            GoneReason::Declined => "declined",
+            GoneReason::Failed => "failed",
+            GoneReason::ServerStopping => "server_stopping",
+        }
+    }
+
+    /// The `Reason` (RFC 3326) for a client that comes too late.
+    pub fn reason_header(self) -> &'static str {
+        match self {
+            GoneReason::AnsweredElsewhere => "SIP;cause=200;text=\"Call completed elsewhere\"",
+            GoneReason::CallerCancelled => "SIP;cause=487;text=\"Caller hung up\"",
+            GoneReason::Timeout => "Q.850;cause=19;text=\"No answer in time\"",
+            GoneReason::Declined => "SIP;cause=603;text=\"Declined\"",
+            GoneReason::Failed => "SIP;cause=500;text=\"Call failed\"",
+            GoneReason::ServerStopping => "SIP;cause=503;text=\"Server stopping\"",
+        }
+    }
+}
+
+/// Subscriber to switch: what a client says of a call that it was told of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientMessage {
+    /// The call.
+    pub call: CallId,
+    /// The name that the client is subscribed to.
+    pub name: Name,
+    /// Who the client is: the subject of its JWT.
+    pub subject: Arc<str>,
+    /// What it says.
+    pub kind: ClientMessageKind,
+}
+
+/// What a client says of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientMessageKind {
+    /// It does not want the call.
+    Declined,
+    /// It rings.
+    Ringing,
+}

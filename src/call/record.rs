@@ -1,0 +1,153 @@
+//! The call detail record: one a call, made when the call is over, the same whoever reads it.
+//! Not here: where it is written (`telemetry`).
+
+use crate::id::{CallId, Side};
+use crate::media::Closed;
+use crate::sip::endpoint::{DialogId, Endpoint};
+use crate::sip::typed;
+use crate::sip::wire::{Message, NameAddr};
+use crate::time::{Duration, Wall};
+use serde::{Serialize, Serializer};
+use std::sync::Arc;
+
+/// How a call ended, seen from the caller.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// A client called back and the two were bridged.
+    Answered,
+    /// The caller hung up first.
+    CallerCancelled,
+    /// Nobody called back in time.
+    Timeout,
+    /// A client declined.
+    Declined,
+    /// Something of ours or of a peer's failed; [`Record::reason`] says what.
+    Failed,
+    /// Parkway was shut down.
+    Stopped,
+}
+
+impl Outcome {
+    /// The word in records and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Answered => "answered",
+            Outcome::CallerCancelled => "caller_cancelled",
+            Outcome::Timeout => "timeout",
+            Outcome::Declined => "declined",
+            Outcome::Failed => "failed",
+            Outcome::Stopped => "stopped",
+        }
+    }
+}
+
+/// Who ended it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndedBy {
+    /// The caller's leg.
+    Caller,
+    /// The client's leg.
+    Client,
+    /// We did.
+    Parkway,
+}
+
+impl From<Side> for EndedBy {
+    fn from(side: Side) -> EndedBy {
+        match side {
+            Side::Caller => EndedBy::Caller,
+            Side::Client => EndedBy::Client,
+        }
+    }
+}
+
+/// One call, from INVITE to the end. Times are RFC 3339 in UTC; durations are milliseconds on the monotonic clock.
+#[derive(Clone, Debug, Serialize)]
+pub struct Record {
+    /// The format's version.
+    pub v: u8,
+    /// Our id of the call.
+    #[serde(serialize_with = "as_text")]
+    pub call: CallId,
+    /// The Call-ID of the caller's leg.
+    pub sip_call_id: String,
+    /// The Call-ID of the client's leg, if there was one.
+    pub client_sip_call_id: Option<String>,
+    /// The trunk it came from.
+    #[serde(serialize_with = "as_text")]
+    pub trunk: Arc<str>,
+    /// The name it was parked for.
+    pub name: String,
+    /// The caller's From URI.
+    pub from: String,
+    /// The caller's To URI.
+    pub to: String,
+    /// When the INVITE came.
+    #[serde(serialize_with = "as_text")]
+    pub started: Wall,
+    /// When both sides had their 200.
+    #[serde(serialize_with = "as_text_or_null")]
+    pub answered: Option<Wall>,
+    /// When it was over.
+    #[serde(serialize_with = "as_text")]
+    pub ended: Wall,
+    /// From the INVITE to the bridge, or to the end without one.
+    pub waited_ms: u64,
+    /// From the bridge to the end.
+    pub talked_ms: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Who ended it.
+    pub ended_by: EndedBy,
+    /// The final response to the caller's INVITE.
+    pub status: u16,
+    /// A short, stable text: why it ended as it did.
+    pub reason: &'static str,
+    /// The name that answered.
+    pub winner: Option<String>,
+    /// Policy's reason for the bridge.
+    pub permit: Option<String>,
+    /// Callbacks that were refused while the call waited.
+    pub refused_callbacks: u32,
+    /// Policy's reason for the last of them.
+    pub last_refusal: Option<&'static str>,
+    /// The codec that both sides speak.
+    pub codec: Option<String>,
+    /// What the relay counted.
+    pub media: Option<Closed>,
+}
+
+/// The Call-ID of a dialog's INVITE.
+pub(super) fn call_id(endpoint: &Endpoint, dialog: DialogId) -> Option<String> {
+    let message = Message::parse(endpoint.invite(dialog)?).ok()?;
+    Some(text(message.call_id()))
+}
+
+/// A URI as records and events have it: normalised where it is SIP's, as it came where it is not.
+pub(super) fn uri_text(address: &NameAddr<'_>) -> String {
+    let uri = address.uri.as_bytes();
+    typed::uri(uri).map_or_else(|| text(uri), |uri| uri.to_string())
+}
+
+/// What a peer wrote, as text that cannot steer a terminal.
+pub(super) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace(char::is_control, "")
+}
+
+/// Whole milliseconds.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn as_text<T: std::fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+fn as_text_or_null<T: std::fmt::Display, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => serializer.collect_str(value),
+        None => serializer.serialize_none(),
+    }
+}

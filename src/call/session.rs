@@ -1,0 +1,188 @@
+//! What the two legs of a call agreed to send each other: the owner of every number in our session descriptions.
+//! Not here: who is told when (`merging`, `bridged`).
+
+use super::Settings;
+use super::leg::Refusal;
+use crate::id::{FlowId, Side};
+use crate::limits;
+use crate::media::{Command, Mapping, Stream};
+use crate::sdp::{self, AddressRules, Agreement, Description, Direction, Local, Outline, Remote};
+use std::net::{IpAddr, SocketAddr};
+
+/// A bridge's media: both ends and the codecs between them.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// The relay's name for it.
+    pub flow: FlowId,
+    /// The codecs, in both numberings.
+    pub agreement: Agreement,
+    caller: End,
+    client: End,
+}
+
+/// One leg's end: what it said last, and what we say to it.
+#[derive(Clone, Debug)]
+pub(super) struct End {
+    local: Local,
+    outline: Outline,
+    remote: Remote,
+    direction: Direction,
+    /// Its `o=`: a re-INVITE that repeats it changes nothing.
+    origin: Box<[u8]>,
+    signalling: IpAddr,
+}
+
+/// A leg's description as far as it concerns us.
+#[derive(Clone, Debug)]
+pub(super) struct Said {
+    remote: Remote,
+    direction: Direction,
+    origin: Box<[u8]>,
+}
+
+/// Why a description is refused: 488 with a warning that says what is wrong with it (RFC 3261 §13.3.1.3, §20.43).
+pub(super) fn not_acceptable(what: &dyn std::fmt::Display) -> Refusal {
+    Refusal::warned(488, "media_not_acceptable", &what.to_string())
+}
+
+impl Said {
+    /// Reads where the author wants its audio and which way.
+    pub(super) fn of(description: &Description<'_>, settings: &Settings) -> Result<Said, Refusal> {
+        let (_, audio) = description.audio().ok_or_else(|| not_acceptable(&sdp::NotAgreed::NoAudio))?;
+        let rules = AddressRules { loopback: settings.loopback };
+        let remote = audio.remote(rules).map_err(|error| not_acceptable(&error))?;
+        Ok(Said { remote, direction: audio.direction, origin: description.origin.into() })
+    }
+
+    /// What it does.
+    pub(super) fn direction(&self) -> Direction {
+        self.direction
+    }
+}
+
+impl End {
+    /// An end that has not said anything yet.
+    pub(super) fn new(address: SocketAddr, session_id: u64, signalling: IpAddr) -> End {
+        End {
+            local: Local { address, session_id, version: 0, direction: Direction::SendRecv },
+            outline: Outline::default(),
+            remote: Remote::default(),
+            direction: Direction::SendRecv,
+            origin: Box::default(),
+            signalling,
+        }
+    }
+
+    /// It has said something new. If that was an offer, the lines of its session are the offer's from now on.
+    pub(super) fn hear(&mut self, said: Said, offer: Option<&Description<'_>>) {
+        (self.remote, self.direction, self.origin) = (said.remote, said.direction, said.origin);
+        if let Some(offer) = offer {
+            self.outline.follow(offer);
+        }
+    }
+
+    /// Whether a description is the one it sent last.
+    pub(super) fn repeats(&self, description: &Description<'_>) -> bool {
+        *self.origin == *description.origin
+    }
+
+    /// Our offer to it, made of `proposed`, speaking for the other leg's `direction`.
+    pub(super) fn offer(&mut self, side: Side, proposed: &Agreement, direction: Direction) -> Vec<u8> {
+        self.local = self.local.changed(direction);
+        let mut out = Vec::new();
+        sdp::write_offer(&mut out, &self.outline, side, proposed, &self.local);
+        out
+    }
+
+    /// Our answer to its offer, speaking for the other leg's `direction`.
+    pub(super) fn answer(
+        &mut self,
+        side: Side,
+        offer: &Description<'_>,
+        agreement: &Agreement,
+        direction: Direction,
+    ) -> Vec<u8> {
+        self.local = self.local.changed(direction);
+        let mut out = Vec::new();
+        sdp::write_answer(&mut out, offer, side, agreement, &self.local);
+        out
+    }
+
+    /// It has answered our offer: what of `proposed` stands.
+    pub(super) fn hear_answer(
+        &mut self,
+        side: Side,
+        proposed: &Agreement,
+        body: &[u8],
+        settings: &Settings,
+    ) -> Result<Agreement, Refusal> {
+        let answer = Description::parse(body).map_err(|error| not_acceptable(&error))?;
+        let said = Said::of(&answer, settings)?;
+        let agreement =
+            sdp::accept_answer(side, proposed, &self.outline, &answer).map_err(|error| not_acceptable(&error))?;
+        self.hear(said, None);
+        Ok(agreement)
+    }
+
+    /// The lines of its session, for a proposal.
+    pub(super) fn outline(&self) -> &Outline {
+        &self.outline
+    }
+
+    /// What it said it does.
+    pub(super) fn direction(&self) -> Direction {
+        self.direction
+    }
+}
+
+impl Session {
+    /// Both ends have spoken.
+    pub(super) fn new(flow: FlowId, agreement: Agreement, caller: End, client: End) -> Session {
+        Session { flow, agreement, caller, client }
+    }
+
+    /// One end.
+    pub(super) fn end(&mut self, side: Side) -> &mut End {
+        match side {
+            Side::Caller => &mut self.caller,
+            Side::Client => &mut self.client,
+        }
+    }
+
+    /// What the relay is to be told of both legs.
+    pub(super) fn commands(&self, settings: &Settings) -> [Command; 2] {
+        [Side::Caller, Side::Client].map(|side| {
+            let stream = self.stream(side, settings);
+            Command::Set { flow: self.flow, side, stream }
+        })
+    }
+
+    /// The codec for the record: `PCMA/8000`.
+    pub(super) fn codec(&self) -> Option<String> {
+        self.agreement.audio().map(|codec| format!("{}/{}", codec.encoding, codec.clock_rate))
+    }
+
+    fn stream(&self, side: Side, settings: &Settings) -> Stream {
+        let end = match side {
+            Side::Caller => &self.caller,
+            Side::Client => &self.client,
+        };
+        let sends = sdp::sends(side, self.caller.direction, self.client.direction);
+        let mapping = |number: sdp::Renumbering| Mapping {
+            here: number.here,
+            there: number.there,
+            clock_rate: number.clock_rate,
+            telephone_event: number.telephone_event,
+        };
+        Stream {
+            remote_rtp: end.remote.rtp,
+            remote_rtcp: end.remote.rtcp,
+            signalling: end.signalling,
+            // Callers come from trunks that the operator listed by address; a client may be anybody with a grant.
+            trusted: side == Side::Caller,
+            payload_types: self.agreement.renumbering(side).map(mapping).take(limits::CODECS_MAX).collect(),
+            sends,
+            silence_max: Some(if sends { settings.silence } else { settings.hold_silence }),
+        }
+    }
+}

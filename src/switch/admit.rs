@@ -1,0 +1,90 @@
+//! Who may be parked: a trunk's INVITE to a number that has a route, within the caps, with an offer that we can relay.
+//! Everybody else gets a final response and leaves nothing behind.
+//! Not here: callbacks (`callback`), and what becomes of a call once it is parked (`call`).
+
+use super::Switch;
+use crate::call::{Call, Facts, Pending, Refusal, Route, Trunk};
+use crate::id::{CallId, Side};
+use crate::limits;
+use crate::sdp::Description;
+use crate::sip::Path;
+use crate::sip::endpoint::Owner;
+use crate::sip::wire::{Message, Start};
+use crate::time::Now;
+use std::sync::Arc;
+
+impl Switch {
+    /// An INVITE that is no callback.
+    pub(super) fn admit(&mut self, now: Now, path: Path, invite: &Message<'_>) {
+        match self.admission(path, invite) {
+            Ok((trunk, route)) => self.park(now, path, invite, trunk, route),
+            Err(refusal) => {
+                self.stats.refused.note_refusal(&refusal);
+                refusal.write(|reply| self.endpoint.reply(now, path, invite, reply));
+            }
+        }
+    }
+
+    /// Whose call it is and where it goes, or why it is refused.
+    fn admission(&mut self, path: Path, invite: &Message<'_>) -> Result<(Arc<Trunk>, Arc<Route>), Refusal> {
+        let source = path.peer.ip().to_canonical();
+        let trunk = self.settings.trunk_of(source).cloned();
+        let trunk = trunk.ok_or_else(|| Refusal::warned(403, "stranger", "this address is no trunk's"))?;
+        if self.draining {
+            return Err(self.busy("draining"));
+        }
+        let mut buffer = [0; limits::NAME_BYTES_MAX];
+        let user = called_user(invite, &mut buffer).unwrap_or("");
+        let route = self.settings.route_of(user).cloned();
+        let route = route.ok_or_else(|| Refusal::warned(404, "no_route", "this number has no route"))?;
+        if !invite.body().is_empty() {
+            let offer = Description::parse(invite.body())
+                .map_err(|error| Refusal::warned(488, "media_not_acceptable", &error.to_string()))?;
+            crate::call::acceptable(&offer, &self.settings.call)?;
+        }
+        let caps = self.settings.caps;
+        let waiting = self.lot.waiting();
+        let full = [
+            ("cap_total", waiting.total() >= caps.total),
+            ("cap_trunk", waiting.of_trunk(&trunk.name) >= trunk.calls_max),
+            ("cap_name", waiting.of_name(&route.name) >= caps.per_name),
+            ("cap_source", waiting.of_source(source) >= caps.per_source),
+        ];
+        match full.iter().find(|(_, full)| *full) {
+            Some((which, _)) => Err(self.busy(which)),
+            None => Ok((trunk, route)),
+        }
+    }
+
+    /// No room: come back later.
+    fn busy(&self, which: &'static str) -> Refusal {
+        let retry_after = Some(self.settings.caps.retry_after.as_secs());
+        Refusal { retry_after, ..Refusal::warned(503, which, "too many calls, try again later") }
+    }
+
+    fn park(&mut self, now: Now, path: Path, invite: &Message<'_>, trunk: Arc<Trunk>, route: Arc<Route>) {
+        let at = self.lot.next();
+        let Some((transaction, dialog)) =
+            self.endpoint.accept(now, path, invite, Owner { call: at, side: Side::Caller })
+        else {
+            return;
+        };
+        let id = CallId(self.rng.u128());
+        let source = path.peer.ip().to_canonical();
+        self.lot.waiting().begin(&trunk.name);
+        self.lot.waiting().enter(&route.name, source);
+        let facts = Facts { id, at, trunk, route, source, started: now, refused: (0, None) };
+        let caller = Pending { dialog, invite: transaction, path };
+        let call = Call::arrive(facts, caller, invite, &mut self.turn(now));
+        self.stats.calls += 1;
+        self.lot.insert(at, id, call);
+        self.wake_call(at);
+        self.carry_out(now);
+    }
+}
+
+/// The user part of the Request-URI, unescaped: the number that was called.
+pub(super) fn called_user<'b>(request: &Message<'_>, buffer: &'b mut [u8]) -> Option<&'b str> {
+    let Start::Request { uri, .. } = request.start() else { return None };
+    std::str::from_utf8(uri.user_unescaped(buffer)?).ok()
+}

@@ -1,0 +1,278 @@
+//! A client's INVITE with a bridge token: who is it, is the token good, does the call still wait, does policy allow it? In that
+//! order, each step cheaper to refuse than the next, and nothing is kept of an INVITE that fails before policy is asked.
+//! Not here: the joining of the two legs (`call::merging`).
+//!
+//! ```text
+//!  credential ─401─▶ token ─403─▶ its call ─410/486─▶ policy ─403─▶ Callback ─▶ the call
+//! ```
+
+use super::Switch;
+use super::admit::called_user;
+use crate::call::{Callback, Event, Pending, Phase, Refusal};
+use crate::id::{CallId, CallRef, QuestionId, Side};
+use crate::limits;
+use crate::name::Name;
+use crate::policy::{self, Action, Answer, Claims, Decision, MediaKinds, Query, Reason, Subject, Verdict};
+use crate::sip::Path;
+use crate::sip::endpoint::{DialogId, Owner, ServerId};
+use crate::sip::wire::{Header, Message};
+use crate::time::Now;
+use crate::token::{self, Audience, Claim, SubjectHash};
+
+/// The header that carries the token of a client which can set headers.
+const TOKEN_HEADER: &str = "X-Bridge-Token";
+
+/// Who calls back.
+enum Caller {
+    /// Somebody with a JWT and the token in a header: both must belong together.
+    Bearer { claims: Box<Claims>, name: Name },
+    /// A telephone that dialled the URI from the event: whoever holds it may answer.
+    Dialled,
+}
+
+/// A callback that was accepted as a request and now waits for policy.
+pub(super) struct Asking {
+    leg: Pending,
+    call: CallRef,
+    id: CallId,
+    claim: Claim,
+    caller: Caller,
+    source: Path,
+}
+
+impl Switch {
+    /// Whether an INVITE brings a token: in the header, or as the user part of its Request-URI.
+    pub(super) fn is_callback(request: &Message<'_>) -> bool {
+        let mut buffer = [0; limits::NAME_BYTES_MAX];
+        request.other(TOKEN_HEADER).is_some()
+            || called_user(request, &mut buffer).is_some_and(|user| token::looks_like(user.as_bytes()))
+    }
+
+    /// A client calls back.
+    pub(super) fn call_back(&mut self, now: Now, path: Path, invite: &Message<'_>) {
+        let refusal = match self.identify(now, invite) {
+            Ok((caller, claim)) => match self.find_waiting(now, &caller, &claim) {
+                Ok((call, id)) => return self.ask_policy(now, path, invite, (call, id), claim, caller),
+                Err(refusal) => refusal,
+            },
+            Err(refusal) => refusal,
+        };
+        self.stats.note_callback_refused(refusal.status);
+        refusal.write(|reply| self.endpoint.reply(now, path, invite, reply));
+    }
+
+    /// Who it is, and the opened token. All ways in which a token can be wrong look the same.
+    fn identify(&mut self, now: Now, invite: &Message<'_>) -> Result<(Caller, Claim), Refusal> {
+        let mut buffer = [0; limits::NAME_BYTES_MAX];
+        let user = called_user(invite, &mut buffer).unwrap_or("");
+        let bad_token = || Refusal::warned(403, "bridge_token_invalid", "the bridge token is not valid");
+        let Some(text) = invite.other(TOKEN_HEADER) else {
+            let claim = token::open(&self.keys, now.wall, user.as_bytes(), &Audience::Dial).map_err(|_| bad_token())?;
+            return Ok((Caller::Dialled, claim));
+        };
+        let jwt = bearer(invite).ok_or_else(|| unauthorized(Reason::NoCredential))?;
+        let claims = policy::verify(&self.keyring, now.wall, jwt).map_err(unauthorized)?;
+        let name = Name::parse(user).map_err(|_| bad_token())?;
+        let audience = Audience::Client { name: &name, subject: claims.subject() };
+        let claim = token::open(&self.keys, now.wall, text, &audience).map_err(|_| bad_token())?;
+        Ok((Caller::Bearer { claims: Box::new(claims), name }, claim))
+    }
+
+    /// The call that the token is for, if it still waits; otherwise what became of it (PRODUCT "Late truth").
+    fn find_waiting(&mut self, now: Now, caller: &Caller, claim: &Claim) -> Result<(CallRef, CallId), Refusal> {
+        let id = claim.call();
+        if let Some(fate) = self.lot.fates().of(now.at, id) {
+            let winner = fate.winner.as_ref().map(|name| format!(" by {name}")).unwrap_or_default();
+            let sentence = format!("{}{winner} at {}", fate.reason.as_str(), fate.at);
+            let refusal = Refusal::warned(410, fate.reason.as_str(), &sentence);
+            return Err(Refusal { reason: Some(fate.reason.reason_header().into()), ..refusal });
+        }
+        let gone = || Refusal::warned(410, "unknown_call", "the call is over");
+        let at = self.lot.find(id).ok_or_else(gone)?;
+        let call = self.lot.get(at).ok_or_else(gone)?;
+        let reached = match caller {
+            Caller::Bearer { name, .. } => call.facts().route.name.reaches(name),
+            Caller::Dialled => true,
+        };
+        if !reached || claim.generation() != call.facts().generation() {
+            return Err(gone());
+        }
+        match call.state() {
+            Phase::Parked => Ok((at, id)),
+            Phase::Merging => Err(Refusal::because(486, crate::call::GoneReason::AnsweredElsewhere.reason_header())),
+            Phase::Bridged | Phase::Ending => Err(gone()),
+        }
+    }
+
+    /// The INVITE is kept from here on, so that its repetitions ask nobody anything; the place that it may take is reserved.
+    fn ask_policy(
+        &mut self,
+        now: Now,
+        path: Path,
+        invite: &Message<'_>,
+        (call, id): (CallRef, CallId),
+        claim: Claim,
+        caller: Caller,
+    ) {
+        let owner = Owner { call, side: Side::Client };
+        let Some((transaction, dialog)) = self.endpoint.accept(now, path, invite, owner) else { return };
+        let leg = Pending { dialog, invite: transaction, path };
+        let asking = Asking { leg, call, id, claim, caller, source: path };
+        let engine = self.engine.clone();
+        let decision = match self.query(&asking) {
+            Some((usage, name)) => policy::ask(&*engine, now, &asking.query(usage, &name)),
+            None => Decision::Verdict(Verdict::Deny(Reason::PolicyUnavailable)),
+        };
+        self.usage.take(asking.claim.subject());
+        match decision {
+            Decision::Verdict(verdict) => self.decided(now, asking, verdict),
+            Decision::Ask(question) => self.wait_for_answer(asking, question),
+        }
+    }
+
+    fn wait_for_answer(&mut self, asking: Asking, question: policy::Question) {
+        self.questions += 1;
+        let id = QuestionId(self.questions);
+        self.asking.insert(id, asking);
+        self.effects.push_back(super::Effect::Ask { id, question });
+    }
+
+    /// The answer to a question. A callback that was taken back meanwhile is not waiting for it any more.
+    pub(super) fn handle_answer(&mut self, now: Now, question: QuestionId, answer: Answer) {
+        let Some(asking) = self.asking.remove(&question) else { return };
+        let engine = self.engine.clone();
+        let verdict = match self.query(&asking) {
+            Some((usage, name)) => policy::settle(&*engine, now, &asking.query(usage.saturating_sub(1), &name), answer),
+            None => Verdict::Deny(Reason::PolicyUnavailable),
+        };
+        self.decided(now, asking, verdict);
+    }
+
+    /// What a query needs of the call and of the counts.
+    fn query(&self, asking: &Asking) -> Option<(u32, Name)> {
+        let call = self.lot.get(asking.call)?;
+        let name = match &asking.caller {
+            Caller::Bearer { name, .. } => name.clone(),
+            Caller::Dialled => call.facts().route.name.clone(),
+        };
+        Some((self.usage.of(asking.claim.subject()), name))
+    }
+
+    /// Policy has spoken.
+    fn decided(&mut self, now: Now, asking: Asking, verdict: Verdict) {
+        self.stats.verdicts.note_verdict(&verdict);
+        let subject = asking.claim.subject();
+        let Asking { leg, call, id, claim, caller, .. } = asking;
+        match verdict {
+            Verdict::Allow(permit) if self.lot.get(call).is_some_and(|call| call.state() == Phase::Parked) => {
+                let winner = match caller {
+                    Caller::Bearer { name, .. } => Some(name),
+                    Caller::Dialled => self.lot.get(call).map(|call| call.facts().route.name.clone()),
+                };
+                // The call counts the place itself from now on, if it keeps it.
+                self.usage.give_back(subject);
+                if let Some(winner) = winner {
+                    let callback = Callback { client: leg, permit, claim, winner };
+                    self.step(now, call, Event::Callback(Box::new(callback)));
+                }
+            }
+            Verdict::Allow(_) => {
+                self.usage.give_back(subject);
+                let refusal = self.too_late(now, id);
+                self.stats.note_callback_refused(refusal.status);
+                leg.refuse(&mut self.turn(now), &refusal);
+            }
+            Verdict::Deny(reason) => {
+                self.usage.give_back(subject);
+                let refusal = Refusal::warned(403, reason.as_str(), reason.title());
+                self.stats.callbacks.note("denied");
+                leg.refuse(&mut self.turn(now), &refusal);
+                if let Some(call) = self.lot.get_mut(call) {
+                    call.note_refusal(reason.as_str());
+                }
+            }
+        }
+    }
+
+    fn too_late(&mut self, now: Now, id: CallId) -> Refusal {
+        let reason = self.lot.fates().of(now.at, id).map(|fate| fate.reason);
+        match reason {
+            Some(reason) => Refusal::because(410, reason.reason_header()),
+            None => Refusal::because(486, crate::call::GoneReason::AnsweredElsewhere.reason_header()),
+        }
+    }
+
+    /// A client takes back a callback that policy has not decided yet. `false`: there is no such callback.
+    pub(super) fn withdraw(&mut self, now: Now, which: impl Fn(&Asking) -> bool) -> bool {
+        let found = self.asking.iter().find(|(_, asking)| which(asking)).map(|(id, _)| *id);
+        let Some(asking) = found.and_then(|id| self.asking.remove(&id)) else { return false };
+        self.usage.give_back(asking.claim.subject());
+        asking.leg.refuse(&mut self.turn(now), &Refusal::status(487));
+        true
+    }
+}
+
+impl Asking {
+    /// Whether this is its INVITE.
+    pub(super) fn is_invite(&self, transaction: ServerId) -> bool {
+        self.leg.invite == transaction
+    }
+
+    /// Whether this is its early dialog.
+    pub(super) fn is_dialog(&self, dialog: DialogId) -> bool {
+        self.leg.dialog == dialog
+    }
+
+    fn query<'q>(&'q self, usage: u32, name: &'q Name) -> Query<'q> {
+        let subject = match &self.caller {
+            Caller::Bearer { claims, .. } => Subject::Claims(claims),
+            Caller::Dialled => Subject::Dial(self.claim.subject()),
+        };
+        Query {
+            action: Action::Bridge,
+            subject,
+            name,
+            media: MediaKinds::AUDIO,
+            source: Some(self.source.peer.ip()),
+            usage,
+            call: Some(self.id),
+        }
+    }
+}
+
+/// The JWT of `Authorization: Bearer …` (RFC 8898 §2.1).
+fn bearer<'a>(request: &Message<'a>) -> Option<&'a [u8]> {
+    let (scheme, token) = request.header(Header::Authorization)?.split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
+}
+
+/// 401 with the challenge that tells a client what to bring (RFC 8898 §2.2).
+fn unauthorized(reason: Reason) -> Refusal {
+    Refusal { challenge: true, ..Refusal::warned(401, reason.as_str(), reason.title()) }
+}
+
+/// How many bridges each subject has or is about to have.
+#[derive(Default)]
+pub(super) struct Usage(std::collections::HashMap<SubjectHash, u32>);
+
+impl Usage {
+    /// The count.
+    pub(super) fn of(&self, subject: SubjectHash) -> u32 {
+        self.0.get(&subject).copied().unwrap_or(0)
+    }
+
+    /// One more.
+    pub(super) fn take(&mut self, subject: SubjectHash) {
+        *self.0.entry(subject).or_default() += 1;
+    }
+
+    /// Whether nobody has any.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// One less.
+    pub(super) fn give_back(&mut self, subject: SubjectHash) {
+        super::lot::count_down(&mut self.0, &subject);
+    }
+}

@@ -1,0 +1,37 @@
+//! All that the switch can ask the shell to do: closed, and done by one match in `daemon`.
+
+use crate::call::{Action, Notice, Record};
+use crate::id::QuestionId;
+use crate::media;
+use crate::policy::Question;
+use crate::sip::Transmit;
+
+/// Something is to be done outside.
+#[derive(Debug)]
+pub enum Effect {
+    /// Send a SIP datagram.
+    Transmit(Transmit),
+    /// Tell the relay.
+    Media(media::Command),
+    /// Tell the subscribers of a name.
+    Notify(Notice),
+    /// Ask an external policy server; the answer comes back as [`super::Input::Answer`].
+    Ask {
+        /// To be named in the answer.
+        id: QuestionId,
+        /// What to ask.
+        question: Question,
+    },
+    /// Write a call detail record.
+    Record(Box<Record>),
+}
+
+impl From<Action> for Effect {
+    fn from(action: Action) -> Effect {
+        match action {
+            Action::Media(command) => Effect::Media(command),
+            Action::Notify(notice) => Effect::Notify(notice),
+            Action::Record(record) => Effect::Record(record),
+        }
+    }
+}

@@ -1,0 +1,395 @@
+//! All calls, and the one function that everything that happens goes through: it finds the call that an event is for, lets it take
+//! its step, and keeps what has to be done next until somebody asks for it.
+//! Not here: sockets, clocks, threads (`daemon`), and what a call does with an event (`call`).
+//!
+//! ```text
+//!  Input ─▶ handle ─▶ (sip::endpoint) ─▶ in-dialog? ─▶ its Call │ a token? ─▶ callback │ else ─▶ admit ─▶ new Call
+//!                                                                        poll_effect ─▶ Effect
+//! ```
+
+mod admit;
+mod callback;
+mod effect;
+mod input;
+mod lot;
+mod settings;
+mod stats;
+
+pub use effect::Effect;
+pub use input::Input;
+pub use settings::{Caps, Settings};
+pub use stats::Stats;
+
+use crate::call::{Action, Call, ClientMessage, ClientMessageKind, Event, Facts, Notice, Phase, Turn, plain};
+use crate::id::{CallRef, FlowId, QuestionId};
+use crate::media;
+use crate::policy::{Keyring, PolicyEngine};
+use crate::rng::Rng;
+use crate::sip::Path;
+use crate::sip::endpoint::{self, DialogId, Endpoint, Owner, ServerId};
+use crate::sip::wire::{Message, Method};
+use crate::time::{Instant, Now};
+use crate::token::{Keys, SubjectHash};
+use callback::{Asking, Usage};
+use lot::{Fate, Lot};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// The switch. One thread owns it.
+pub struct Switch {
+    settings: Arc<Settings>,
+    keys: Arc<Keys>,
+    keyring: Arc<Keyring>,
+    engine: Arc<dyn PolicyEngine>,
+    rng: Rng,
+    endpoint: Endpoint,
+    lot: Lot,
+    flows: HashMap<FlowId, CallRef>,
+    asking: BTreeMap<QuestionId, Asking>,
+    questions: u64,
+    usage: Usage,
+    /// When which call wants to be called again. An entry that its call no longer wants is skipped.
+    alarms: BinaryHeap<Reverse<(Instant, CallRef)>>,
+    actions: VecDeque<Action>,
+    effects: VecDeque<Effect>,
+    draining: bool,
+    stats: Stats,
+    /// A test's way to let one call's next step panic.
+    #[cfg(test)]
+    fault: Option<CallRef>,
+}
+
+/// What the switch is made of; the shell reads it from configuration and keys.
+pub struct Parts {
+    /// What the operator wants.
+    pub settings: Arc<Settings>,
+    /// For bridge tokens.
+    pub keys: Arc<Keys>,
+    /// For clients' JWTs.
+    pub keyring: Arc<Keyring>,
+    /// Who may do what.
+    pub engine: Arc<dyn PolicyEngine>,
+    /// Chance for call ids and sessions.
+    pub rng: Rng,
+    /// SIP, with its own chance.
+    pub endpoint: Endpoint,
+}
+
+impl Switch {
+    /// An empty switch.
+    pub fn new(parts: Parts) -> Switch {
+        let Parts { settings, keys, keyring, engine, rng, endpoint } = parts;
+        Switch {
+            settings,
+            keys,
+            keyring,
+            engine,
+            rng,
+            endpoint,
+            lot: Lot::default(),
+            flows: HashMap::new(),
+            asking: BTreeMap::new(),
+            questions: 0,
+            usage: Usage::default(),
+            alarms: BinaryHeap::new(),
+            actions: VecDeque::new(),
+            effects: VecDeque::new(),
+            draining: false,
+            stats: Stats::default(),
+            #[cfg(test)]
+            fault: None,
+        }
+    }
+
+    /// Something happened. Drain [`Switch::poll_effect`] afterwards.
+    pub fn handle(&mut self, now: Now, input: Input<'_>) {
+        match input {
+            Input::Datagram { path, bytes } => {
+                if let Some(event) = self.endpoint.handle_datagram(now, path, bytes) {
+                    self.dispatch(now, event);
+                }
+            }
+            Input::Media(event) => self.handle_media(now, event),
+            Input::Client(message) => self.handle_client(now, message),
+            Input::Answer { question, answer } => self.handle_answer(now, question, answer),
+            Input::Drain => self.draining = true,
+            Input::Stop => {
+                self.draining = true;
+                self.lot.all().into_iter().for_each(|at| self.step(now, at, Event::Stop));
+            }
+        }
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.endpoint.handle_timeout(now);
+        while let Some(event) = self.endpoint.poll_event() {
+            self.dispatch(now, event);
+        }
+        while let Some(Reverse((due, at))) = self.alarms.peek().copied() {
+            if due > now.at {
+                break;
+            }
+            self.alarms.pop();
+            match self.lot.disarm(at, due) {
+                Some(wanted) if wanted <= now.at => self.step(now, at, Event::Timeout),
+                Some(wanted) => self.wake(at, Some(wanted)),
+                None => {}
+            }
+        }
+    }
+
+    /// What is to be done next.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.endpoint.poll_transmit().map(Effect::Transmit).or_else(|| self.effects.pop_front())
+    }
+
+    /// When to call [`Switch::handle_timeout`] at the latest.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let alarm = self.alarms.peek().map(|Reverse((due, _))| *due);
+        [alarm, self.endpoint.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// What has been counted.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// SIP's own counts.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// How many calls there are now, by state.
+    pub fn census(&self) -> BTreeMap<&'static str, usize> {
+        let mut census = BTreeMap::from(Phase::ALL.map(|phase| (phase.as_str(), 0)));
+        for at in self.lot.all() {
+            if let Some(call) = self.lot.get(at) {
+                *census.entry(call.state().as_str()).or_default() += 1;
+            }
+        }
+        census
+    }
+
+    /// How many calls there are now.
+    pub fn calls(&self) -> usize {
+        self.lot.len()
+    }
+
+    /// Whether nothing is left over: no call, dialog, transaction, flow, question or reserved place.
+    pub fn is_idle(&self) -> bool {
+        let counts = self.endpoint.counts();
+        let sip = counts.dialogs + counts.server_transactions + counts.client_transactions;
+        self.lot.is_clear() && self.flows.is_empty() && self.asking.is_empty() && self.usage.is_empty() && sip == 0
+    }
+
+    fn dispatch(&mut self, now: Now, event: endpoint::Event<'_>) {
+        match event {
+            endpoint::Event::Invite { path, request } if Switch::is_callback(&request) => {
+                self.call_back(now, path, &request);
+            }
+            endpoint::Event::Invite { path, request } => self.admit(now, path, &request),
+            endpoint::Event::Request { path, request } => self.handle_options(now, path, &request),
+            endpoint::Event::InDialog { owner, dialog, transaction, request, .. } => {
+                self.handle_in_dialog(now, owner, dialog, transaction, &request);
+            }
+            endpoint::Event::Ack { owner, dialog, message } => {
+                self.step_leg(now, owner, dialog, Event::Acknowledged { side: owner.side, ack: &message });
+            }
+            endpoint::Event::Cancel { owner, transaction, .. } => {
+                if !self.withdraw(now, |asking| asking.is_invite(transaction)) {
+                    self.step(now, owner.call, Event::Cancelled { side: owner.side, transaction });
+                }
+            }
+            endpoint::Event::Response { owner, dialog, transaction, message, .. } => {
+                let event = Event::Response { side: owner.side, transaction, response: &message };
+                self.step_leg(now, owner, dialog, event);
+            }
+            endpoint::Event::Failed { owner, dialog, transaction, .. } => {
+                self.step_leg(now, owner, dialog, Event::Failed { side: owner.side, transaction });
+            }
+            endpoint::Event::Unacknowledged { owner, dialog } => {
+                self.step_leg(now, owner, dialog, Event::Unacknowledged { side: owner.side });
+            }
+        }
+    }
+
+    /// OPTIONS: who may call is told that it may (RFC 3261 §11.2), and a drain that it may not now.
+    fn handle_options(&mut self, now: Now, path: Path, request: &Message<'_>) {
+        let status = if self.draining { 503 } else { 200 };
+        self.endpoint.reply(now, path, request, &plain(status));
+    }
+
+    /// A request in a dialog. A callback that waits for policy has a dialog of its own, which must not be taken for the leg of
+    /// the call that it wants.
+    fn handle_in_dialog(
+        &mut self,
+        now: Now,
+        owner: Owner,
+        dialog: DialogId,
+        transaction: ServerId,
+        request: &Message<'_>,
+    ) {
+        if self.is_leg(owner, dialog) {
+            return self.step(now, owner.call, Event::Request { side: owner.side, transaction, request });
+        }
+        let bye = request.start().method() == Some(Method::Bye);
+        let withdrawn = bye && self.withdraw(now, |asking| asking.is_dialog(dialog));
+        self.endpoint.respond(now, transaction, &plain(if withdrawn { 200 } else { 481 }));
+    }
+
+    fn is_leg(&self, owner: Owner, dialog: DialogId) -> bool {
+        self.lot.get(owner.call).is_some_and(|call| call.dialog(owner.side) == Some(dialog))
+    }
+
+    fn step_leg(&mut self, now: Now, owner: Owner, dialog: DialogId, event: Event<'_>) {
+        if self.is_leg(owner, dialog) {
+            self.step(now, owner.call, event);
+        }
+    }
+
+    fn handle_media(&mut self, now: Now, event: media::Event) {
+        let flow = event.flow();
+        let at = match event {
+            media::Event::Closed { .. } | media::Event::Failed { .. } => self.flows.remove(&flow),
+            media::Event::Opened { .. }
+            | media::Event::Latched { .. }
+            | media::Event::Silent { .. }
+            | media::Event::Dtmf { .. } => self.flows.get(&flow).copied(),
+        };
+        let current = at.filter(|at| self.lot.get(*at).and_then(Call::flow) == Some(flow));
+        if let Some(at) = current {
+            self.step(now, at, Event::Media(event));
+        }
+    }
+
+    fn handle_client(&mut self, now: Now, message: ClientMessage) {
+        let Some(at) = self.lot.find(message.call) else { return };
+        let reached = self.lot.get(at).is_some_and(|call| call.facts().route.name.reaches(&message.name));
+        if reached {
+            let by = message.name;
+            self.step(
+                now,
+                at,
+                match message.kind {
+                    ClientMessageKind::Declined => Event::Declined { by },
+                    ClientMessageKind::Ringing => Event::Ringing { by },
+                },
+            );
+        }
+    }
+
+    /// Lets one call take one step. A panic in it ends that call and no other.
+    fn step(&mut self, now: Now, at: CallRef, event: Event<'_>) {
+        let Some(call) = self.lot.take(at) else { return };
+        let (facts, before, flow) = (call.facts().clone(), Standing::of(&call), call.flow());
+        #[cfg(test)]
+        let fault = self.fault.take_if(|fault| *fault == at).is_some();
+        let mut turn = self.turn(now);
+        let stepped = catch_unwind(AssertUnwindSafe(|| {
+            #[cfg(test)]
+            assert!(!fault, "a planted fault");
+            call.handle(event, &mut turn)
+        }));
+        match stepped {
+            Ok(Some(call)) => {
+                self.account(&facts, before, Standing::of(&call));
+                self.lot.put(at, call);
+                self.wake_call(at);
+            }
+            Ok(None) => self.forget(at, &facts, before),
+            Err(_) => self.lose(now, at, &facts, before, flow),
+        }
+        self.carry_out(now);
+    }
+
+    /// A call is over.
+    fn forget(&mut self, at: CallRef, facts: &Facts, before: Standing) {
+        self.account(facts, before, Standing::default());
+        self.lot.waiting().end(&facts.trunk.name);
+        self.lot.remove(at);
+    }
+
+    /// A call panicked: its legs are told by the endpoint, its clients and its record by us.
+    fn lose(&mut self, now: Now, at: CallRef, facts: &Facts, before: Standing, flow: Option<FlowId>) {
+        self.stats.panics += 1;
+        tracing::error!(call = %facts.id, "the call panicked and was ended");
+        let record = facts.lost(&self.turn(now));
+        self.endpoint.abandon(now, at);
+        self.forget(at, facts, before);
+        self.actions.extend(flow.map(|flow| Action::Media(media::Command::Close { flow })));
+        self.actions.extend(before.waits.then(|| Action::Notify(facts.gone_failed(now))));
+        self.actions.push_back(Action::Record(Box::new(record)));
+    }
+
+    /// Keeps the counts that admission and policy go by.
+    fn account(&mut self, facts: &Facts, before: Standing, after: Standing) {
+        if before.waits && !after.waits {
+            self.lot.waiting().leave(&facts.route.name, facts.source);
+            if after.holder.is_some() {
+                self.stats.callbacks.note("won");
+            }
+        } else if !before.waits && after.waits {
+            self.lot.waiting().enter(&facts.route.name, facts.source);
+        }
+        if before.holder != after.holder {
+            before.holder.into_iter().for_each(|subject| self.usage.give_back(subject));
+            after.holder.into_iter().for_each(|subject| self.usage.take(subject));
+        }
+    }
+
+    /// Hands on what calls want done, and remembers what concerns us.
+    fn carry_out(&mut self, now: Now) {
+        while let Some(action) = self.actions.pop_front() {
+            match &action {
+                Action::Notify(Notice::Gone(gone)) => {
+                    let fate = Fate { reason: gone.reason, winner: gone.winner.clone(), at: gone.at };
+                    self.lot.fates().remember(now.at, gone.call, fate);
+                }
+                Action::Record(record) => self.stats.note_record(record),
+                Action::Notify(Notice::Incoming(_)) | Action::Media(_) => {}
+            }
+            self.effects.push_back(Effect::from(action));
+        }
+    }
+
+    fn wake_call(&mut self, at: CallRef) {
+        let wanted = self.lot.get(at).and_then(Call::wake_at);
+        if let Some(flow) = self.lot.get(at).and_then(Call::flow) {
+            self.flows.insert(flow, at);
+        }
+        self.wake(at, wanted);
+    }
+
+    /// Sees to it that a call is called again in time. One alarm a call: an earlier one stands until it goes off.
+    fn wake(&mut self, at: CallRef, wanted: Option<Instant>) {
+        if let Some(due) = wanted.and_then(|wanted| self.lot.arm(at, wanted)) {
+            self.alarms.push(Reverse((due, at)));
+        }
+    }
+
+    fn turn(&mut self, now: Now) -> Turn<'_> {
+        Turn {
+            now,
+            endpoint: &mut self.endpoint,
+            rng: &mut self.rng,
+            settings: &self.settings.call,
+            actions: &mut self.actions,
+        }
+    }
+}
+
+/// What of a call counts against a limit.
+#[derive(Clone, Copy, Default)]
+struct Standing {
+    waits: bool,
+    holder: Option<SubjectHash>,
+}
+
+impl Standing {
+    fn of(call: &Call) -> Standing {
+        Standing { waits: matches!(call.state(), Phase::Parked | Phase::Merging), holder: call.holder() }
+    }
+}

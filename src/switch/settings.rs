@@ -1,0 +1,47 @@
+//! What the operator decides about calls, as the core needs it: checked values, no text left to read.
+//! Not here: reading it (`config`).
+
+use crate::call::{Route, Trunk};
+use crate::time::Duration;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// All of it. Replaced whole on a reload; a call keeps the route it began with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This node's number, written into every bridge token.
+    pub node: u64,
+    /// Whose INVITEs are parked.
+    pub trunks: Vec<Arc<Trunk>>,
+    /// First match decides.
+    pub routes: Vec<Arc<Route>>,
+    /// How calls are handled, whatever their route.
+    pub call: Arc<crate::call::Settings>,
+    /// How many may wait.
+    pub caps: Caps,
+}
+
+/// How many calls may wait at one time; beyond it a new INVITE gets 503 and leaves no state.
+#[derive(Clone, Copy, Debug)]
+pub struct Caps {
+    /// In total.
+    pub total: u32,
+    /// For one name.
+    pub per_name: u32,
+    /// From one source address.
+    pub per_source: u32,
+    /// The `Retry-After` of the 503.
+    pub retry_after: Duration,
+}
+
+impl Settings {
+    /// The trunk that sends from an address.
+    pub fn trunk_of(&self, source: IpAddr) -> Option<&Arc<Trunk>> {
+        self.trunks.iter().find(|trunk| trunk.sends_from(source))
+    }
+
+    /// The route of a called number.
+    pub fn route_of(&self, user: &str) -> Option<&Arc<Route>> {
+        self.routes.iter().find(|route| route.number.matches(user))
+    }
+}
