@@ -13,4 +13,6 @@ pub mod token;
 pub mod policy;
 pub mod call;
 pub mod switch;
+pub mod config;
 pub mod relay;
+pub mod telemetry;

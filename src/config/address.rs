@@ -1,0 +1,201 @@
+//! The small texts of the file that have a grammar of their own: numbers of routes, addresses, lists of addresses.
+//! Not here: which key has which (`typed`). Every error says what to write instead.
+
+use ipnet::IpNet;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+/// What a called number must be: itself, or begin like this.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Pattern {
+    /// `+493012345`: this and no other.
+    Exact(String),
+    /// `+4930*`: whatever begins so; `*` alone is everything.
+    Prefix(String),
+}
+
+impl Pattern {
+    /// Whether a user part, already unescaped, is meant. Case counts (RFC 3261 §19.1.4).
+    pub fn matches(&self, user: &str) -> bool {
+        match self {
+            Pattern::Exact(number) => user == number,
+            Pattern::Prefix(prefix) => user.starts_with(prefix.as_str()),
+        }
+    }
+
+    /// Whether all that `other` matches is matched by this too.
+    pub(super) fn covers(&self, other: &Pattern) -> bool {
+        match (self, other) {
+            (_, Pattern::Exact(number)) => self.matches(number),
+            (Pattern::Prefix(prefix), Pattern::Prefix(longer)) => longer.starts_with(prefix.as_str()),
+            (Pattern::Exact(_), Pattern::Prefix(_)) => false,
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Result<Pattern, String> {
+        if text.is_empty() {
+            return Err("empty; write a number, `+4930*` for all that begin so, or `*` for all".into());
+        }
+        if text.contains([':', '@']) || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err(format!("`{text}` can match no number; write only the user part, without `sip:` and `@host`"));
+        }
+        Ok(match text.strip_suffix('*') {
+            Some(prefix) => Pattern::Prefix(prefix.to_owned()),
+            None => Pattern::Exact(text.to_owned()),
+        })
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pattern::Exact(number) => f.write_str(number),
+            Pattern::Prefix(prefix) => write!(f, "{prefix}*"),
+        }
+    }
+}
+
+/// What we call ourselves towards others: a host or an address, with or without a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advertised {
+    /// As a URI's host part has it: a name, an IPv4 address, an IPv6 address in brackets.
+    pub host: String,
+    /// The address, if `host` is one: SDP's connection address for clients that resolve no names.
+    pub ip: Option<IpAddr>,
+    /// Instead of the listener's port.
+    pub port: Option<u16>,
+}
+
+impl Advertised {
+    /// `192.0.2.1`, `192.0.2.1:5060`, `2001:db8::1`, `[2001:db8::1]:5060`, `sip.example`, `sip.example:5060`.
+    pub(super) fn parse(text: &str) -> Result<Advertised, String> {
+        if let Ok(ip) = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+            return Advertised::address(text, ip, None);
+        }
+        if let Ok(socket) = text.parse::<SocketAddr>() {
+            return Advertised::address(text, socket.ip(), Some(socket.port()));
+        }
+        let bad = || format!("`{text}` is no host; write an address or a name, with or without `:PORT`");
+        let (host, port) = match text.split_once(':') {
+            Some((host, port)) => (host, Some(port.parse().ok().filter(|port| *port != 0).ok_or_else(bad)?)),
+            None => (text, None),
+        };
+        if is_host_name(host) { Ok(Advertised { host: host.to_owned(), ip: None, port }) } else { Err(bad()) }
+    }
+
+    fn address(text: &str, ip: IpAddr, port: Option<u16>) -> Result<Advertised, String> {
+        if ip.is_unspecified() || port == Some(0) {
+            return Err(format!("nobody can reach `{text}`; write the address that others see, or leave it empty"));
+        }
+        let host = if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() };
+        Ok(Advertised { host, ip: Some(ip), port })
+    }
+}
+
+/// RFC 3261 §25.1 `hostname`: labels of letters, digits and inner hyphens; the last begins with a letter.
+fn is_host_name(text: &str) -> bool {
+    let labels: Vec<&str> = text.trim_end_matches('.').split('.').collect();
+    let good = |label: &&str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    text.len() <= 253
+        && labels.iter().all(good)
+        && labels.last().is_some_and(|top| top.starts_with(|c: char| c.is_ascii_alphabetic()))
+}
+
+/// `0.0.0.0:5060`, `[::]:5060`.
+pub(super) fn socket(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("`{text}` is no address and port; write for example 0.0.0.0:5060 or [::]:5060"))
+}
+
+/// An address without a port.
+pub(super) fn ip(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| format!("`{text}` is no address; write for example 192.0.2.1, without a port"))
+}
+
+/// `192.0.2.0/24`, or one address.
+pub(super) fn net(text: &str) -> Result<IpNet, String> {
+    let parsed = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    let net = parsed.ok_or_else(|| format!("`{text}` is no address list entry; write for example 192.0.2.0/24"))?;
+    Ok(net.trunc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_at_the_end_makes_a_prefix() {
+        for (pattern, user, expected) in [
+            ("+4930123", "+4930123", true),
+            ("+4930123", "+49301234", false),
+            ("+4930*", "+4930", true),
+            ("+4930*", "+4930123", true),
+            ("+4930*", "+4931", false),
+            ("*", "", true),
+            ("*", "anything", true),
+            ("*97", "*97", true),
+            ("*97", "097", false),
+            ("Alice", "alice", false),
+        ] {
+            assert_eq!(Pattern::parse(pattern).unwrap().matches(user), expected, "{pattern} {user}");
+        }
+        for bad in ["", "sip:100@host", "100@host", "1 00", "1\n"] {
+            assert!(Pattern::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_covers_what_it_leaves_nothing_of() {
+        for (first, second, expected) in [
+            ("*", "+49*", true),
+            ("+49*", "+4930*", true),
+            ("+49*", "+4930", true),
+            ("+4930", "+4930", true),
+            ("+4930*", "+49*", false),
+            ("+4930", "+4930*", false),
+        ] {
+            let [first, second] = [first, second].map(|text| Pattern::parse(text).unwrap());
+            assert_eq!(first.covers(&second), expected, "{first} {second}");
+        }
+    }
+
+    #[test]
+    fn an_advertised_host_is_what_a_uri_may_have() {
+        for (text, host, port) in [
+            ("192.0.2.1", "192.0.2.1", None),
+            ("192.0.2.1:5070", "192.0.2.1", Some(5070)),
+            ("2001:db8::1", "[2001:db8::1]", None),
+            ("[2001:db8::1]", "[2001:db8::1]", None),
+            ("[2001:db8::1]:5070", "[2001:db8::1]", Some(5070)),
+            ("sip.example", "sip.example", None),
+            ("sip.example:5070", "sip.example", Some(5070)),
+        ] {
+            let parsed = Advertised::parse(text).unwrap();
+            assert_eq!((parsed.host.as_str(), parsed.port), (host, port), "{text}");
+            assert_eq!(parsed.ip.is_some(), !text.starts_with("sip"), "{text}");
+        }
+        for bad in ["", "0.0.0.0", "[::]:5060", "host:", "host:0", "host:99999", "a b", "-x.example", "1.2.3", "sip:x"]
+        {
+            assert!(Advertised::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_list_takes_networks_and_single_addresses() {
+        for (text, expected) in [
+            ("192.0.2.0/24", "192.0.2.0/24"),
+            ("192.0.2.7/24", "192.0.2.0/24"),
+            ("192.0.2.7", "192.0.2.7/32"),
+            ("::1", "::1/128"),
+        ] {
+            assert_eq!(net(text).unwrap().to_string(), expected);
+        }
+        for bad in ["192.0.2.0/33", "example.org", "", "192.0.2"] {
+            assert!(net(bad).is_err(), "{bad:?}");
+        }
+    }
+}

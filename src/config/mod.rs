@@ -1,0 +1,275 @@
+//! What the operator wrote, checked: defaults, then the file, then `PARKWAY_…` variables, then `--set`, become one typed [`Config`].
+//! Not here: doing anything with it. Nothing outside this module sees TOML, the `config` crate, or a value that was not checked;
+//! the one thing made here is a key at first start ([`Keys`]), because where keys lie is configuration.
+
+mod address;
+mod changes;
+mod keys;
+mod load;
+mod mistake;
+mod raw;
+mod shape;
+#[cfg(test)]
+mod tests;
+mod typed;
+mod warn;
+
+pub use address::{Advertised, Pattern};
+pub use changes::Change;
+pub use keys::{Keys, PolicyKey};
+pub use mistake::{Mistake, Mistakes};
+
+use crate::name::Name;
+use crate::secret::Secret;
+use crate::time::Duration;
+use ipnet::IpNet;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+/// Where a configuration comes from, weakest first: built-in defaults, the file, the environment, `--set`. Kept in the
+/// [`Config`] so that a reload reads the same places again.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The file given with `--config`; without one the defaults stand.
+    pub file: Option<PathBuf>,
+    /// The process environment: `PARKWAY_SECTION__KEY`, and `CREDENTIALS_DIRECTORY` from systemd.
+    pub environment: BTreeMap<String, String>,
+    /// `section.key=value`, in the order of the command line.
+    pub set: Vec<String>,
+}
+
+/// The whole configuration, checked. Replaced whole on reload; everybody keeps the `Arc` they started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[node]`
+    pub node: Node,
+    /// `[sip]`
+    pub sip: Sip,
+    /// `[http]`
+    pub http: Http,
+    /// `[admin]`
+    pub admin: Admin,
+    /// `[media]`
+    pub media: Media,
+    /// `[park]`
+    pub park: Park,
+    /// `[[trunk]]`, in the order of the file. The built-in `loopback` if the file has none.
+    pub trunks: Vec<Trunk>,
+    /// `[[route]]`, in the order of the file: the first that matches is taken. The built-in `*` to `demo` if the file has none.
+    pub routes: Vec<Route>,
+    /// `[token]`
+    pub token: Token,
+    /// `[policy]`
+    pub policy: Policy,
+    /// `[records]`
+    pub records: Records,
+    /// `[log]`
+    pub log: Log,
+    /// `[drain]`
+    pub drain: Drain,
+    /// Where all this was read; a reload reads there again.
+    pub sources: Sources,
+    /// The same as text for `--print-config`; secrets are already masked in it.
+    effective: raw::Raw,
+    /// Where each key was said, for what is found only after loading.
+    places: load::Places,
+}
+
+/// `[node]`: who this process is.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// This node's number in a cluster; named in clear in its tokens.
+    pub id: u64,
+    /// Where keys made at first start are kept; `None`: in memory only, new at each start.
+    pub state_dir: Option<PathBuf>,
+}
+
+/// `[sip]`: how callers and clients reach us.
+#[derive(Clone, Debug)]
+pub struct Sip {
+    /// UDP listeners, at least one.
+    pub listen: Vec<SocketAddr>,
+    /// What Contact, Via and SDP say instead of a listener's address (behind a NAT, on a wildcard listener).
+    pub advertised: Option<Advertised>,
+    /// `User-Agent` and `Server`.
+    pub user_agent: String,
+}
+
+/// `[http]`: the listener for subscriptions.
+#[derive(Clone, Debug)]
+pub struct Http {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// How clients reach it from outside, without a trailing slash; `None`: `http://` and the listener.
+    pub public_url: Option<String>,
+    /// Browser origins that may subscribe (`https://app.example`); empty: none but requests without `Origin`. `*` is any.
+    pub allowed_origins: Vec<String>,
+}
+
+/// `[admin]`: health and metrics.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Where `/healthz`, `/readyz` and `/metrics` are; keep it on loopback.
+    pub listen: SocketAddr,
+}
+
+/// `[media]`: the relay.
+#[derive(Clone, Debug)]
+pub struct Media {
+    /// The address whose ports are used; `None`: the SIP listener's.
+    pub address: Option<IpAddr>,
+    /// First RTP port, even (RFC 3550 §11).
+    pub port_min: u16,
+    /// Last port, odd: the RTCP port of the last pair.
+    pub port_max: u16,
+    /// Worker threads, at least 1: what the file says, or one a core.
+    pub workers: usize,
+    /// A leg that should send and is silent this long is hung up.
+    pub silence: Duration,
+    /// The same for a call on hold.
+    pub hold_silence: Duration,
+}
+
+/// `[park]`: what a waiting call gets, and how many may wait.
+#[derive(Clone, Debug)]
+pub struct Park {
+    /// Longest wait; then the fallback.
+    pub deadline: Duration,
+    /// 180 or 183.
+    pub response: u16,
+    /// How often the provisional response is repeated (RFC 3261 §13.3.1.1).
+    pub repeat_every: Duration,
+    /// Final response at the deadline, 300–699.
+    pub fallback_status: u16,
+    /// Most parked calls.
+    pub calls_max: usize,
+    /// Most parked calls of one trunk that has no `calls_max` of its own.
+    pub per_trunk_max: usize,
+    /// Most parked calls for one name.
+    pub per_name_max: usize,
+    /// Most parked calls from one source address.
+    pub per_source_max: usize,
+    /// `Retry-After` of the 503 beyond these.
+    pub retry_after: Duration,
+}
+
+/// `[[trunk]]`: who may send calls. Everybody else gets 403.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trunk {
+    /// Its name in logs, records and limits.
+    pub name: String,
+    /// The addresses it calls from, at least one.
+    pub allow: Vec<IpNet>,
+    /// Most parked calls of this trunk: its own, or `park.per_trunk_max`.
+    pub calls_max: usize,
+}
+
+/// `[[route]]`: which name a called number is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// What the user part of the Request-URI must be, after unescaping.
+    pub number: Pattern,
+    /// Who is told.
+    pub name: Name,
+    /// 180 or 183: its own, or `park.response`.
+    pub response: u16,
+    /// Its own deadline, or `park.seconds_max`.
+    pub deadline: Duration,
+    /// Its own, or `park.fallback_status`.
+    pub fallback_status: u16,
+    /// Opaque text that the client gets with the event.
+    pub data: Option<String>,
+}
+
+/// `[token]`: the key that seals bridge tokens, if the operator gave one; [`Keys`] finds or makes it otherwise.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// From `key_file` or systemd's credential `token-key`.
+    pub key: Option<Secret<[u8; 32]>>,
+}
+
+/// `[policy]`: whose word is taken for what a client may do.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// What `aud` in a client's JWT must be.
+    pub audience: String,
+    /// How much clocks may differ.
+    pub skew: Duration,
+    /// `[[policy.key]]`; empty: one HS256 key made by [`Keys`].
+    pub keys: Vec<PolicyKey>,
+}
+
+/// `[records]`: call detail records.
+#[derive(Clone, Debug)]
+pub struct Records {
+    /// A file to which one JSON line a call is appended; `None`: only the log.
+    pub path: Option<PathBuf>,
+}
+
+/// `[log]`
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or `tracing-subscriber` directives; `RUST_LOG` overrides it.
+    pub level: String,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people and journald.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[drain]`: a stop that lets calls end.
+#[derive(Clone, Debug)]
+pub struct Drain {
+    /// After this the rest gets BYE.
+    pub deadline: Duration,
+}
+
+impl Sources {
+    /// From this process: its command line and its environment.
+    pub fn of_process(file: Option<PathBuf>, set: Vec<String>) -> Sources {
+        let environment =
+            std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
+        Sources { file, environment, set }
+    }
+}
+
+impl Config {
+    /// Reads all sources and checks everything. Key files that the operator named are read too, so that a bad one is found here.
+    pub fn load(sources: &Sources) -> Result<Config, Mistakes> {
+        load::load(sources)
+    }
+
+    /// What is allowed but will probably hurt (`--check-config`); one line each.
+    pub fn warnings(&self) -> Vec<Mistake> {
+        warn::warnings(self)
+    }
+
+    /// The effective configuration as TOML, secrets masked (`--print-config`).
+    pub fn to_toml(&self) -> String {
+        self.effective.to_toml()
+    }
+
+    /// What a reload to `newer` changes: one line a key, secrets not shown; for the log.
+    pub fn changes(&self, newer: &Config) -> Vec<Change> {
+        changes::changes(self, newer)
+    }
+
+    /// The trunk that this address belongs to: the first that lists it. IPv4-mapped IPv6 is taken as IPv4.
+    pub fn trunk(&self, source: IpAddr) -> Option<&Trunk> {
+        let source = source.to_canonical();
+        self.trunks.iter().find(|trunk| trunk.allow.iter().any(|net| net.contains(&source)))
+    }
+
+    /// The route of a called user part (unescaped): the first that matches.
+    pub fn route(&self, user: &str) -> Option<&Route> {
+        self.routes.iter().find(|route| route.number.matches(user))
+    }
+}

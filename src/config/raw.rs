@@ -1,0 +1,151 @@
+//! The file as it is written, before anything is checked: strings, whole numbers and lists, each with its default.
+//! Not here: what a value means (`typed`). The serialised [`Raw::template`] is also the list of all keys that exist and of what
+//! kind each is (`shape`), so a key is added in this file and nowhere else.
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
+
+/// What stands for a secret where the configuration is printed.
+const MASK: &str = "********";
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[derive(Default)]
+pub(super) struct Raw {
+    pub(super) node: Node,
+    pub(super) sip: Sip,
+    pub(super) http: Http,
+    pub(super) admin: Admin,
+    pub(super) media: Media,
+    pub(super) park: Park,
+    pub(super) token: Token,
+    pub(super) policy: Policy,
+    pub(super) records: Records,
+    pub(super) log: Log,
+    pub(super) drain: Drain,
+    pub(super) trunk: Vec<Trunk>,
+    pub(super) route: Vec<Route>,
+}
+
+/// A section: all its keys with their defaults.
+macro_rules! section {
+    ($name:ident { $($key:ident: $type:ty = $default:expr),* $(,)? }) => {
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub(super) struct $name { $(pub(super) $key: $type,)* }
+
+        impl Default for $name {
+            fn default() -> $name {
+                $name { $($key: $default.into(),)* }
+            }
+        }
+    };
+}
+
+section!(Node { id: u64 = 1u64, state_dir: String = "" });
+section!(Sip { listen: Vec<String> = ["0.0.0.0:5060".into()], advertised: String = "", user_agent: String = "Parkway", });
+section!(Http { listen: String = "127.0.0.1:8080", public_url: String = "", allowed_origins: Vec<String> = [], });
+section!(Admin { listen: String = "127.0.0.1:9091" });
+section!(Media {
+    address: String = "",
+    port_min: u64 = 30_000u64,
+    port_max: u64 = 31_999u64,
+    workers: u64 = 0u64,
+    silence_seconds: u64 = 60u64,
+    hold_silence_seconds: u64 = 3600u64,
+});
+section!(Park {
+    seconds_max: u64 = 60u64,
+    response: u64 = 180u64,
+    repeat_seconds: u64 = 60u64,
+    fallback_status: u64 = 480u64,
+    calls_max: u64 = 200_000u64,
+    per_trunk_max: u64 = 100_000u64,
+    per_name_max: u64 = 100u64,
+    per_source_max: u64 = 50_000u64,
+    retry_after_seconds: u64 = 10u64,
+});
+section!(Token { key_file: String = "" });
+section!(Policy { audience: String = "parkway", skew_seconds: u64 = 30u64, key: Vec<PolicyKey> = [], });
+section!(Records { path: String = "" });
+section!(Log { level: String = "info", format: String = "text" });
+section!(Drain { seconds_max: u64 = 30u64 });
+
+/// An entry of a list; a key that is `None` falls back to a section's.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Trunk {
+    pub(super) name: String,
+    pub(super) allow: Vec<String>,
+    pub(super) calls_max: Option<u64>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Route {
+    pub(super) number: String,
+    pub(super) name: String,
+    pub(super) response: Option<u64>,
+    pub(super) park_seconds: Option<u64>,
+    pub(super) fallback_status: Option<u64>,
+    pub(super) data: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct PolicyKey {
+    pub(super) kid: String,
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    pub(super) secret: Option<String>,
+    pub(super) secret_file: Option<String>,
+    pub(super) public_key_file: Option<String>,
+}
+
+impl Raw {
+    /// What holds without a file: calls from this host alone, all of them to the name `demo`.
+    pub(super) fn builtin() -> Raw {
+        Raw {
+            trunk: vec![Trunk {
+                name: "loopback".into(),
+                allow: vec!["127.0.0.0/8".into(), "::1/128".into()],
+                calls_max: None,
+            }],
+            route: vec![Route { number: "*".into(), name: "demo".into(), ..Route::default() }],
+            ..Raw::default()
+        }
+    }
+
+    /// Every key there is, with a value of its kind.
+    pub(super) fn template() -> Raw {
+        let text = || Some(String::new());
+        let number = || Some(0);
+        let key = PolicyKey { secret: text(), secret_file: text(), public_key_file: text(), ..PolicyKey::default() };
+        Raw {
+            policy: Policy { key: vec![key], ..Policy::default() },
+            trunk: vec![Trunk { calls_max: number(), ..Trunk::default() }],
+            route: vec![Route {
+                response: number(),
+                park_seconds: number(),
+                fallback_status: number(),
+                data: text(),
+                ..Route::default()
+            }],
+            ..Raw::default()
+        }
+    }
+
+    /// The same without its secrets; from here on it may be printed.
+    pub(super) fn masked(mut self) -> Raw {
+        for secret in self.policy.key.iter_mut().filter_map(|key| key.secret.as_mut()) {
+            secret.zeroize();
+            secret.push_str(MASK);
+        }
+        self
+    }
+
+    /// As TOML, in the order of this file.
+    pub(super) fn to_toml(&self) -> String {
+        toml_edit::ser::to_string_pretty(self).expect("strings, whole numbers below 2^63 and lists of these are TOML")
+    }
+}

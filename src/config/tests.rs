@@ -1,0 +1,282 @@
+//! What a whole configuration accepts and refuses, end to end: files and variables in, [`Config`] or mistakes out.
+//! Not here: the small grammars, which are tested beside them (`address`).
+
+use super::raw::Raw;
+use super::*;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use tempfile::TempDir;
+
+fn write(dir: &TempDir, name: &str, text: &str) -> PathBuf {
+    let path = dir.path().join(name);
+    fs::write(&path, text).unwrap();
+    path
+}
+
+fn load(text: &str) -> Result<Config, String> {
+    let dir = TempDir::new().unwrap();
+    let file = write(&dir, "x.toml", text);
+    let prefix = format!("{}/", dir.path().display());
+    let loaded = Config::load(&Sources { file: Some(file), ..Sources::default() });
+    loaded.map_err(|mistakes| mistakes.to_string().replace(&prefix, ""))
+}
+
+fn builtin() -> Config {
+    Config::load(&Sources::default()).unwrap()
+}
+
+fn said(environment: &[(&str, &str)], set: &[&str]) -> Result<Config, String> {
+    let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let set = set.iter().map(|text| (*text).to_owned()).collect();
+    Config::load(&Sources { file: None, environment, set }).map_err(|mistakes| mistakes.to_string())
+}
+
+#[test]
+fn without_a_file_only_this_host_may_call_and_reaches_demo() {
+    let config = builtin();
+    assert_eq!(config.trunk("127.0.0.9".parse().unwrap()).unwrap().name, "loopback");
+    assert_eq!(config.trunk("::1".parse().unwrap()).unwrap().name, "loopback");
+    assert_eq!(config.trunk("::ffff:127.0.0.1".parse().unwrap()).unwrap().name, "loopback");
+    assert_eq!(config.trunk("192.0.2.1".parse().unwrap()), None);
+    assert_eq!(config.route("100").unwrap().name.as_str(), "demo");
+    assert!(config.media.workers >= 1 && config.policy.keys.is_empty() && config.token.key.is_none());
+}
+
+#[test]
+fn the_shipped_file_says_what_holds_without_it() {
+    let shipped = load(include_str!("../../conf/parkway.toml")).unwrap();
+    assert_eq!(shipped.to_toml(), builtin().to_toml());
+}
+
+#[test]
+fn the_shipped_file_has_every_key_there_is() {
+    let shipped = include_str!("../../conf/parkway.toml");
+    let mut section = String::new();
+    for line in Raw::template().to_toml().lines().filter(|line| !line.is_empty()) {
+        let written = |line: &str| shipped.lines().any(|text| text.trim_start_matches(['#', ' ']).starts_with(line));
+        if line.starts_with('[') {
+            section = line.to_owned();
+            assert!(written(line), "{line}");
+        } else if let Some((key, _)) = line.split_once(" = ") {
+            assert!(written(&format!("{key} = ")), "{section} {key}");
+        }
+    }
+}
+
+#[test]
+fn what_is_printed_is_a_configuration_with_the_same_meaning() {
+    assert_eq!(load(&builtin().to_toml()).unwrap().to_toml(), builtin().to_toml());
+}
+
+#[test]
+fn an_operators_trunk_or_route_replaces_the_builtin_ones() {
+    let config = load("[[trunk]]\nname = \"t\"\nallow = [\"192.0.2.0/24\"]\ncalls_max = 7\n").unwrap();
+    assert_eq!(config.trunk("127.0.0.1".parse().unwrap()), None);
+    assert_eq!(config.trunk("192.0.2.200".parse().unwrap()).unwrap().calls_max, 7);
+    assert_eq!(config.routes.len(), 1);
+    let config = load("route = [{ number = \"+49*\", name = \"a/b\", park_seconds = 5, data = \"x\" }]").unwrap();
+    let route = config.route("+4930").unwrap();
+    assert_eq!((route.deadline, route.response, route.data.as_deref()), (Duration::from_secs(5), 180, Some("x")));
+    assert_eq!((config.route("0").is_none(), config.trunks.len()), (true, 1));
+}
+
+#[test]
+fn a_mistake_is_one_line_with_file_line_and_key() {
+    for (text, expected) in [
+        (
+            "[sip]\nlisten = [\n  \"0.0.0.0:5060\",\n  \"5060\",\n]",
+            "x.toml:4: sip.listen[1]: `5060` is no address and port",
+        ),
+        ("\n[sip]\nlistn = []", "x.toml:3: sip.listn: unknown key; did you mean `listen`?"),
+        ("[media]\nworker = 1\n", "x.toml:2: media.worker: unknown key; did you mean `workers`?"),
+        ("[qqqqqqqq]", "x.toml:1: qqqqqqqq: unknown key; there are node, sip,"),
+        ("[sip]\nlisten = \"0.0.0.0:5060\"", "x.toml:2: sip.listen: a text where a list of texts"),
+        ("[media]\nport_min = \"30000\"", "x.toml:2: media.port_min: a text where a whole number"),
+        ("[media]\nport_min = 30000.7", "x.toml:2: media.port_min: a number with a fraction where"),
+        ("[media]\nport_min = -2", "x.toml:2: media.port_min: a number below 0"),
+        ("[media]\nport_min = true", "x.toml:2: media.port_min: true or false where"),
+        ("[media]\nport_min = 30001", "x.toml:2: media.port_min: 30001 is odd"),
+        ("[media]\nport_max = 31998", "x.toml:2: media.port_max: 31998 is even"),
+        ("[media]\nport_min = 32000", "x.toml:1: media.port_max: 31999 leaves fewer than 4 ports"),
+        ("[media]\nport_max = 70001", "x.toml:2: media.port_max: 70001 is out of range; write 1027 to 65535"),
+        ("[media]\naddress = \"eth0\"", "x.toml:2: media.address: `eth0` is no address"),
+        ("[park]\nseconds_max = 0", "x.toml:2: park.seconds_max: 0 is out of range; write 1 to 3600"),
+        ("[park]\nresponse = 200", "x.toml:2: park.response: 200 does not ring"),
+        ("[park]\nfallback_status = 200", "x.toml:2: park.fallback_status: 200 is out of range"),
+        ("park = 5", "x.toml:1: park: a number below 0 or too large where a section"),
+        ("[[trunk]]\nname = \"a\"", "x.toml:1: trunk[0].allow: missing or empty"),
+        (
+            "[[trunk]]\nallow = [\"1.2.3\"]\nname = \"a\"",
+            "x.toml:2: trunk[0].allow[0]: `1.2.3` is no address list entry",
+        ),
+        (
+            "[[route]]\nnumber = \"1\"\nname = \"a\"\n[[route]]\nname = \"a//b\"\nnumber = \"2\"",
+            "x.toml:5: route[1].name: a segment",
+        ),
+        ("[[route]]\nnumber = \"1\"\nnam = \"a\"", "x.toml:3: route[0].nam: unknown key; did you mean `name`?"),
+        ("[[route]]\nname = \"a\"", "x.toml:1: route[0].number: empty; write a number"),
+        ("[log]\nlevel = \"loud\"", "x.toml:2: log.level: `loud` is no level"),
+        ("[log]\nformat = \"xml\"", "x.toml:2: log.format: `xml` is no format"),
+        ("[http]\npublic_url = \"calls.example\"", "x.toml:2: http.public_url: `calls.example` is no URL"),
+        (
+            "[http]\nallowed_origins = [\"https://a/b\"]",
+            "x.toml:2: http.allowed_origins[0]: `https://a/b` is no origin",
+        ),
+        ("[admin]\nlisten = \"127.0.0.1:8080\"", "x.toml:2: admin.listen: the same as http.listen"),
+        ("[sip]\nadvertised = \"0.0.0.0\"", "x.toml:2: sip.advertised: nobody can reach `0.0.0.0`"),
+        ("[sip]\nuser_agent = \"a\\r\\nb\"", "x.toml:2: sip.user_agent: has control characters"),
+        ("[token]\nkey_file = \"/nonexistent/k\"", "x.toml:2: token.key_file: /nonexistent/k cannot be read"),
+        ("[policy]\nskew_seconds = 301", "x.toml:2: policy.skew_seconds: 301 is out of range"),
+        ("[[policy.key]]\nkid = \"a\"\ntype = \"rs256\"", "x.toml:3: policy.key[0].type: `rs256` is no type of key"),
+        ("[[policy.key]]\nkid = \"a\"\ntype = \"hs256\"", "x.toml:1: policy.key[0]: give exactly one of secret_file"),
+        (
+            "[[policy.key]]\nkid = \"a\"\ntype = \"es256\"\nsecret = \"x\"",
+            "x.toml:1: policy.key[0]: give public_key_file",
+        ),
+        ("[sip\nlisten = 1", "x.toml:1: not TOML: "),
+        ("[sip]\nuser_agent = \"a\"\nuser_agent = \"b\"", "x.toml:3: not TOML: "),
+    ] {
+        let mistakes = load(text).map(|config| config.to_toml()).unwrap_err();
+        assert!(mistakes.starts_with(expected), "{text:?}\n  gave     {mistakes}\n  expected {expected}");
+        assert_eq!(mistakes.lines().count(), 1, "{mistakes}");
+    }
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let mistakes = load("[sip]\nlisten = [\"a\", \"b\"]\n[park]\nresponse = 1\n[log]\nformat = \"x\"").unwrap_err();
+    assert_eq!(mistakes.lines().count(), 4, "{mistakes}");
+    let mistakes = load("[sip]\na = 1\nb = 2\n[c]").unwrap_err();
+    assert_eq!(mistakes.lines().count(), 3, "{mistakes}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let missing = Sources { file: Some("/nonexistent/parkway.toml".into()), ..Sources::default() };
+    let mistakes = Config::load(&missing).map(|_| ()).unwrap_err().to_string();
+    assert!(mistakes.starts_with("/nonexistent/parkway.toml: cannot be read"), "{mistakes}");
+}
+
+#[test]
+fn the_environment_is_stronger_than_the_file_and_set_is_strongest() {
+    let config = said(&[("PARKWAY_SIP__LISTEN", "127.0.0.1:5070, [::1]:5070"), ("PARKWAY_PARK__CALLS_MAX", "5")], &[]);
+    let config = config.unwrap();
+    assert_eq!((config.sip.listen.len(), config.park.calls_max), (2, 5));
+    let config = said(&[("PARKWAY_PARK__CALLS_MAX", "5")], &["park.calls_max=6", "sip.user_agent=1.50"]).unwrap();
+    assert_eq!((config.park.calls_max, config.sip.user_agent.as_str()), (6, "1.50"));
+    let config = said(&[("PARKWAY_HTTP__ALLOWED_ORIGINS", ""), ("PARKWAY_PORT", "tcp://10.0.0.1:80")], &[]).unwrap();
+    assert!(config.http.allowed_origins.is_empty(), "a variable without __ is not ours");
+}
+
+#[test]
+fn a_mistake_in_the_environment_or_in_set_says_where() {
+    for (environment, set, expected) in [
+        ("PARKWAY_SIP__LISTN", "", "environment PARKWAY_SIP__LISTN: sip.listn: unknown key; did you mean `listen`?"),
+        ("PARKWAY_SIP__LISTEN", "", "environment PARKWAY_SIP__LISTEN: sip.listen[0]: `x` is no address and port"),
+        (
+            "PARKWAY_PARK__CALLS_MAX",
+            "",
+            "environment PARKWAY_PARK__CALLS_MAX: park.calls_max: `x` where a whole number",
+        ),
+        ("", "media.port_min=30001", "--set media.port_min=30001: media.port_min: 30001 is odd"),
+        ("", "media=1", "--set media=1: media: this is a section"),
+        ("", "trunk.name=a", "--set trunk.name=a: trunk.name: this is a section"),
+        ("", "node.id.x=1", "--set node.id.x=1: node.id.x: `id` has no keys below it"),
+        ("", "nonsense", "--set nonsense: nonsense: unknown key"),
+    ] {
+        let environment: Vec<_> = [(environment, "x")].into_iter().filter(|(name, _)| !name.is_empty()).collect();
+        let set: Vec<_> = [set].into_iter().filter(|text| !text.is_empty()).collect();
+        let mistakes = said(&environment, &set).map(|_| ()).unwrap_err();
+        assert!(mistakes.starts_with(expected), "gave {mistakes}\n expected {expected}");
+    }
+}
+
+#[test]
+fn keys_given_by_the_operator_are_read_and_never_shown() {
+    let dir = TempDir::new().unwrap();
+    let secret = "correct-horse-battery-staple-and-more";
+    let master = write(&dir, "master", &format!("{}\n", "ab".repeat(32)));
+    let file = write(&dir, "secret", &format!("{secret}\n"));
+    let text = format!(
+        "[token]\nkey_file = {master:?}\n[[policy.key]]\nkid = \"a\"\ntype = \"hs256\"\nsecret_file = {file:?}\n\
+         [[policy.key]]\nkid = \"b\"\ntype = \"HS256\"\nsecret = \"{secret}\"\n"
+    );
+    let config = load(&text).unwrap();
+    assert_eq!(config.token.key.as_ref().unwrap().expose(), &[0xab; 32]);
+    assert!(config.policy.keys.iter().all(|key| key.material.expose() == secret.as_bytes()));
+    assert!(!config.to_toml().contains(secret) && !format!("{config:?}").contains(secret));
+    let keys = Keys::open(&config).unwrap();
+    assert!(!keys.ephemeral && keys.master.expose() == &[0xab; 32] && keys.policy.len() == 2);
+    let again = load(&text.replace("\"b\"", "\"a\"")).unwrap_err();
+    assert!(again.contains("policy.key[1].kid: `a` is taken"), "{again}");
+}
+
+#[test]
+fn a_secret_that_is_too_short_is_refused_without_being_repeated() {
+    let mistakes = load("[[policy.key]]\nkid = \"a\"\ntype = \"hs256\"\nsecret = \"hunter2\"").unwrap_err();
+    assert!(mistakes.starts_with("x.toml:4: policy.key[0].secret: ") && !mistakes.contains("hunter2"), "{mistakes}");
+}
+
+#[test]
+fn a_credential_from_systemd_is_the_token_key() {
+    let dir = TempDir::new().unwrap();
+    let base64 = "q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s=";
+    write(&dir, "token-key", base64);
+    let config = said(&[("CREDENTIALS_DIRECTORY", dir.path().to_str().unwrap())], &[]).unwrap();
+    assert_eq!(config.token.key.unwrap().expose(), &[0xab; 32]);
+    write(&dir, "token-key", "short");
+    let mistakes = said(&[("CREDENTIALS_DIRECTORY", dir.path().to_str().unwrap())], &[]).map(|_| ()).unwrap_err();
+    assert!(mistakes.contains("has no 32 bytes"), "{mistakes}");
+}
+
+#[test]
+fn keys_made_at_the_first_start_are_there_at_the_second() {
+    let dir = TempDir::new().unwrap();
+    let config = said(&[], &[&format!("node.state_dir={}", dir.path().display())]).unwrap();
+    assert!(Keys::signing(&config).is_err(), "minting makes no key");
+    let (first, second) = (Keys::open(&config).unwrap(), Keys::open(&config).unwrap());
+    assert_eq!(first.master.expose(), second.master.expose());
+    assert_eq!(first.policy[0].material.expose(), second.policy[0].material.expose());
+    assert!(!first.ephemeral && Keys::signing(&config).is_ok());
+    let mut names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["node.key", "policy.key"]);
+    for name in names {
+        assert_eq!(fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn a_kept_key_that_is_damaged_or_open_to_others_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let config = said(&[], &[&format!("node.state_dir={}", dir.path().display())]).unwrap();
+    Keys::open(&config).unwrap();
+    let node = dir.path().join("node.key");
+    fs::set_permissions(&node, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(Keys::open(&config).unwrap_err().what.contains("chmod 600"));
+    fs::set_permissions(&node, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&node, "damaged").unwrap();
+    assert!(Keys::open(&config).unwrap_err().what.contains("has no 32 bytes"));
+    let config = said(&[], &["node.state_dir=/nonexistent"]).unwrap();
+    assert!(Keys::open(&config).unwrap_err().what.contains("cannot be made"));
+}
+
+#[test]
+fn without_a_state_directory_keys_are_new_each_time_and_nothing_can_be_minted() {
+    let (first, second) = (Keys::open(&builtin()).unwrap(), Keys::open(&builtin()).unwrap());
+    assert!(first.ephemeral && first.master.expose() != second.master.expose());
+    assert_eq!(first.policy[0].kid, Keys::OWN_KID);
+    assert!(Keys::signing(&builtin()).map(|_| ()).unwrap_err().what.contains("set node.state_dir"));
+}
+
+#[test]
+fn a_reload_says_what_changes_and_what_waits_for_a_restart() {
+    let old = builtin();
+    let new = load("[park]\ncalls_max = 9\n[media]\nworkers = 3\n[[route]]\nnumber = \"1\"\nname = \"demo\"").unwrap();
+    let lines: Vec<String> = old.changes(&new).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        ["media.workers: 0 -> 3 (at the next start)", "park.calls_max: 200000 -> 9", "route[0].number: \"*\" -> \"1\"",]
+    );
+    assert!(old.changes(&builtin()).is_empty());
+}

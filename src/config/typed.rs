@@ -1,0 +1,380 @@
+//! Raw to typed: every value is checked, all mistakes are collected, and only then is there a [`Config`].
+//! Not here: names and kinds of keys (`shape`), and what is allowed but unwise (`warn`).
+
+use super::load::Places;
+use super::raw::{self, Raw};
+use super::*;
+use crate::limits;
+use crate::policy::{Algorithm, VerifyingKey};
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+/// Longest delay that a provisional response may be repeated after: RFC 3261 §16.6 lets a proxy give up after 180 s of silence.
+const REPEAT_SECONDS_MAX: u64 = 170;
+/// Most calls that a limit may be set to: more than a switch's memory holds.
+const CALLS_MAX: u64 = 10_000_000;
+const SECONDS_A_DAY: u64 = 86_400;
+
+pub(super) fn check(raw: Raw, sources: &Sources, places: Places) -> Result<Config, Mistakes> {
+    let mut check = Check { places, mistakes: Vec::new() };
+    match check.config(&raw, sources) {
+        Some(config) if check.mistakes.is_empty() => {
+            Ok(Config { effective: raw.masked(), places: check.places, ..config })
+        }
+        Some(_) | None => Err(Mistakes(check.mistakes)),
+    }
+}
+
+struct Check {
+    places: Places,
+    mistakes: Vec<Mistake>,
+}
+
+/// Each method takes the sections' values and gives `None` when a mistake was noted; all of a section are looked at before the
+/// first `?`, so that one run shows all mistakes.
+impl Check {
+    fn config(&mut self, raw: &Raw, sources: &Sources) -> Option<Config> {
+        let (node, sip, http, admin) = (self.node(raw), self.sip(raw), self.http(raw), self.admin(raw));
+        let (media, park, trunks) = (self.media(raw), self.park(raw), self.trunks(raw));
+        let routes = park.as_ref().and_then(|park| self.routes(raw, park));
+        let (token, policy) = (self.token(raw, sources), self.policy(raw));
+        let (records, log, drain) = (self.records(raw), self.log(raw), self.drain(raw));
+        Some(Config {
+            node: node?,
+            sip: sip?,
+            http: http?,
+            admin: admin?,
+            media: media?,
+            park: park?,
+            trunks: trunks?,
+            routes: routes?,
+            token: token?,
+            policy: policy?,
+            records: records?,
+            log: log?,
+            drain: drain?,
+            sources: sources.clone(),
+            effective: Raw::default(),
+            places: Places::default(),
+        })
+    }
+
+    fn node(&mut self, raw: &Raw) -> Option<Node> {
+        Some(Node { id: raw.node.id, state_dir: path(&raw.node.state_dir) })
+    }
+
+    fn sip(&mut self, raw: &Raw) -> Option<Sip> {
+        let listen = self.each("sip.listen", &raw.sip.listen, address::socket);
+        if raw.sip.listen.is_empty() {
+            self.note("sip.listen", "empty; give at least one address and port");
+        }
+        let advertised = self.optional("sip.advertised", &raw.sip.advertised, Advertised::parse);
+        let user_agent = self.parsed("sip.user_agent", &raw.sip.user_agent, header_text);
+        Some(Sip { listen: listen?, advertised: advertised?, user_agent: user_agent? })
+    }
+
+    fn http(&mut self, raw: &Raw) -> Option<Http> {
+        let listen = self.parsed("http.listen", &raw.http.listen, address::socket);
+        let public_url = self.optional("http.public_url", &raw.http.public_url, public_url);
+        let allowed_origins = self.each("http.allowed_origins", &raw.http.allowed_origins, origin);
+        Some(Http { listen: listen?, public_url: public_url?, allowed_origins: allowed_origins? })
+    }
+
+    fn admin(&mut self, raw: &Raw) -> Option<Admin> {
+        let listen = self.parsed("admin.listen", &raw.admin.listen, address::socket)?;
+        if listen.port() != 0 && raw.http.listen.parse() == Ok(listen) {
+            self.note("admin.listen", "the same as http.listen; health and metrics need a listener of their own");
+        }
+        Some(Admin { listen })
+    }
+
+    fn media(&mut self, raw: &Raw) -> Option<Media> {
+        let address = self.optional("media.address", &raw.media.address, address::ip);
+        let port_min = self.number("media.port_min", raw.media.port_min, 1024..=65_532);
+        let port_max = self.number("media.port_max", raw.media.port_max, 1027..=65_535);
+        let workers = self.number("media.workers", raw.media.workers, 0..=256);
+        let silence = self.seconds("media.silence_seconds", raw.media.silence_seconds, 1..=SECONDS_A_DAY);
+        let hold = self.seconds("media.hold_silence_seconds", raw.media.hold_silence_seconds, 1..=SECONDS_A_DAY);
+        let (port_min, port_max) = self.ports(port_min?, port_max?)?;
+        let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let workers = Some(workers?).filter(|workers| *workers > 0).unwrap_or_else(cores);
+        Some(Media { address: address?, port_min, port_max, workers, silence: silence?, hold_silence: hold? })
+    }
+
+    /// RTP on an even port and RTCP on the odd one above it (RFC 3550 §11), two pairs a call.
+    fn ports(&mut self, min: u16, max: u16) -> Option<(u16, u16)> {
+        if !min.is_multiple_of(2) {
+            return self
+                .wrong("media.port_min", format!("{min} is odd, but RTP takes the even port; write {}", min + 1));
+        }
+        if max.is_multiple_of(2) {
+            return self
+                .wrong("media.port_max", format!("{max} is even, but RTCP takes the odd port; write {}", max - 1));
+        }
+        if max < min || max - min < 3 {
+            let what =
+                format!("{max} leaves fewer than 4 ports above {min}, and a call needs 4; write {min} + 3 or more");
+            return self.wrong("media.port_max", what);
+        }
+        Some((min, max))
+    }
+
+    fn park(&mut self, raw: &Raw) -> Option<Park> {
+        let park = &raw.park;
+        let deadline = self.seconds("park.seconds_max", park.seconds_max, park_seconds());
+        let response = self.response("park.response", park.response);
+        let repeat = self.seconds("park.repeat_seconds", park.repeat_seconds, 1..=REPEAT_SECONDS_MAX);
+        let fallback_status = self.number("park.fallback_status", park.fallback_status, 300..=699);
+        let calls_max = self.number("park.calls_max", park.calls_max, 1..=CALLS_MAX);
+        let per_trunk_max = self.number("park.per_trunk_max", park.per_trunk_max, 1..=CALLS_MAX);
+        let per_name_max = self.number("park.per_name_max", park.per_name_max, 1..=CALLS_MAX);
+        let per_source_max = self.number("park.per_source_max", park.per_source_max, 1..=CALLS_MAX);
+        let retry_after = self.seconds("park.retry_after_seconds", park.retry_after_seconds, 1..=SECONDS_A_DAY);
+        Some(Park {
+            deadline: deadline?,
+            response: response?,
+            repeat_every: repeat?,
+            fallback_status: fallback_status?,
+            calls_max: calls_max?,
+            per_trunk_max: per_trunk_max?,
+            per_name_max: per_name_max?,
+            per_source_max: per_source_max?,
+            retry_after: retry_after?,
+        })
+    }
+
+    fn trunks(&mut self, raw: &Raw) -> Option<Vec<Trunk>> {
+        let entries = raw.trunk.iter().enumerate();
+        let trunks: Vec<_> = entries.map(|(at, trunk)| self.trunk(&format!("trunk[{at}]"), trunk, raw)).collect();
+        trunks.into_iter().collect()
+    }
+
+    fn trunk(&mut self, key: &str, trunk: &raw::Trunk, raw: &Raw) -> Option<Trunk> {
+        let name = self.parsed(&format!("{key}.name"), &trunk.name, label);
+        let allow_key = format!("{key}.allow");
+        let allow = self.each(&allow_key, &trunk.allow, address::net);
+        if trunk.allow.is_empty() {
+            self.note(
+                &allow_key,
+                "missing or empty; list the addresses this trunk calls from, for example 192.0.2.0/24",
+            );
+        }
+        let calls_max = trunk.calls_max.unwrap_or(raw.park.per_trunk_max);
+        let calls_max = self.number(&format!("{key}.calls_max"), calls_max, 1..=CALLS_MAX);
+        Some(Trunk { name: name?, allow: allow?, calls_max: calls_max? })
+    }
+
+    fn routes(&mut self, raw: &Raw, park: &Park) -> Option<Vec<Route>> {
+        let entries = raw.route.iter().enumerate();
+        let routes: Vec<_> = entries.map(|(at, route)| self.route(&format!("route[{at}]"), route, park)).collect();
+        routes.into_iter().collect()
+    }
+
+    fn route(&mut self, key: &str, route: &raw::Route, park: &Park) -> Option<Route> {
+        let at = |name: &str| format!("{key}.{name}");
+        let number = self.parsed(&at("number"), &route.number, Pattern::parse);
+        let name = self.parsed(&at("name"), &route.name, |text| Name::parse(text).map_err(|error| error.to_string()));
+        let response = route.response.map_or(Some(park.response), |code| self.response(&at("response"), code));
+        let deadline = match route.park_seconds {
+            Some(seconds) => self.seconds(&at("park_seconds"), seconds, park_seconds()),
+            None => Some(park.deadline),
+        };
+        let fallback_status = match route.fallback_status {
+            Some(code) => self.number(&at("fallback_status"), code, 300..=699),
+            None => Some(park.fallback_status),
+        };
+        let data = route.data.clone().filter(|data| !data.is_empty());
+        if data.as_ref().is_some_and(|data| data.len() > limits::ROUTE_DATA_BYTES_MAX) {
+            self.note(
+                &at("data"),
+                format!("longer than {} bytes; hand over a key instead", limits::ROUTE_DATA_BYTES_MAX),
+            );
+        }
+        let (number, name) = (number?, name?);
+        Some(Route { number, name, response: response?, deadline: deadline?, fallback_status: fallback_status?, data })
+    }
+
+    fn token(&mut self, raw: &Raw, sources: &Sources) -> Option<Token> {
+        let credential = sources.environment.get("CREDENTIALS_DIRECTORY").map(|dir| Path::new(dir).join("token-key"));
+        let file = path(&raw.token.key_file).or_else(|| credential.filter(|file| file.exists()));
+        let Some(file) = file else { return Some(Token { key: None }) };
+        match keys::read_master(&file) {
+            Ok(key) => Some(Token { key: Some(key) }),
+            Err(what) => self.wrong("token.key_file", what),
+        }
+    }
+
+    fn policy(&mut self, raw: &Raw) -> Option<Policy> {
+        let audience = self.parsed("policy.audience", &raw.policy.audience, label);
+        let skew = self.seconds("policy.skew_seconds", raw.policy.skew_seconds, 0..=300);
+        let mut kids = BTreeSet::new();
+        let mut keys = Vec::new();
+        for (at, key) in raw.policy.key.iter().enumerate() {
+            let path = format!("policy.key[{at}]");
+            if !kids.insert(key.kid.as_str()) {
+                self.note(&format!("{path}.kid"), format!("`{}` is taken; give each key its own", key.kid));
+            }
+            keys.push(self.policy_key(&path, key));
+        }
+        let keys: Option<Vec<_>> = keys.into_iter().collect();
+        Some(Policy { audience: audience?, skew: skew?, keys: keys? })
+    }
+
+    fn policy_key(&mut self, path: &str, key: &raw::PolicyKey) -> Option<PolicyKey> {
+        let kid = self.parsed(&format!("{path}.kid"), &key.kid, label);
+        let algorithm = self.parsed(&format!("{path}.type"), &key.kind, algorithm)?;
+        let (name, material) = self.material(path, key, algorithm)?;
+        if let Err(error) = VerifyingKey::new(algorithm, material.expose()) {
+            return self
+                .wrong(&format!("{path}.{name}"), format!("{error}; make a secret with `openssl rand -base64 48`"));
+        }
+        Some(PolicyKey { kid: kid?, algorithm, material })
+    }
+
+    /// The one key among the three that is given and fits the algorithm, and what it says.
+    fn material(
+        &mut self,
+        path: &str,
+        key: &raw::PolicyKey,
+        algorithm: Algorithm,
+    ) -> Option<(&'static str, Secret<Vec<u8>>)> {
+        let symmetric = keys::is_secret(algorithm);
+        match (&key.secret, &key.secret_file, &key.public_key_file) {
+            (Some(text), None, None) if symmetric => Some(("secret", Secret::new(text.clone().into_bytes()))),
+            (None, Some(file), None) if symmetric => {
+                self.parsed(&format!("{path}.secret_file"), file, keys::read_secret).map(|it| ("secret_file", it))
+            }
+            (None, None, Some(file)) if !symmetric => {
+                self.parsed(&format!("{path}.public_key_file"), file, keys::read_file).map(|it| ("public_key_file", it))
+            }
+            _ if symmetric => self.wrong(path, "give exactly one of secret_file and secret, and no public_key_file"),
+            _ => self.wrong(path, "give public_key_file and no secret: this type of key has a public half"),
+        }
+    }
+
+    fn records(&mut self, raw: &Raw) -> Option<Records> {
+        Some(Records { path: path(&raw.records.path) })
+    }
+
+    fn log(&mut self, raw: &Raw) -> Option<Log> {
+        let level = self.parsed("log.level", &raw.log.level, log_level);
+        let format = self.parsed("log.format", &raw.log.format, |text| match text {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            _ => Err(format!("`{text}` is no format; write text or json")),
+        });
+        Some(Log { level: level?, format: format? })
+    }
+
+    fn drain(&mut self, raw: &Raw) -> Option<Drain> {
+        Some(Drain { deadline: self.seconds("drain.seconds_max", raw.drain.seconds_max, 0..=SECONDS_A_DAY)? })
+    }
+
+    /// Notes a mistake; `None`, so that a caller can return it.
+    fn wrong<T>(&mut self, key: &str, what: impl Into<String>) -> Option<T> {
+        self.note(key, what);
+        None
+    }
+
+    fn note(&mut self, key: &str, what: impl Into<String>) {
+        self.mistakes.push(self.places.mistake(key, what));
+    }
+
+    fn parsed<T>(&mut self, key: &str, text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        match parse(text) {
+            Ok(value) => Some(value),
+            Err(what) => self.wrong(key, what),
+        }
+    }
+
+    /// An empty text is `Some(None)`.
+    fn optional<T>(&mut self, key: &str, text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<Option<T>> {
+        if text.is_empty() { Some(None) } else { self.parsed(key, text, parse).map(Some) }
+    }
+
+    fn each<T>(&mut self, key: &str, texts: &[String], parse: impl Fn(&str) -> Result<T, String>) -> Option<Vec<T>> {
+        let entries = texts.iter().enumerate();
+        let values: Vec<_> = entries.map(|(at, text)| self.parsed(&format!("{key}[{at}]"), text, &parse)).collect();
+        values.into_iter().collect()
+    }
+
+    fn number<T: TryFrom<u64>>(&mut self, key: &str, value: u64, range: RangeInclusive<u64>) -> Option<T> {
+        match T::try_from(value) {
+            Ok(number) if range.contains(&value) => Some(number),
+            _ => self.wrong(key, format!("{value} is out of range; write {} to {}", range.start(), range.end())),
+        }
+    }
+
+    fn seconds(&mut self, key: &str, value: u64, range: RangeInclusive<u64>) -> Option<Duration> {
+        self.number(key, value, range).map(Duration::from_secs)
+    }
+
+    fn response(&mut self, key: &str, code: u64) -> Option<u16> {
+        match code {
+            180 => Some(180),
+            183 => Some(183),
+            _ => self.wrong(key, format!("{code} does not ring; write 180, or 183 for early media")),
+        }
+    }
+}
+
+/// A bridge token lives as long as the call may wait.
+fn park_seconds() -> RangeInclusive<u64> {
+    1..=limits::PARK_MAX.as_secs()
+}
+
+fn path(text: &str) -> Option<PathBuf> {
+    Some(PathBuf::from(text)).filter(|path| !path.as_os_str().is_empty())
+}
+
+/// A word for logs, records and tokens.
+fn label(text: &str) -> Result<String, String> {
+    match text {
+        "" => Err("missing or empty; give it a text".into()),
+        text if text.len() > limits::LABEL_BYTES_MAX => Err(format!("longer than {} bytes", limits::LABEL_BYTES_MAX)),
+        text if text.chars().any(char::is_control) => Err("has control characters; leave them out".into()),
+        text => Ok(text.to_owned()),
+    }
+}
+
+/// A header field's value: what `label` allows, in ASCII.
+fn header_text(text: &str) -> Result<String, String> {
+    if text.is_ascii() { label(text) } else { Err("has letters beyond ASCII; leave them out".into()) }
+}
+
+fn algorithm(text: &str) -> Result<Algorithm, String> {
+    let found = Algorithm::ALL.into_iter().find(|algorithm| algorithm.as_str().eq_ignore_ascii_case(text));
+    found.ok_or_else(|| format!("`{text}` is no type of key; write hs256, hs384, hs512, es256 or eddsa"))
+}
+
+fn public_url(text: &str) -> Result<String, String> {
+    let bad = || format!("`{text}` is no URL to build on; write for example https://calls.example, without query");
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).ok_or_else(bad)?;
+    let fit = !rest.is_empty()
+        && !rest.starts_with('/')
+        && rest.bytes().all(|b| b.is_ascii_graphic() && !b"?#\"<>\\".contains(&b));
+    if fit { Ok(text.trim_end_matches('/').to_owned()) } else { Err(bad()) }
+}
+
+/// RFC 6454 §6.2: scheme, host and port, nothing after.
+fn origin(text: &str) -> Result<String, String> {
+    let host = text.split_once("://").map(|(_, host)| host);
+    let fit = |host: &str| !host.is_empty() && !host.contains(['/', '?', '#', ' ', '*']);
+    if text == "*" || host.is_some_and(fit) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err(format!("`{text}` is no origin; write for example https://app.example, without a path, or * for any"))
+}
+
+fn log_level(text: &str) -> Result<String, String> {
+    let directives = tracing_subscriber::EnvFilter::builder().parse(text);
+    let plain = |word: &str| matches!(word, "error" | "warn" | "info" | "debug" | "trace" | "off");
+    // A word that is no level would be taken for the name of a module, and all logging would be off.
+    let fit = text.split(',').all(|part| part.contains('=') || plain(part.trim()));
+    match directives {
+        Ok(_) if fit => Ok(text.to_owned()),
+        _ => Err(format!("`{text}` is no level; write error, warn, info, debug or trace")),
+    }
+}

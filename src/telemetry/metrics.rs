@@ -1,0 +1,485 @@
+//! Counters, gauges and histograms, written as Prometheus reads them (text format 0.0.4).
+//! Not here: a registry that grows. Every family and every label value is listed in [`Metrics::new`], so that no peer can make
+//! the page longer; nothing is labelled by call, number or name. What is not listed counts as `other`.
+
+use super::process;
+use crate::policy::Reason;
+use crate::time::Duration;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What the HTTP answer says of [`Metrics::render`]'s text.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What is not in a family's list.
+/// Why INVITEs are not parked: `switch::admit`'s reason ids.
+const REJECTS: [&str; 8] =
+    ["stranger", "no_route", "media_not_acceptable", "draining", "cap_total", "cap_trunk", "cap_name", "cap_source"];
+
+const OTHER: &str = "other";
+
+/// Waiting times of calls, seconds.
+const PARK_BUCKETS: [f64; 11] = [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0];
+/// From event to callback, seconds: a machine's answer at one end, a person's at the other.
+const CLAIM_BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// RFC 3261 and its extensions.
+const METHODS: [&str; 14] = [
+    "INVITE",
+    "ACK",
+    "BYE",
+    "CANCEL",
+    "OPTIONS",
+    "REGISTER",
+    "PRACK",
+    "SUBSCRIBE",
+    "NOTIFY",
+    "PUBLISH",
+    "INFO",
+    "REFER",
+    "MESSAGE",
+    "UPDATE",
+];
+const CODES: [&str; 36] = [
+    "100", "180", "183", "200", "202", "302", "400", "401", "403", "404", "405", "407", "408", "410", "413", "415",
+    "416", "420", "422", "480", "481", "482", "483", "486", "487", "488", "489", "491", "500", "501", "503", "504",
+    "505", "513", "600", "603",
+];
+
+/// A number that only rises.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// One more.
+    pub fn inc(&self) {
+        self.add(1);
+    }
+
+    /// So many more.
+    pub fn add(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// The total, for what the switch or the relay counts itself and the daemon copies here.
+    pub fn set(&self, total: u64) {
+        self.0.store(total, Ordering::Relaxed);
+    }
+
+    /// The total.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A number that is what it is.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    /// How many there are now.
+    pub fn set(&self, now: u64) {
+        self.0.store(now, Ordering::Relaxed);
+    }
+
+    /// One more.
+    pub fn inc(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One fewer; never below zero.
+    pub fn dec(&self) {
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| now.checked_sub(1));
+    }
+
+    /// How many there are.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How long things took.
+#[derive(Debug)]
+pub struct Histogram {
+    bounds: &'static [f64],
+    /// Observations at or below each bound and above the one before; the last is beyond all bounds.
+    buckets: Vec<AtomicU64>,
+    sum_micros: AtomicU64,
+}
+
+impl Histogram {
+    fn new(bounds: &'static [f64]) -> Histogram {
+        Histogram {
+            bounds,
+            buckets: (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect(),
+            sum_micros: AtomicU64::new(0),
+        }
+    }
+
+    /// One more took so long.
+    pub fn observe(&self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        let at = self.bounds.iter().take_while(|bound| seconds > **bound).count();
+        self.buckets.get(at).into_iter().for_each(|bucket| _ = bucket.fetch_add(1, Ordering::Relaxed));
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.sum_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+}
+
+/// Numbers of one kind, told apart by the values of their labels; the list of these is closed.
+#[derive(Debug)]
+pub struct Family<T> {
+    members: Vec<(Vec<&'static str>, T)>,
+    labels: &'static [&'static str],
+}
+
+impl<T: Default> Family<T> {
+    /// One label with these values, and `other`.
+    fn one(labels: &'static [&'static str; 1], values: &[&'static str]) -> Family<T> {
+        let values = values.iter().copied().chain([OTHER]);
+        Family { labels, members: values.map(|value| (vec![value], T::default())).collect() }
+    }
+
+    /// Several labels in these combinations, and `other` in each of them.
+    fn many<const N: usize>(
+        labels: &'static [&'static str; N],
+        values: impl IntoIterator<Item = [&'static str; N]>,
+    ) -> Family<T> {
+        let values = values.into_iter().chain([[OTHER; N]]);
+        Family { labels, members: values.map(|values| (values.to_vec(), T::default())).collect() }
+    }
+}
+
+impl<T> Family<T> {
+    /// The member with this value; `other` if the list has none such.
+    pub fn with(&self, value: &str) -> &T {
+        self.with_all(&[value])
+    }
+
+    /// The same for a family of several labels, in their order.
+    pub fn with_all(&self, values: &[&str]) -> &T {
+        let found = self.members.iter().find(|(listed, _)| listed == values);
+        &found.or(self.members.last()).expect("a family has a member for the others").1
+    }
+}
+
+/// All that is counted.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Calls there are: `arriving`, `parked`, `merging`, `bridged`, `ending`.
+    pub calls: Family<Gauge>,
+    /// Calls that ended: `answered`, `caller_cancelled`, `timeout`, `declined`, `failed`, `stopped`.
+    pub calls_total: Family<Counter>,
+    /// How long calls waited, however it ended.
+    pub park_duration: Histogram,
+    /// From the first event of a call to the callback that won it.
+    pub notify_to_claim: Histogram,
+    /// Callbacks: `won`, `lost` (another was first), `late` (the call was over), `denied` by policy, `invalid` (token or credential).
+    pub claims_total: Family<Counter>,
+    /// `allow` or `deny`, and the reason's id.
+    pub policy_decisions_total: Family<Counter>,
+    /// Open subscriptions: `websocket`, `sse`, `poll`, `sip`.
+    pub subscriptions: Family<Gauge>,
+    /// SIP requests received, by method.
+    pub sip_requests_total: Family<Counter>,
+    /// SIP responses sent, by status code.
+    pub sip_responses_total: Family<Counter>,
+    /// Datagrams on a SIP port that are no SIP.
+    pub sip_malformed_total: Counter,
+    /// SIP datagrams that the kernel did not take.
+    pub sip_unsent_total: Counter,
+    /// SIP messages sent again because nobody answered.
+    pub sip_retransmissions_total: Counter,
+    /// SIP transactions there are.
+    pub sip_transactions: Gauge,
+    /// SIP dialogs there are, early ones too.
+    pub sip_dialogs: Gauge,
+    /// RTP packets forwarded.
+    pub rtp_packets_total: Counter,
+    /// RTP and RTCP packets dropped: `source`, `malformed`, `unbridged`.
+    pub rtp_dropped_total: Family<Counter>,
+    /// INVITEs that were not parked, by the reason id that their response carries.
+    pub rejects_total: Family<Counter>,
+    /// Calls that were lost to a panic of ours.
+    pub panics_total: Counter,
+    /// Call detail records: `written`, `lost`.
+    pub records_total: Family<Counter>,
+    /// Records that wait for a disk that takes them.
+    pub records_waiting: Gauge,
+    /// Lines of the log that were lost.
+    pub log_lines_dropped_total: Counter,
+    /// Reloads: `applied`, `refused`.
+    pub config_reloads_total: Family<Counter>,
+    started_seconds: f64,
+}
+
+impl Metrics {
+    /// All at zero. `started` is the wall-clock time at which the process began.
+    pub fn new(started: crate::time::Wall) -> Metrics {
+        let decisions = Reason::ALL.map(|reason| ["deny", reason.as_str()]);
+        Metrics {
+            calls: Family::one(&["state"], &["arriving", "parked", "merging", "bridged", "ending"]),
+            calls_total: Family::one(
+                &["result"],
+                &["answered", "caller_cancelled", "timeout", "declined", "failed", "stopped"],
+            ),
+            park_duration: Histogram::new(&PARK_BUCKETS),
+            notify_to_claim: Histogram::new(&CLAIM_BUCKETS),
+            claims_total: Family::one(&["result"], &["won", "lost", "late", "denied", "invalid"]),
+            policy_decisions_total: Family::many(
+                &["decision", "reason"],
+                [["allow", crate::policy::GRANTED]].into_iter().chain(decisions),
+            ),
+            subscriptions: Family::one(&["transport"], &["websocket", "sse", "poll", "sip"]),
+            sip_requests_total: Family::one(&["method"], &METHODS),
+            sip_responses_total: Family::one(&["code"], &CODES),
+            sip_malformed_total: Counter::default(),
+            sip_unsent_total: Counter::default(),
+            sip_retransmissions_total: Counter::default(),
+            sip_transactions: Gauge::default(),
+            sip_dialogs: Gauge::default(),
+            rtp_packets_total: Counter::default(),
+            rtp_dropped_total: Family::one(&["reason"], &["source", "malformed", "unbridged"]),
+            rejects_total: Family::one(&["reason"], &REJECTS),
+            panics_total: Counter::default(),
+            records_total: Family::one(&["result"], &["written", "lost"]),
+            records_waiting: Gauge::default(),
+            log_lines_dropped_total: Counter::default(),
+            config_reloads_total: Family::one(&["result"], &["applied", "refused"]),
+            #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 have 41 bits")]
+            started_seconds: started.0 as f64 / 1000.0,
+        }
+    }
+
+    /// The page for Prometheus: what is counted here, and what the kernel knows of this process.
+    pub fn render(&self) -> String {
+        let mut page = Page::default();
+        let version = env!("CARGO_PKG_VERSION");
+        page.head("parkway_build_info", "gauge", "Which version runs.");
+        page.sample("parkway_build_info", &format!("{{version=\"{version}\"}}"), 1);
+        self.render_calls(&mut page);
+        self.render_wire(&mut page);
+        self.render_house(&mut page);
+        page.head("process_start_time_seconds", "gauge", "When the process began, seconds since 1970.");
+        page.sample("process_start_time_seconds", "", self.started_seconds);
+        for (name, kind, help, value) in process::read() {
+            page.head(name, kind, help);
+            page.sample(name, "", value);
+        }
+        page.0
+    }
+
+    fn render_calls(&self, page: &mut Page) {
+        page.gauges("parkway_calls", "Calls there are, by state.", &self.calls);
+        page.counters("parkway_calls_total", "Calls that ended, by result.", &self.calls_total);
+        page.histogram("parkway_park_duration_seconds", "How long calls waited.", &self.park_duration);
+        page.histogram(
+            "parkway_notify_to_claim_seconds",
+            "From the event to the callback that won.",
+            &self.notify_to_claim,
+        );
+        page.counters("parkway_claims_total", "Callbacks, by result.", &self.claims_total);
+        page.counters(
+            "parkway_policy_decisions_total",
+            "Decisions of the policy engine.",
+            &self.policy_decisions_total,
+        );
+        page.gauges("parkway_subscriptions", "Open subscriptions.", &self.subscriptions);
+        page.counters("parkway_rejects_total", "INVITEs that were not parked, by reason.", &self.rejects_total);
+        page.counter("parkway_panics_total", "Calls lost to a panic.", &self.panics_total);
+    }
+
+    fn render_wire(&self, page: &mut Page) {
+        page.counters("parkway_sip_requests_total", "SIP requests received.", &self.sip_requests_total);
+        page.counters("parkway_sip_responses_total", "SIP responses sent.", &self.sip_responses_total);
+        page.counter(
+            "parkway_sip_malformed_total",
+            "Datagrams on a SIP port that are no SIP.",
+            &self.sip_malformed_total,
+        );
+        page.counter("parkway_sip_unsent_total", "SIP datagrams that the kernel did not take.", &self.sip_unsent_total);
+        page.counter(
+            "parkway_sip_retransmissions_total",
+            "SIP messages sent again for want of an answer.",
+            &self.sip_retransmissions_total,
+        );
+        page.gauge("parkway_sip_transactions", "SIP transactions there are.", &self.sip_transactions);
+        page.gauge("parkway_sip_dialogs", "SIP dialogs there are, early ones too.", &self.sip_dialogs);
+        page.counter("parkway_rtp_packets_total", "RTP packets forwarded.", &self.rtp_packets_total);
+        page.counters("parkway_rtp_dropped_total", "RTP and RTCP packets dropped.", &self.rtp_dropped_total);
+    }
+
+    fn render_house(&self, page: &mut Page) {
+        page.counters("parkway_records_total", "Call detail records.", &self.records_total);
+        page.gauge("parkway_records_waiting", "Call detail records that wait for the disk.", &self.records_waiting);
+        page.counter(
+            "parkway_log_lines_dropped_total",
+            "Lines of the log that were lost.",
+            &self.log_lines_dropped_total,
+        );
+        page.counters("parkway_config_reloads_total", "Reloads of the configuration.", &self.config_reloads_total);
+    }
+}
+
+/// The page as it grows.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"));
+    }
+
+    fn sample(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
+        self.line(format_args!("{name}{labels} {value}"));
+    }
+
+    fn line(&mut self, text: std::fmt::Arguments<'_>) {
+        writeln!(self.0, "{text}").expect("a String takes everything");
+    }
+
+    fn counter(&mut self, name: &str, help: &str, counter: &Counter) {
+        self.head(name, "counter", help);
+        self.sample(name, "", counter.get());
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, gauge: &Gauge) {
+        self.head(name, "gauge", help);
+        self.sample(name, "", gauge.get());
+    }
+
+    fn counters(&mut self, name: &str, help: &str, family: &Family<Counter>) {
+        self.head(name, "counter", help);
+        self.members(name, family, Counter::get);
+    }
+
+    fn gauges(&mut self, name: &str, help: &str, family: &Family<Gauge>) {
+        self.head(name, "gauge", help);
+        self.members(name, family, Gauge::get);
+    }
+
+    fn members<T>(&mut self, name: &str, family: &Family<T>, get: impl Fn(&T) -> u64) {
+        for (values, member) in &family.members {
+            // Label values are our own words: nothing in them needs escaping.
+            let labels: Vec<String> = family.labels.iter().zip(values).map(|(l, v)| format!("{l}=\"{v}\"")).collect();
+            self.sample(name, &format!("{{{}}}", labels.join(",")), get(member));
+        }
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
+        self.head(name, "histogram", help);
+        let bounds = histogram.bounds.iter().map(f64::to_string).chain(["+Inf".to_owned()]);
+        let mut total = 0;
+        for (bound, bucket) in bounds.zip(&histogram.buckets) {
+            total += bucket.load(Ordering::Relaxed);
+            self.sample(&format!("{name}_bucket"), &format!("{{le=\"{bound}\"}}"), total);
+        }
+        let sum = Duration::from_micros(histogram.sum_micros.load(Ordering::Relaxed));
+        self.sample(&format!("{name}_sum"), "", sum.as_secs_f64());
+        self.sample(&format!("{name}_count"), "", total);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Wall;
+    use std::collections::BTreeSet;
+
+    fn metrics() -> Metrics {
+        Metrics::new(Wall(1_795_449_810_125))
+    }
+
+    fn value(page: &str, sample: &str) -> String {
+        let found = page.lines().find_map(|line| line.strip_prefix(sample).and_then(|rest| rest.strip_prefix(' ')));
+        found.unwrap_or_else(|| panic!("no {sample} in\n{page}")).to_owned()
+    }
+
+    #[test]
+    fn what_is_counted_is_on_the_page() {
+        let metrics = metrics();
+        metrics.calls.with("parked").set(37);
+        metrics.calls_total.with("answered").inc();
+        metrics.sip_requests_total.with("INVITE").add(5);
+        metrics.policy_decisions_total.with_all(&["deny", "token_expired"]).inc();
+        metrics.rtp_packets_total.set(1_000_000);
+        let page = metrics.render();
+        for (sample, expected) in [
+            ("parkway_calls{state=\"parked\"}", "37"),
+            ("parkway_calls{state=\"bridged\"}", "0"),
+            ("parkway_calls_total{result=\"answered\"}", "1"),
+            ("parkway_sip_requests_total{method=\"INVITE\"}", "5"),
+            ("parkway_policy_decisions_total{decision=\"deny\",reason=\"token_expired\"}", "1"),
+            ("parkway_policy_decisions_total{decision=\"allow\",reason=\"granted\"}", "0"),
+            ("parkway_rtp_packets_total", "1000000"),
+            ("process_start_time_seconds", "1795449810.125"),
+        ] {
+            assert_eq!(value(&page, sample), expected, "{sample}");
+        }
+        assert!(page.contains("parkway_build_info{version=\""));
+        assert!(value(&page, "process_open_fds").parse::<u64>().unwrap() > 2);
+        assert!(value(&page, "process_resident_memory_bytes").parse::<u64>().unwrap() > 100_000);
+    }
+
+    #[test]
+    fn a_label_value_that_is_not_listed_makes_the_page_no_longer() {
+        let metrics = metrics();
+        let before = metrics.render().lines().count();
+        for value in ["MADEUP", "BREW\"} 1\nforged", ""] {
+            metrics.sip_requests_total.with(value).inc();
+        }
+        metrics.policy_decisions_total.with_all(&["deny"]).inc();
+        let page = metrics.render();
+        assert_eq!(page.lines().count(), before);
+        assert_eq!(value(&page, "parkway_sip_requests_total{method=\"other\"}"), "3");
+        assert_eq!(value(&page, "parkway_policy_decisions_total{decision=\"other\",reason=\"other\"}"), "1");
+    }
+
+    #[test]
+    fn buckets_are_cumulative_and_a_bound_belongs_to_its_bucket() {
+        let metrics = metrics();
+        for millis in [500, 501, 60_000, 1_000_000] {
+            metrics.park_duration.observe(Duration::from_millis(millis));
+        }
+        let page = metrics.render();
+        for (bound, expected) in [("0.5", "1"), ("1", "2"), ("45", "2"), ("60", "3"), ("300", "3"), ("+Inf", "4")] {
+            assert_eq!(
+                value(&page, &format!("parkway_park_duration_seconds_bucket{{le=\"{bound}\"}}")),
+                expected,
+                "{bound}"
+            );
+        }
+        assert_eq!(value(&page, "parkway_park_duration_seconds_count"), "4");
+        assert_eq!(value(&page, "parkway_park_duration_seconds_sum"), "1061.001");
+    }
+
+    #[test]
+    fn a_gauge_never_falls_below_zero() {
+        let gauge = Gauge::default();
+        gauge.inc();
+        gauge.dec();
+        gauge.dec();
+        assert_eq!(gauge.get(), 0);
+    }
+
+    /// <https://prometheus.io/docs/practices/naming/>, and the text format: each family once, HELP and TYPE before its samples.
+    #[test]
+    fn names_follow_the_conventions() {
+        let page = metrics().render();
+        let mut families = BTreeSet::new();
+        for line in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            let (name, kind) = line.split_once(' ').unwrap();
+            assert!(families.insert(name), "{name} twice");
+            assert!(name.starts_with("parkway_") || name.starts_with("process_"), "{name}");
+            assert_eq!(name.ends_with("_total"), kind == "counter", "{name} is a {kind}");
+            assert!(page.contains(&format!("# HELP {name} ")), "{name}");
+        }
+        for line in page.lines().filter(|line| !line.starts_with('#')) {
+            let name = line.split(['{', ' ']).next().unwrap();
+            let family =
+                ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+            assert!(families.contains(family), "{line}");
+            assert!(line.rsplit(' ').next().unwrap().parse::<f64>().is_ok(), "{line}");
+        }
+    }
+}
