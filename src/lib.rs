@@ -14,5 +14,7 @@ pub mod policy;
 pub mod call;
 pub mod switch;
 pub mod config;
+pub mod http;
+pub mod notify;
 pub mod relay;
 pub mod telemetry;

@@ -1,0 +1,103 @@
+//! The HTTP listeners: subscriptions and published keys for clients; health and metrics for the operator.
+//! Not here: who listens on which name (`notify`), who may (`policy`), and what is measured (`telemetry`).
+
+mod admin;
+mod channel;
+mod listener;
+mod origin;
+mod problem;
+mod slots;
+mod subscribe;
+mod word;
+
+#[cfg(test)]
+mod tests;
+
+pub use admin::Admin;
+
+use crate::limits;
+use crate::notify::{Closing, Registry};
+use axum::Router;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use problem::Problem;
+use slots::Slots;
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+/// What the public listener is told at start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Web origins that may subscribe (`https://app.example.com`); empty: only pages of the host that they connect to.
+    pub allowed_origins: Vec<String>,
+    /// Most channels at once.
+    pub channels_max: usize,
+    /// Most channels from one address at once.
+    pub channels_per_source_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            allowed_origins: Vec::new(),
+            channels_max: limits::CHANNELS_MAX,
+            channels_per_source_max: limits::CHANNELS_PER_SOURCE_MAX,
+        }
+    }
+}
+
+/// What the handlers of the public listener share.
+struct Public {
+    registry: Arc<Registry>,
+    allowed_origins: Vec<String>,
+    slots: Arc<Slots>,
+}
+
+/// Serves clients until `shutdown` completes, then closes the channels with a reason and returns.
+pub async fn serve(
+    listener: TcpListener,
+    settings: Settings,
+    registry: Arc<Registry>,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let slots = Slots::new(settings.channels_max, settings.channels_per_source_max);
+    let public = Arc::new(Public {
+        registry: Arc::clone(&registry),
+        allowed_origins: settings.allowed_origins,
+        slots: Arc::clone(&slots),
+    });
+    let app = refusing(
+        Router::new()
+            .route("/v1/subscribe", get(subscribe::subscribe))
+            .route("/.well-known/parkway-keys", get(keys))
+            .with_state(public),
+    );
+    listener::serve(listener, app, settings.channels_per_source_max, shutdown).await?;
+    registry.cut_all(Closing::ServerStopping);
+    // Twice: a channel may be in the middle of an event before it says goodbye.
+    let _all_left = tokio::time::timeout(2 * limits::CHANNEL_CLOSE_WAIT_MAX, slots.empty()).await;
+    Ok(())
+}
+
+/// Serves `/healthz`, `/readyz` and `/metrics` until `shutdown` completes.
+pub async fn serve_admin(listener: TcpListener, admin: Admin, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+    listener::serve(listener, refusing(admin::router(admin)), limits::HTTP_CONNECTIONS_MAX, shutdown).await
+}
+
+/// What is not there is refused like everything else, with a problem document.
+fn refusing(router: Router) -> Router {
+    router.fallback(|| async { Problem::NotFound }).method_not_allowed_fallback(|| async { Problem::Method })
+}
+
+/// The keys that verify events. Public, so any page may read them; short-lived in caches, so that a new key is seen soon.
+async fn keys(State(public): State<Arc<Public>>) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "application/jwk-set+json"),
+        (header::CACHE_CONTROL, "public, max-age=300"),
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+    ];
+    (headers, public.registry.jwks().to_owned()).into_response()
+}

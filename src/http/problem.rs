@@ -1,0 +1,111 @@
+//! Refusals as RFC 9457 problem documents with the stable reason id that logs and records carry too.
+//! Not here: what the client asked for: a document never repeats it, so two refusals for one reason are the same bytes.
+
+use crate::notify::is_about_credential;
+use crate::policy::Reason;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// Where the ids of problem types start; they name, and need not lead anywhere (RFC 9457 §3.1.1).
+const TYPE_PREFIX: &str = "urn:parkway:problem:";
+/// Seconds after which a client that was turned away for lack of room may come back.
+const RETRY_AFTER_SECONDS: &str = "5";
+
+/// Why a request was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Problem {
+    /// Policy or the credential says no.
+    Refused(Reason),
+    /// The query is not `name=…` with a well-formed name.
+    BadName,
+    /// A page of another origin.
+    Origin,
+    /// Not a WebSocket handshake.
+    NotWebSocket,
+    /// Too many channels, in all or from this address.
+    Full,
+    /// Nothing at this path.
+    NotFound,
+    /// Another method is wanted.
+    Method,
+}
+
+#[derive(Serialize)]
+struct Document {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    detail: &'static str,
+    reason: &'static str,
+}
+
+impl Problem {
+    fn status(self) -> StatusCode {
+        match self {
+            Problem::Refused(reason) if is_about_credential(reason) => StatusCode::UNAUTHORIZED,
+            Problem::Refused(_) | Problem::Origin => StatusCode::FORBIDDEN,
+            Problem::BadName => StatusCode::BAD_REQUEST,
+            Problem::NotWebSocket => StatusCode::UPGRADE_REQUIRED,
+            Problem::Full => StatusCode::SERVICE_UNAVAILABLE,
+            Problem::NotFound => StatusCode::NOT_FOUND,
+            Problem::Method => StatusCode::METHOD_NOT_ALLOWED,
+        }
+    }
+
+    /// The stable id, the title and what to do about it.
+    fn texts(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Problem::Refused(reason) if is_about_credential(reason) => (
+                reason.as_str(),
+                reason.title(),
+                "Send a JWT as a bearer token, or as the first message of the channel",
+            ),
+            Problem::Refused(reason) => {
+                (reason.as_str(), reason.title(), "The JWT is good, and policy does not allow this with it")
+            }
+            Problem::BadName => (
+                "bad_name",
+                "The name cannot be read",
+                "The query is name=NAME and nothing else; never put a token in it",
+            ),
+            Problem::Origin => {
+                ("origin_refused", "Pages of this origin may not subscribe", "The operator lists the origins that may")
+            }
+            Problem::NotWebSocket => {
+                ("not_websocket", "This is not a WebSocket handshake", "RFC 6455 §4.1 says what one holds")
+            }
+            Problem::Full => {
+                ("full", "There is no room for another channel", "Come back after the time in Retry-After")
+            }
+            Problem::NotFound => ("not_found", "There is nothing here", "GET /v1/subscribe opens a channel"),
+            Problem::Method => ("method_not_allowed", "This method is not for this resource", "Use GET"),
+        }
+    }
+
+    /// The header that the status calls for.
+    fn header(self) -> Option<(header::HeaderName, HeaderValue)> {
+        match self {
+            Problem::Refused(reason) if is_about_credential(reason) => {
+                Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"parkway\"")))
+            }
+            Problem::Full => Some((header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS))),
+            Problem::NotWebSocket => Some((header::UPGRADE, HeaderValue::from_static("websocket"))),
+            Problem::Method => Some((header::ALLOW, HeaderValue::from_static("GET"))),
+            Problem::Refused(_) | Problem::BadName | Problem::Origin | Problem::NotFound => None,
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (reason, title, detail) = self.texts();
+        let r#type = format!("{TYPE_PREFIX}{}", reason.replace('_', "-"));
+        let document = Document { r#type, title, status: self.status().as_u16(), detail, reason };
+        let body = serde_json::to_string(&document).expect("a problem is strings and a number, which JSON can write");
+        let content = (header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        let mut response = (self.status(), [content], body).into_response();
+        response.headers_mut().extend(self.header());
+        response
+    }
+}

@@ -1,0 +1,384 @@
+//! The events as JSON documents, and the bytes under their signature. Version 1; the README's chapter on events is the client's view.
+//! Not here: who gets an event (`registry`), and what makes its token (`announce`).
+//!
+//! An app verifies an event by joining the values below with single line feeds, in this order, and checking the Ed25519
+//! `signature` over these bytes with the published key `kid`. It needs no canonical JSON, and a push relay may re-order
+//! members or change white space. An absent value or `null` is the empty string; `media` is joined by commas.
+//!
+//! ```text
+//! incoming: parkway-event-v1, "incoming", id, call, name, for, from, from_display, to, media, expires,
+//!           token, callback.sip, callback.dial, data
+//! gone:     parkway-event-v1, "gone", id, call, name, reason, winner, at
+//! ```
+//!
+//! Only `data`, the last, may hold a line feed, so no two events have the same bytes.
+
+use crate::call::{Gone, Incoming};
+use crate::name::Name;
+use crate::notify::sign::Signer;
+use crate::time::Wall;
+use serde::Serialize;
+use std::borrow::Cow;
+
+/// The first line under every signature; changes with the meaning of what follows it.
+const SIGNED: &str = "parkway-event-v1";
+/// `v` of every event.
+const VERSION: u8 = 1;
+
+/// What an `incoming` event holds that is one subscriber's own.
+pub struct Invitation<'a> {
+    /// The subscriber's name.
+    pub subscriber: &'a Name,
+    /// The bridge token for a header of the callback.
+    pub token: &'a str,
+    /// The URI to call back with the token in a header.
+    pub sip: &'a str,
+    /// The URI that carries its own token, for phones that can only dial; where the subscriber's JWT grants it.
+    pub dial: Option<&'a str>,
+}
+
+/// Identifies a notice, the same for all its subscribers: a client that got it twice can tell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EventId {
+    /// This run of the server.
+    pub epoch: u64,
+    /// Counts the notices of the run.
+    pub sequence: u64,
+}
+
+impl std::fmt::Display for EventId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.epoch, self.sequence)
+    }
+}
+
+#[derive(Serialize)]
+struct IncomingEvent<'a> {
+    v: u8,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: &'a str,
+    call: &'a str,
+    name: &'a str,
+    #[serde(rename = "for")]
+    subscriber: &'a str,
+    from: &'a str,
+    from_display: Option<&'a str>,
+    to: &'a str,
+    media: &'a [&'static str],
+    expires: &'a str,
+    token: &'a str,
+    callback: Callback<'a>,
+    data: Option<&'a str>,
+    kid: &'a str,
+    signature: &'a str,
+}
+
+#[derive(Serialize)]
+struct Callback<'a> {
+    sip: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dial: Option<&'a str>,
+}
+
+/// The event that tells one subscriber of a parked call.
+pub fn incoming(id: EventId, call: &Incoming, invitation: &Invitation<'_>, signer: &Signer) -> String {
+    let (id, call_id, expires) = (id.to_string(), call.call.to_string(), call.expires.to_string());
+    let (from, to) = (one_line(&call.from), one_line(&call.to));
+    let from_display = call.from_display.as_deref().map(one_line);
+    let media: Vec<&'static str> = call.media.words().collect();
+    let signature = signer.sign(&signed(&[
+        "incoming",
+        &id,
+        &call_id,
+        call.name.as_str(),
+        invitation.subscriber.as_str(),
+        &from,
+        from_display.as_deref().unwrap_or_default(),
+        &to,
+        &media.join(","),
+        &expires,
+        invitation.token,
+        invitation.sip,
+        invitation.dial.unwrap_or_default(),
+        call.data.as_deref().unwrap_or_default(),
+    ]));
+    text(&IncomingEvent {
+        v: VERSION,
+        kind: "incoming",
+        id: &id,
+        call: &call_id,
+        name: call.name.as_str(),
+        subscriber: invitation.subscriber.as_str(),
+        from: &from,
+        from_display: from_display.as_deref(),
+        to: &to,
+        media: &media,
+        expires: &expires,
+        token: invitation.token,
+        callback: Callback { sip: invitation.sip, dial: invitation.dial },
+        data: call.data.as_deref(),
+        kid: signer.kid(),
+        signature: &signature,
+    })
+}
+
+#[derive(Serialize)]
+struct GoneEvent<'a> {
+    v: u8,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: &'a str,
+    call: &'a str,
+    name: &'a str,
+    reason: &'static str,
+    winner: Option<&'a str>,
+    at: &'a str,
+    kid: &'a str,
+    signature: &'a str,
+}
+
+/// The event that takes an `incoming` one back; the same for every subscriber.
+pub fn gone(id: EventId, gone: &Gone, signer: &Signer) -> String {
+    let (id, call, at) = (id.to_string(), gone.call.to_string(), gone.at.to_string());
+    let winner = gone.winner.as_ref().map(Name::as_str);
+    let name = gone.name.as_str();
+    let reason = gone.reason.as_str();
+    let signature = signer.sign(&signed(&["gone", &id, &call, name, reason, winner.unwrap_or_default(), &at]));
+    text(&GoneEvent {
+        v: VERSION,
+        kind: "gone",
+        id: &id,
+        call: &call,
+        name,
+        reason,
+        winner,
+        at: &at,
+        kid: signer.kid(),
+        signature: &signature,
+    })
+}
+
+/// The rest are the channel's own: they say nothing that a relay would carry on, so they are not signed.
+#[derive(Serialize)]
+struct ChannelEvent<'a> {
+    v: u8,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+}
+
+impl ChannelEvent<'_> {
+    fn new(kind: &'static str) -> Self {
+        ChannelEvent { v: VERSION, kind, name: None, expires: None, reason: None, detail: None }
+    }
+}
+
+/// The first event of a channel: under which name it stands, and until when.
+pub fn hello(name: &Name, expires: Wall) -> String {
+    text(&ChannelEvent { name: Some(name.as_str()), expires: Some(expires.to_string()), ..ChannelEvent::new("hello") })
+}
+
+/// Follows `hello` and the calls that were parked by then: what a client still shows from before and was not told of
+/// again is gone.
+pub fn synced() -> String {
+    text(&ChannelEvent::new("synced"))
+}
+
+/// The answer to `ping`.
+pub fn pong() -> String {
+    text(&ChannelEvent::new("pong"))
+}
+
+/// The client said something that could not be done; the channel stays.
+pub fn error(reason: &str, detail: &str) -> String {
+    text(&ChannelEvent { reason: Some(reason), detail: Some(detail), ..ChannelEvent::new("error") })
+}
+
+/// The last event of a channel.
+pub fn closing(reason: &str, detail: &str) -> String {
+    text(&ChannelEvent { reason: Some(reason), detail: Some(detail), ..ChannelEvent::new("closing") })
+}
+
+fn text(event: &impl Serialize) -> String {
+    serde_json::to_string(event).expect("an event is strings and numbers, which JSON can write")
+}
+
+fn signed(values: &[&str]) -> String {
+    let bytes: usize = values.iter().map(|value| value.len() + 1).sum();
+    let mut text = String::with_capacity(SIGNED.len() + bytes);
+    text.push_str(SIGNED);
+    for value in values {
+        text.push('\n');
+        text.push_str(value);
+    }
+    text
+}
+
+/// What the caller chose, without what would forge a line under the signature or in a log, or turn the reading direction
+/// of what follows (RELIABILITY A21).
+fn one_line(text: &str) -> Cow<'_, str> {
+    let unwanted = |c: char| {
+        c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+    };
+    match text.contains(unwanted) {
+        true => Cow::Owned(text.replace(unwanted, " ")),
+        false => Cow::Borrowed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::GoneReason;
+    use crate::id::CallId;
+    use crate::policy::MediaKinds;
+    use crate::secret::Secret;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use ring::signature::{ED25519, UnparsedPublicKey};
+    use serde_json::Value;
+
+    const ID: EventId = EventId { epoch: 1_700_000_000, sequence: 42 };
+
+    fn signer() -> Signer {
+        Signer::from_seed(&Secret::new([5; 32]))
+    }
+
+    fn parked() -> Incoming {
+        Incoming {
+            call: CallId(0xabc),
+            generation: 0,
+            name: Name::parse("foo").unwrap(),
+            from: "sip:+4930123@trunk.example".into(),
+            from_display: Some("Ann \"A\"\r\nZ\u{202e}".into()),
+            to: "sip:+49301@pbx.example".into(),
+            media: MediaKinds::AUDIO | MediaKinds::VIDEO,
+            expires: Wall(1_795_449_810_125),
+            token_expires: Wall(1_795_450_110_125),
+            data: Some("line 1\nline 2".into()),
+        }
+    }
+
+    fn verifies(signer: &Signer, event: &str, lines: &[&str]) -> bool {
+        let event: Value = serde_json::from_str(event).unwrap();
+        let signature = URL_SAFE_NO_PAD.decode(event["signature"].as_str().unwrap()).unwrap();
+        let jwks: Value = serde_json::from_str(signer.jwks()).unwrap();
+        assert_eq!(event["kid"], jwks["keys"][0]["kid"]);
+        let public = URL_SAFE_NO_PAD.decode(jwks["keys"][0]["x"].as_str().unwrap()).unwrap();
+        UnparsedPublicKey::new(&ED25519, public).verify(lines.join("\n").as_bytes(), &signature).is_ok()
+    }
+
+    /// The document without its signature, which the tests check by verifying it.
+    fn unsigned(event: &str) -> &str {
+        event.split_once(r#","kid":"#).unwrap().0
+    }
+
+    #[test]
+    fn an_incoming_event_is_this_document_with_a_signature_over_these_lines() {
+        let (signer, foo_web) = (signer(), Name::parse("foo/web").unwrap());
+        let invitation =
+            Invitation { subscriber: &foo_web, token: "T0", sip: "sip:foo/web@pbx", dial: Some("sip:T1@pbx") };
+        let event = incoming(ID, &parked(), &invitation, &signer);
+        assert_eq!(
+            unsigned(&event),
+            concat!(
+                r#"{"v":1,"type":"incoming","id":"1700000000-42","call":"00000000000000000000000000000abc","#,
+                r#""name":"foo","for":"foo/web","from":"sip:+4930123@trunk.example","from_display":"Ann \"A\"  Z ","#,
+                r#""to":"sip:+49301@pbx.example","media":["audio","video"],"expires":"2026-11-23T16:03:30.125Z","#,
+                r#""token":"T0","callback":{"sip":"sip:foo/web@pbx","dial":"sip:T1@pbx"},"data":"line 1\nline 2""#,
+            )
+        );
+        let mut lines = vec![
+            "parkway-event-v1",
+            "incoming",
+            "1700000000-42",
+            "00000000000000000000000000000abc",
+            "foo",
+            "foo/web",
+            "sip:+4930123@trunk.example",
+            "Ann \"A\"  Z ",
+            "sip:+49301@pbx.example",
+            "audio,video",
+            "2026-11-23T16:03:30.125Z",
+            "T0",
+            "sip:foo/web@pbx",
+            "sip:T1@pbx",
+            "line 1\nline 2",
+        ];
+        assert!(verifies(&signer, &event, &lines));
+        for line in 1..lines.len() {
+            let genuine = std::mem::replace(&mut lines[line], "forged");
+            assert!(!verifies(&signer, &event, &lines), "{genuine:?} is not signed");
+            lines[line] = genuine;
+        }
+    }
+
+    #[test]
+    fn what_a_call_does_not_have_is_null_and_signed_as_an_empty_line() {
+        let (signer, foo) = (signer(), Name::parse("foo").unwrap());
+        let call = Incoming { from_display: None, data: None, media: MediaKinds::NONE, ..parked() };
+        let invitation = Invitation { subscriber: &foo, token: "T0", sip: "sip:foo@pbx", dial: None };
+        let event = incoming(ID, &call, &invitation, &signer);
+        let document: Value = serde_json::from_str(&event).unwrap();
+        assert_eq!((&document["from_display"], &document["data"]), (&Value::Null, &Value::Null));
+        assert_eq!(document["callback"], serde_json::json!({"sip": "sip:foo@pbx"}));
+        let call_id = call.call.to_string();
+        let expires = call.expires.to_string();
+        let head = ["parkway-event-v1", "incoming", "1700000000-42", &call_id, "foo", "foo", &call.from, "", &call.to];
+        let tail = ["", &expires, "T0", "sip:foo@pbx", "", ""];
+        assert!(verifies(&signer, &event, &[&head[..], &tail].concat()));
+    }
+
+    #[test]
+    fn a_gone_event_says_why_and_who_won() {
+        let (signer, at) = (signer(), Wall(1_795_449_810_125));
+        for (reason, winner, json, line) in [
+            (
+                GoneReason::AnsweredElsewhere,
+                Some("foo/mobile"),
+                r#""answered_elsewhere","winner":"foo/mobile""#,
+                "foo/mobile",
+            ),
+            (GoneReason::CallerCancelled, None, r#""caller_cancelled","winner":null"#, ""),
+            (GoneReason::Timeout, None, r#""timeout","winner":null"#, ""),
+            (GoneReason::Declined, None, r#""declined","winner":null"#, ""),
+            (GoneReason::Failed, None, r#""failed","winner":null"#, ""),
+            (GoneReason::ServerStopping, None, r#""server_stopping","winner":null"#, ""),
+        ] {
+            let winner = winner.map(|name| Name::parse(name).unwrap());
+            let notice = Gone { call: CallId(1), name: Name::parse("foo").unwrap(), reason, winner, at };
+            let event = gone(ID, &notice, &signer);
+            let call = "00000000000000000000000000000001";
+            let expected = format!(
+                r#"{{"v":1,"type":"gone","id":"1700000000-42","call":"{call}","name":"foo","reason":{json},"at":"2026-11-23T16:03:30.125Z""#
+            );
+            assert_eq!(unsigned(&event), expected);
+            let id = "1700000000-42";
+            let lines =
+                ["parkway-event-v1", "gone", id, call, "foo", reason.as_str(), line, "2026-11-23T16:03:30.125Z"];
+            assert!(verifies(&signer, &event, &lines));
+        }
+    }
+
+    #[test]
+    fn the_channels_own_events_are_these_documents() {
+        let name = Name::parse("foo/web").unwrap();
+        for (event, expected) in [
+            (hello(&name, Wall(0)), r#"{"v":1,"type":"hello","name":"foo/web","expires":"1970-01-01T00:00:00.000Z"}"#),
+            (synced(), r#"{"v":1,"type":"synced"}"#),
+            (pong(), r#"{"v":1,"type":"pong"}"#),
+            (error("busy", "Later"), r#"{"v":1,"type":"error","reason":"busy","detail":"Later"}"#),
+            (closing("resync", "Again"), r#"{"v":1,"type":"closing","reason":"resync","detail":"Again"}"#),
+        ] {
+            assert_eq!(event, expected);
+        }
+    }
+}

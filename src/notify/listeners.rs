@@ -1,0 +1,75 @@
+//! Who listens, by name. A subscriber stands under its own name and under each name above it, so a notice finds all that it
+//! reaches with one look-up, however many others there are.
+//! Not here: whether a subscriber may still be told (`announce`).
+
+use crate::name::Name;
+use crate::notify::closing::Closing;
+use crate::notify::seat::{Parcel, Seat};
+use dashmap::DashMap;
+use std::sync::Arc;
+
+/// Subscribers by name.
+#[derive(Default)]
+pub(super) struct Listeners {
+    /// Sorted by seat id.
+    by_name: DashMap<Name, Vec<Arc<Seat>>>,
+}
+
+impl Listeners {
+    /// Adds a subscriber.
+    pub(super) fn enter(&self, seat: &Arc<Seat>) {
+        for name in names(seat) {
+            let mut seats = self.by_name.entry(name).or_insert_with(|| Vec::with_capacity(1));
+            if let Err(at) = seats.binary_search_by_key(&seat.id, |other| other.id) {
+                seats.insert(at, Arc::clone(seat));
+            }
+        }
+    }
+
+    /// Removes a subscriber.
+    pub(super) fn leave(&self, seat: &Seat) {
+        for name in names(seat) {
+            let emptied = match self.by_name.get_mut(&name) {
+                Some(mut seats) => {
+                    if let Ok(at) = seats.binary_search_by_key(&seat.id, |other| other.id) {
+                        seats.remove(at);
+                    }
+                    seats.is_empty()
+                }
+                None => false,
+            };
+            if emptied {
+                self.by_name.remove_if(&name, |_, seats| seats.is_empty());
+            }
+        }
+    }
+
+    /// Queues a parcel for each subscriber that `name` reaches; says how many were cut off because they do not read.
+    pub(super) fn deliver(&self, name: &Name, parcel: &Parcel) -> u64 {
+        let Some(seats) = self.by_name.get(name) else { return 0 };
+        seats.iter().map(|seat| u64::from(seat.push(parcel.clone()))).sum()
+    }
+
+    /// Whether anybody would be reached.
+    pub(super) fn any(&self, name: &Name) -> bool {
+        self.by_name.contains_key(name)
+    }
+
+    /// Ends all subscriptions.
+    pub(super) fn cut_all(&self, closing: Closing) {
+        for seats in &self.by_name {
+            seats.iter().for_each(|seat| seat.cut(closing));
+        }
+    }
+
+    /// How many names have an entry; a test sees by it that nothing is left behind.
+    #[cfg(test)]
+    pub(super) fn names_len(&self) -> usize {
+        self.by_name.len()
+    }
+}
+
+/// The names under which a subscriber stands: its own and those above.
+fn names(seat: &Seat) -> impl Iterator<Item = Name> {
+    seat.name.ancestry().map(|text| Name::parse(text).expect("what is above a name is a name"))
+}

@@ -1,0 +1,26 @@
+//! Who listens on which name, and how an event gets there: the switch publishes a [`Notice`](crate::call::Notice), every
+//! subscriber of the name and of the names below it gets one signed JSON event with a bridge token of its own.
+//! Not here: sockets (`http`), whether a call still waits (`switch`), and who may receive (`policy`, which is asked again at
+//! every event).
+
+mod announce;
+mod closing;
+pub mod event;
+mod listeners;
+mod parked;
+mod publisher;
+mod registry;
+mod seat;
+pub mod sign;
+mod subscription;
+
+pub use announce::Authority;
+pub use closing::{Closing, is_about_credential};
+pub use publisher::{FanOut, Publisher};
+pub use registry::{NotPassed, Registry, Settings, Stats, open};
+pub use subscription::Subscription;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,98 @@
+//! The way of a notice from the switch thread to the subscribers' queues.
+//!
+//! ```text
+//!  switch thread              fan-out task                subscriber's task
+//!  Publisher::publish ─▶ job ─▶ Listeners::deliver ─▶ Seat ─▶ policy, tokens, signature ─▶ socket
+//!        └─▶ Parked                                             ▲ at the start: what is in Parked
+//! ```
+//!
+//! Nothing is missed and nothing told twice between the two ways to a subscriber, because each side writes before it reads:
+//! the publisher parks a call, then counts it, then sends the job; a subscriber enters the listeners, then reads the count, then
+//! reads the parked calls. Calls up to the count come from there, what is later through the queue.
+//! Not here: what an event says, and anything that could make the switch wait.
+
+use crate::call::{Gone, Notice};
+use crate::notify::closing::Closing;
+use crate::notify::parked::Waiting;
+use crate::notify::registry::Registry;
+use crate::notify::seat::{Ended, Parcel};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::sync::mpsc;
+
+/// What the fan-out task is to bring to the subscribers.
+pub(super) enum Job {
+    /// A call is parked.
+    Incoming(Arc<Waiting>),
+    /// A call waits no more.
+    Gone { sequence: u64, gone: Box<Gone> },
+}
+
+/// The switch thread's end: hands notices over and never waits. There is one, because the order of notices is its order.
+pub struct Publisher {
+    pub(super) registry: Arc<Registry>,
+    pub(super) jobs: mpsc::Sender<Job>,
+}
+
+impl Publisher {
+    /// Remembers or forgets the parked call and hands the notice to the fan-out task. Never blocks: if the task is so far
+    /// behind that its queue is full, all channels will be closed with a resync hint instead, so that no client misses a call.
+    pub fn publish(&mut self, notice: Notice) {
+        let registry = &self.registry;
+        let sequence = registry.published.load(Ordering::Relaxed) + 1;
+        let job = match notice {
+            Notice::Incoming(call) => {
+                let waiting = Arc::new(Waiting { sequence, call });
+                registry.parked.insert(Arc::clone(&waiting));
+                Job::Incoming(waiting)
+            }
+            Notice::Gone(gone) => {
+                registry.parked.remove(&gone.name, gone.call);
+                Job::Gone { sequence, gone: Box::new(gone) }
+            }
+        };
+        registry.published.store(sequence, Ordering::SeqCst);
+        if self.jobs.try_send(job).is_err() {
+            registry.overrun.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
+/// The task that brings each notice to its subscribers; ends when the [`Publisher`] is dropped.
+pub struct FanOut {
+    pub(super) registry: Arc<Registry>,
+    pub(super) jobs: mpsc::Receiver<Job>,
+}
+
+impl FanOut {
+    /// Runs until the publisher is gone.
+    pub async fn run(mut self) {
+        while let Some(job) = self.jobs.recv().await {
+            self.bring(job);
+            if self.registry.overrun.swap(false, Ordering::SeqCst) {
+                tracing::warn!(queue = self.jobs.len(), "notices were lost in a full queue: all channels resync");
+                self.registry.resyncs.fetch_add(1, Ordering::Relaxed);
+                self.registry.cut_all(Closing::Resync);
+            }
+            tokio::task::consume_budget().await;
+        }
+    }
+
+    fn bring(&self, job: Job) {
+        let registry = &self.registry;
+        let slow = match job {
+            Job::Incoming(waiting) => {
+                let name = waiting.call.name.clone();
+                registry.listeners.deliver(&name, &Parcel::Incoming(waiting))
+            }
+            // Nobody listens, which is common: save the signature. Who enters now finds the call gone.
+            Job::Gone { gone, .. } if !registry.listeners.any(&gone.name) => 0,
+            Job::Gone { sequence, gone } => {
+                let text = registry.announcer.gone(sequence, &gone);
+                let ended = Ended { sequence, call: gone.call, text };
+                registry.listeners.deliver(&gone.name, &Parcel::Gone(Arc::new(ended)))
+            }
+        };
+        registry.slow.fetch_add(slow, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,187 @@
+//! Subscribers by name and parked calls by name: where the switch thread, the fan-out task and the connections meet.
+//! Not here: how a subscriber is connected. A channel of any kind (`http`'s WebSocket is the first) takes a [`Subscription`]
+//! (`subscription`), sends what it yields and drops it at its end.
+
+use crate::call::{ClientMessage, ClientMessageKind};
+use crate::id::CallId;
+use crate::limits;
+use crate::name::Name;
+use crate::notify::announce::{Announcer, Authority, Clock};
+use crate::notify::closing::Closing;
+use crate::notify::listeners::Listeners;
+use crate::notify::parked::Parked;
+use crate::notify::publisher::{FanOut, Publisher};
+use crate::notify::seat::Seat;
+use crate::notify::sign::Signer;
+use crate::notify::subscription::Subscription;
+use crate::policy::Reason;
+use crate::rng::Rng;
+use crate::secret::Secret;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tokio::sync::mpsc;
+
+/// What the registry is told at start.
+pub struct Settings {
+    /// Tells the event ids of this run of the server from those of an earlier one: the start time, or a random number.
+    pub epoch: u64,
+    /// `host` or `host:port` of the SIP listener, as clients reach it: the host part of the call-back URIs.
+    pub sip_host: String,
+    /// 32 bytes from which the key that signs events is made; kept across restarts.
+    pub signing_seed: Secret<[u8; 32]>,
+    /// Keys and engine; a reload replaces them by [`Registry::replace_authority`].
+    pub authority: Authority,
+    /// Salts the bridge tokens; seeded from the kernel.
+    pub rng: Rng,
+    /// Where clients' words go, on the way to the switch thread.
+    pub messages: mpsc::Sender<ClientMessage>,
+}
+
+/// Makes the three ends of the notification path.
+pub fn open(settings: Settings) -> (Publisher, Arc<Registry>, FanOut) {
+    let signer = Signer::from_seed(&settings.signing_seed);
+    let announcer = Announcer::new(settings.authority, signer, settings.epoch, settings.sip_host, settings.rng);
+    let registry = Arc::new(Registry {
+        listeners: Listeners::default(),
+        parked: Parked::default(),
+        announcer,
+        clock: Clock::start(),
+        messages: settings.messages,
+        published: AtomicU64::new(0),
+        overrun: AtomicBool::new(false),
+        seats: AtomicU64::new(0),
+        left: AtomicU64::new(0),
+        delivered: AtomicU64::new(0),
+        withheld: AtomicU64::new(0),
+        slow: AtomicU64::new(0),
+        resyncs: AtomicU64::new(0),
+        mistakes: AtomicU64::new(0),
+    });
+    let (sender, receiver) = mpsc::channel(limits::NOTICES_QUEUED_MAX);
+    let publisher = Publisher { registry: Arc::clone(&registry), jobs: sender };
+    let fan_out = FanOut { registry: Arc::clone(&registry), jobs: receiver };
+    (publisher, registry, fan_out)
+}
+
+/// Subscribers and parked calls. Shared by `Arc`; none of its methods waits.
+pub struct Registry {
+    pub(super) listeners: Listeners,
+    pub(super) parked: Parked,
+    pub(super) announcer: Announcer,
+    pub(super) clock: Clock,
+    messages: mpsc::Sender<ClientMessage>,
+    /// Notices so far: the sequence of the newest. Written by the [`Publisher`] alone.
+    pub(super) published: AtomicU64,
+    /// A notice found the fan-out's queue full.
+    pub(super) overrun: AtomicBool,
+    seats: AtomicU64,
+    left: AtomicU64,
+    pub(super) delivered: AtomicU64,
+    pub(super) withheld: AtomicU64,
+    pub(super) slow: AtomicU64,
+    pub(super) resyncs: AtomicU64,
+    mistakes: AtomicU64,
+}
+
+/// What the registry counted since its start, for the metrics.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Stats {
+    /// Subscriptions now.
+    pub subscriptions: u64,
+    /// Subscriptions ever.
+    pub subscriptions_total: u64,
+    /// Calls that wait now, as clients are told.
+    pub waiting: u64,
+    /// Notices that the switch published.
+    pub published_total: u64,
+    /// Events that were handed to a channel.
+    pub delivered_total: u64,
+    /// Events that policy withheld.
+    pub withheld_total: u64,
+    /// Subscribers that were cut off because they did not read.
+    pub slow_total: u64,
+    /// How often all channels were closed because the fan-out was overrun.
+    pub resyncs_total: u64,
+    /// Clients' messages that could not be understood.
+    pub mistakes_total: u64,
+}
+
+/// Why a client's word was not passed on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NotPassed {
+    /// No such call waits for this subscriber, or none any more.
+    UnknownCall,
+    /// The switch has too much to do; the client may say it again.
+    Busy,
+}
+
+impl Registry {
+    /// Opens a subscription for the bearer of a JWT, or says why not. What policy says of a name is the same whether calls
+    /// ever come for it or not.
+    pub fn subscribe(self: &Arc<Self>, name: Name, jwt: &[u8], source: Option<IpAddr>) -> Result<Subscription, Reason> {
+        let claims = self.announcer.admit(self.clock.now(), &name, jwt, source)?;
+        let id = self.seats.fetch_add(1, Ordering::Relaxed);
+        let seat = Arc::new(Seat::new(id, name, claims, source));
+        // In this order: see `publisher`.
+        self.listeners.enter(&seat);
+        let counted = self.published.load(Ordering::SeqCst);
+        let mut catch_up = self.parked.waiting_for(&seat.name);
+        catch_up.retain(|waiting| waiting.sequence <= counted);
+        Ok(Subscription::new(Arc::clone(self), seat, catch_up, counted))
+    }
+
+    /// The end of a subscription.
+    pub(super) fn leave(&self, seat: &Seat) {
+        self.listeners.leave(seat);
+        self.left.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Passes a subscriber's word on a call to the switch.
+    pub(super) fn pass_on(&self, seat: &Seat, call: CallId, kind: ClientMessageKind) -> Result<(), NotPassed> {
+        if !self.parked.reaches(call, &seat.name) {
+            return Err(NotPassed::UnknownCall);
+        }
+        let message = ClientMessage { call, name: seat.name.clone(), subject: seat.claims.subject().into(), kind };
+        self.messages.try_send(message).map_err(|_| NotPassed::Busy)
+    }
+
+    /// Ends all subscriptions: at the end of the server, or so that all clients start over.
+    pub fn cut_all(&self, closing: Closing) {
+        self.listeners.cut_all(closing);
+    }
+
+    /// Replaces keys and engine after a reload. Subscriptions stay; their next event is decided by the new engine.
+    pub fn replace_authority(&self, authority: Authority) {
+        self.announcer.replace_authority(authority);
+    }
+
+    /// The public key that verifies events, as a JWK Set (RFC 7517, RFC 8037).
+    pub fn jwks(&self) -> &str {
+        self.announcer.signer.jwks()
+    }
+
+    /// A client's message could not be understood.
+    pub fn count_mistake(&self) {
+        self.mistakes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What happened so far.
+    pub fn stats(&self) -> Stats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        // Left first: a subscription that ends in between must not make the difference negative.
+        let left = read(&self.left);
+        let entered = read(&self.seats);
+        Stats {
+            subscriptions: entered.saturating_sub(left),
+            subscriptions_total: entered,
+            waiting: self.parked.len() as u64,
+            published_total: read(&self.published),
+            delivered_total: read(&self.delivered),
+            withheld_total: read(&self.withheld),
+            slow_total: read(&self.slow),
+            resyncs_total: read(&self.resyncs),
+            mistakes_total: read(&self.mistakes),
+        }
+    }
+}
