@@ -6,15 +6,24 @@ pub mod name;
 pub mod rng;
 pub mod secret;
 pub mod time;
+
 pub mod sdp;
 pub mod sip;
+
 pub mod media;
 pub mod token;
+
 pub mod policy;
+
 pub mod call;
+
 pub mod switch;
+
 pub mod config;
+pub mod daemon;
+pub mod demo;
 pub mod http;
+pub mod net;
 pub mod notify;
 pub mod relay;
 pub mod telemetry;

@@ -1,3 +1,222 @@
-//! The command line comes last.
+//! The command line: what is asked for, done by the library, and how the process ends.
+//! Not here: anything that a test or another program could want. Results go to standard output; what is wrong goes to standard
+//! error, one line each.
+//!
+//! Exit codes: 0 clean, 1 run time, 69 an address cannot be bound, 78 configuration (sysexits.h); 2 a command line that cannot be
+//! understood.
 
-fn main() {}
+use clap::{Args, Parser, Subcommand};
+use parkway::config::{Config, Keys, Sources};
+use parkway::daemon::{self, Code, Failure};
+use parkway::demo;
+use parkway::name::Name;
+use parkway::policy::{self, Grant, Order};
+use parkway::time::{Duration, Wall};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+/// Parks calls, tells clients, bridges their callbacks, relays the media.
+#[derive(Parser)]
+#[command(name = "parkway", version)]
+struct Arguments {
+    #[command(flatten)]
+    sources: SourceArguments,
+    /// Check the configuration, tell what is wrong or unwise, and end: 0, or 78 if something is wrong.
+    #[arg(long, conflicts_with = "print_config")]
+    check_config: bool,
+    /// Print the effective configuration, secrets masked, and end.
+    #[arg(long)]
+    print_config: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Where the configuration comes from.
+#[derive(Args)]
+struct SourceArguments {
+    /// Configuration file (TOML); without it the built-in defaults hold.
+    #[arg(short, long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// Say one key otherwise than the file: park.seconds_max=30. Lists with commas.
+    #[arg(long, value_name = "KEY=VALUE", global = true)]
+    set: Vec<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Credentials of clients.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Make real calls through a Parkway of its own, on loopback, and tell what was seen.
+    Demo(Demo),
+}
+
+#[derive(Subcommand)]
+enum TokenCommand {
+    /// Print a JWT for a client, signed with the configured secret or the node's own.
+    Mint(Mint),
+}
+
+#[derive(Args)]
+struct Mint {
+    /// A name whose calls the client may hear of and answer: short for --receive and --bridge.
+    #[arg(long, value_name = "NAME", value_parser = name, required_unless_present_any = ["receive", "bridge"])]
+    name: Vec<Name>,
+    /// A name whose calls it may hear of.
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    receive: Vec<Name>,
+    /// A name whose calls it may answer.
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    bridge: Vec<Name>,
+    /// Let its events carry a URI that any phone can dial.
+    #[arg(long)]
+    dial: bool,
+    /// Who it is; its calls are counted under this.
+    #[arg(long, default_value = "parkway-cli")]
+    subject: String,
+    /// How long it is good: 90s, 30m, 1h, 7d.
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1h")]
+    expires: Duration,
+    /// How many calls it may answer at one time.
+    #[arg(long, default_value_t = 1)]
+    concurrent: u32,
+}
+
+#[derive(Args)]
+struct Demo {
+    /// How many calls; one is drawn as a ladder.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    calls: u32,
+    /// How many of them at one time.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    concurrency: u32,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match act(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("parkway: {failure}");
+            ExitCode::from(failure.code.number())
+        }
+    }
+}
+
+fn act(arguments: Arguments) -> Result<(), Failure> {
+    let sources = Sources::of_process(arguments.sources.config, arguments.sources.set);
+    match arguments.command {
+        Some(Command::Token(TokenCommand::Mint(mint))) => print_token(&load(&sources)?, mint),
+        Some(Command::Demo(Demo { calls, concurrency })) => demo::perform(demo::Options { calls, concurrency }),
+        None if arguments.check_config => check_config(&sources),
+        None if arguments.print_config => {
+            print!("{}", load(&sources)?.to_toml());
+            Ok(())
+        }
+        None => daemon::run(load(&sources)?),
+    }
+}
+
+/// All mistakes but the last are told here, the last one as the failure: each is one line.
+fn load(sources: &Sources) -> Result<Config, Failure> {
+    Config::load(sources).map_err(|mistakes| {
+        let mut lines: Vec<String> = mistakes.0.iter().map(ToString::to_string).collect();
+        let last = lines.pop().unwrap_or_default();
+        lines.iter().for_each(|line| eprintln!("parkway: {line}"));
+        Failure { code: Code::Configuration, what: last }
+    })
+}
+
+fn check_config(sources: &Sources) -> Result<(), Failure> {
+    let config = load(sources)?;
+    for warning in config.warnings() {
+        eprintln!("parkway: warning: {warning}");
+    }
+    println!("the configuration is good");
+    Ok(())
+}
+
+fn print_token(config: &Config, mint: Mint) -> Result<(), Failure> {
+    let wrong = |what: String| Failure { code: Code::Configuration, what };
+    let key = Keys::signing(config).map_err(|mistake| wrong(mistake.to_string()))?;
+    let [receive, bridge] = [mint.receive, mint.bridge].map(|names| [mint.name.clone(), names].concat());
+    let grant = Grant { receive, bridge, dial: mint.dial, concurrent: mint.concurrent, ..Grant::default() };
+    let issued = now();
+    let order = Order {
+        subject: &mint.subject,
+        audience: &config.policy.audience,
+        issued,
+        expires: issued + mint.expires,
+        not_before: None,
+        grant,
+    };
+    let token = policy::mint(&key, &order).map_err(|error| wrong(format!("no token: {error}")))?;
+    println!("{token}");
+    Ok(())
+}
+
+fn now() -> Wall {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Wall(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn name(text: &str) -> Result<Name, String> {
+    Name::parse(text).map_err(|error| error.to_string())
+}
+
+/// `90s`, `30m`, `1h`, `7d`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let bad = || format!("`{text}` is no time; write for example 90s, 30m, 1h or 7d");
+    let unit = text.chars().last().ok_or_else(bad)?;
+    let seconds: u64 = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return Err(bad()),
+    };
+    let count: u64 = text.strip_suffix(unit).and_then(|count| count.parse().ok()).ok_or_else(bad)?;
+    count
+        .checked_mul(seconds)
+        .filter(|total| (1..=10 * 365 * 86_400).contains(total))
+        .map(Duration::from_secs)
+        .ok_or_else(bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_time_has_a_unit() {
+        for (text, expected) in [("90s", 90), ("30m", 1800), ("1h", 3600), ("7d", 604_800)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(expected)), "{text}");
+        }
+        for bad in ["", "h", "1", "-1h", "1w", "0s", "1é", "99999999999999999999d", "9999999999d"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_for_at_least_one_name() {
+        for (arguments, good) in [
+            ("parkway token mint", false),
+            ("parkway token mint --name demo", true),
+            ("parkway token mint --receive demo --dial", true),
+            ("parkway token mint --name demo --config x --set a.b=c", true),
+            ("parkway token mint --name a//b", false),
+            ("parkway --check-config --print-config", false),
+            ("parkway --config x --check-config", true),
+            ("parkway demo --calls 0", false),
+        ] {
+            assert_eq!(Arguments::try_parse_from(arguments.split(' ')).is_ok(), good, "{arguments}");
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Threads, signals and the one match that does what the switch asks for.
+//! Not here: anything that could be decided without a socket, a clock or a thread: that is the core.
+//!
+//! ```text
+//!  switch thread:  Switchboard (switch, SIP sockets) ──Command──▶ relay workers (RTP sockets)
+//!        ▲  └──Notice──▶ fan-out ─▶ WebSockets                       │
+//!        └───────── one bounded queue ◀──── Event, ClientMessage ────┘
+//!  http runtime:   public listener, admin listener, fan-out
+//! ```
+
+mod clock;
+mod failure;
+mod pulse;
+mod service;
+mod settings;
+mod signals;
+mod status;
+mod switchboard;
+
+pub use failure::{Code, Failure};
+
+use crate::call::ClientMessage;
+use crate::config::{Config, Keys};
+use crate::http;
+use crate::limits;
+use crate::net::Sockets;
+use crate::notify::{self, Authority};
+use crate::policy::{Grants, Keyring, PolicyEngine};
+use crate::relay::{Relay, RelaySettings};
+use crate::rng::Rng;
+use crate::sip::Endpoint;
+use crate::switch::{Parts, Switch};
+use crate::telemetry::{Log, Metrics, Records};
+use crate::time::Duration;
+use crate::token;
+use clock::Clock;
+use ring::rand::{SecureRandom, SystemRandom};
+use status::Status;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use switchboard::{Closing, Switchboard, Word};
+use tokio::sync::{mpsc, watch};
+
+/// A running Parkway. Dropping it stops it at once.
+pub struct Daemon {
+    addresses: Addresses,
+    words: mpsc::Sender<Word>,
+    status: Arc<Status>,
+    relay: Arc<Relay>,
+    switchboard: Option<JoinHandle<()>>,
+    http: Option<tokio::runtime::Runtime>,
+    closed: watch::Sender<bool>,
+}
+
+/// Where a running Parkway listens: the configured addresses, with the ports that were taken where they said 0.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// SIP over UDP.
+    pub sip: Vec<SocketAddr>,
+    /// Subscriptions.
+    pub http: SocketAddr,
+    /// Health and metrics.
+    pub admin: SocketAddr,
+}
+
+/// Runs until a signal ends it. `Ok` is a clean end.
+pub fn run(config: Config) -> Result<(), Failure> {
+    let _log = Log::start(&config.log).map_err(|error| Failure::configuration(format!("log: {error}")))?;
+    let (drain, signals) = (config.drain.deadline, signals::Signals::catch()?);
+    let daemon = Daemon::start(config)?;
+    signals::attend(daemon, signals, drain)
+}
+
+impl Daemon {
+    /// Binds everything and starts all threads. When it returns, everything is listening.
+    pub fn start(config: Config) -> Result<Daemon, Failure> {
+        let keys = Keys::open(&config).map_err(|mistake| Failure::configuration(mistake.to_string()))?;
+        let metrics = Arc::new(Metrics::new(Clock::start().now().wall));
+        let records = Records::start(config.records.path.as_deref(), Arc::clone(&metrics))
+            .map_err(|error| Failure::configuration(format!("records.path: {error}")))?;
+        let status = Arc::new(Status::new(Arc::clone(&metrics)));
+        let http_runtime = runtime(tokio::runtime::Builder::new_multi_thread().worker_threads(1))?;
+        let listeners = Listeners::bind(&config)?;
+        let switch_runtime = runtime(&mut tokio::runtime::Builder::new_current_thread())?;
+        let sockets = {
+            let _inside = switch_runtime.enter();
+            Sockets::bind(&config.sip.listen)
+                .map_err(|(address, error)| Failure::bind("sip.listen", address, &error))?
+        };
+        let sip = sockets.addresses();
+        let (words, words_out) = mpsc::channel(limits::SWITCH_QUEUE_MAX);
+        let relay = Arc::new(start_relay(&config, &sip, words.clone())?);
+        let security = Security::of(&config, &keys)?;
+        let (messages, clients) = mpsc::channel(limits::SWITCH_QUEUE_MAX);
+        let (publisher, registry, fan_out) = notify::open(security.registry(&config, &sip, &keys, messages));
+        let (closed, closing) = watch::channel(false);
+        let addresses = Addresses { sip: sip.clone(), http: listeners.http_address, admin: listeners.admin_address };
+        http_runtime.spawn(fan_out.run());
+        listeners.serve(&http_runtime, &config, registry, Arc::clone(&status), metrics, closing);
+        let switchboard = Switchboard {
+            switch: security.switch(&config, &sip),
+            sockets,
+            relay: Arc::clone(&relay),
+            publisher,
+            records,
+            words: words_out,
+            clients,
+            clock: Clock::start(),
+            status: Arc::clone(&status),
+            closing: Closing::Open,
+        };
+        let thread = std::thread::Builder::new().name("switch".into());
+        let switchboard = thread
+            .spawn(move || switch_runtime.block_on(switchboard.run()))
+            .map_err(|error| Failure::run_time(format!("cannot start a thread: {error}")))?;
+        let (switchboard, http) = (Some(switchboard), Some(http_runtime));
+        Ok(Daemon { addresses, words, status, relay, switchboard, http, closed })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+}
+
+impl Daemon {
+    /// Takes no new calls, lets the others run out for at most `longest`, then ends them.
+    pub fn drain(&self, longest: Duration) {
+        self.status.drain();
+        let _ = self.words.try_send(Word::Drain(longest));
+    }
+
+    /// Ends all calls now.
+    pub fn stop(&self) {
+        self.status.drain();
+        let _ = self.words.try_send(Word::Stop);
+    }
+
+    /// Whether the switch thread has come to its end.
+    pub fn is_over(&self) -> bool {
+        self.switchboard.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Waits for the end that [`Daemon::drain`] or [`Daemon::stop`] began, and closes what is left. An error if a thread panicked.
+    pub fn wait(mut self) -> Result<(), Failure> {
+        let ended = self.switchboard.take().map_or(Ok(()), JoinHandle::join);
+        self.close();
+        ended.map_err(|_| Failure::run_time("the switch thread panicked".into()))
+    }
+
+    fn close(&mut self) {
+        let _ = self.closed.send(true);
+        if let Some(runtime) = self.http.take() {
+            runtime.shutdown_timeout(limits::STOP_MAX);
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.stop();
+        if let Some(thread) = self.switchboard.take() {
+            let _ = thread.join();
+        }
+        self.close();
+    }
+}
+
+/// Both HTTP listeners, bound.
+struct Listeners {
+    http: TcpListener,
+    admin: TcpListener,
+    http_address: SocketAddr,
+    admin_address: SocketAddr,
+}
+
+impl Listeners {
+    fn bind(config: &Config) -> Result<Listeners, Failure> {
+        let bind = |key, address| {
+            let listener = TcpListener::bind(address).map_err(|error| Failure::bind(key, address, &error))?;
+            let bound = listener.local_addr().map_err(|error| Failure::bind(key, address, &error))?;
+            Ok((listener, bound))
+        };
+        let (http, http_address) = bind("http.listen", config.http.listen)?;
+        let (admin, admin_address) = bind("admin.listen", config.admin.listen)?;
+        Ok(Listeners { http, admin, http_address, admin_address })
+    }
+
+    fn serve(
+        self,
+        runtime: &tokio::runtime::Runtime,
+        config: &Config,
+        registry: Arc<notify::Registry>,
+        status: Arc<Status>,
+        metrics: Arc<Metrics>,
+        closing: watch::Receiver<bool>,
+    ) {
+        let settings = http::Settings { allowed_origins: config.http.allowed_origins.clone(), ..Default::default() };
+        let subscribers = Arc::clone(&registry);
+        let page = move || {
+            metrics.subscriptions.with("websocket").set(subscribers.stats().subscriptions);
+            metrics.render()
+        };
+        let admin = http::Admin { ready: Arc::new(move || status.is_ready()), metrics: Arc::new(page) };
+        runtime.spawn(http::serve(self.http, settings, registry, closed(closing.clone())));
+        runtime.spawn(http::serve_admin(self.admin, admin, closed(closing)));
+    }
+}
+
+async fn closed(mut closing: watch::Receiver<bool>) {
+    let _ = closing.wait_for(|closed| *closed).await;
+}
+
+/// Keys and engine: who is believed and who may do what. The switch and the subscribers' tasks have the same.
+struct Security {
+    keys: Arc<token::Keys>,
+    keyring: Arc<Keyring>,
+    engine: Arc<dyn PolicyEngine>,
+}
+
+impl Security {
+    fn of(config: &Config, keys: &Keys) -> Result<Security, Failure> {
+        let keyring = keys.keyring(config).map_err(|error| Failure::configuration(format!("policy.key: {error}")))?;
+        Ok(Security {
+            keys: Arc::new(keys.tokens(config)),
+            keyring: Arc::new(keyring),
+            engine: Arc::new(Grants::default()),
+        })
+    }
+
+    fn registry(
+        &self,
+        config: &Config,
+        sip: &[SocketAddr],
+        keys: &Keys,
+        messages: mpsc::Sender<ClientMessage>,
+    ) -> notify::Settings {
+        let authority = Authority {
+            keyring: Arc::clone(&self.keyring),
+            engine: Arc::clone(&self.engine),
+            keys: Arc::clone(&self.keys),
+        };
+        notify::Settings {
+            epoch: Clock::start().now().wall.0,
+            sip_host: sip.first().map(|listener| settings::reachable(config, *listener)).unwrap_or_default(),
+            signing_seed: keys.signing_seed(),
+            authority,
+            rng: Rng::from_seed(entropy()),
+            messages,
+        }
+    }
+
+    fn switch(self, config: &Config, sip: &[SocketAddr]) -> Switch {
+        Switch::new(Parts {
+            settings: Arc::new(settings::of_switch(config, sip)),
+            keys: self.keys,
+            keyring: self.keyring,
+            engine: self.engine,
+            rng: Rng::from_seed(entropy()),
+            endpoint: Endpoint::new(Rng::from_seed(entropy()), settings::of_endpoint(config, sip)),
+        })
+    }
+}
+
+fn start_relay(config: &Config, sip: &[SocketAddr], words: mpsc::Sender<Word>) -> Result<Relay, Failure> {
+    let address = settings::media_address(config, sip);
+    let settings = RelaySettings {
+        workers: config.media.workers,
+        port_min: config.media.port_min,
+        port_max: config.media.port_max,
+        addresses: vec![address],
+        dscp: Some(limits::DSCP_EXPEDITED),
+        seed: entropy(),
+    };
+    // A full queue loses the event: the call's own deadlines deal with a relay that says nothing.
+    let tell = move |event| drop(words.try_send(Word::Media(event)));
+    Relay::start(settings, tell).map_err(|error| Failure::run_time(format!("cannot start the relay: {error}")))
+}
+
+fn runtime(builder: &mut tokio::runtime::Builder) -> Result<tokio::runtime::Runtime, Failure> {
+    builder.enable_all().build().map_err(|error| Failure::run_time(format!("cannot start a runtime: {error}")))
+}
+
+/// 32 bytes from the kernel's generator.
+fn entropy() -> [u8; 32] {
+    let mut seed = [0; 32];
+    SystemRandom::new().fill(&mut seed).expect("the kernel always has random bytes");
+    seed
+}

@@ -1,0 +1,83 @@
+//! What the configuration means for the core: texts become addresses, seconds become durations, and what the operator left open
+//! is filled in from the listeners that were bound.
+//! Not here: reading or checking it (`config`).
+
+use crate::call;
+use crate::config::{self, Advertised, Config};
+use crate::net;
+use crate::sip::endpoint::EndpointSettings;
+use crate::switch::{Caps, Settings};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+/// The switch's settings.
+pub(super) fn of_switch(config: &Config, listeners: &[SocketAddr]) -> Settings {
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    Settings {
+        node: config.node.id,
+        trunks: config.trunks.iter().map(|trunk| Arc::new(of_trunk(trunk))).collect(),
+        routes: config.routes.iter().map(|route| Arc::new(of_route(route))).collect(),
+        call: Arc::new(of_calls(config, listeners)),
+        caps: Caps {
+            total: count(config.park.calls_max),
+            per_name: count(config.park.per_name_max),
+            per_source: count(config.park.per_source_max),
+            retry_after: config.park.retry_after,
+        },
+    }
+}
+
+fn of_calls(config: &Config, listeners: &[SocketAddr]) -> call::Settings {
+    let media_bind = media_address(config, listeners);
+    let advertised = config.sip.advertised.as_ref().and_then(|advertised| advertised.ip);
+    let advertised = advertised.filter(|ip| ip.is_ipv4() == media_bind.is_ipv4());
+    let localhost = IpAddr::from(Ipv4Addr::LOCALHOST);
+    let ours = listeners.iter().any(|listener| listener.ip().is_loopback());
+    call::Settings {
+        repeat: config.park.repeat_every,
+        media_bind,
+        media_advertised: advertised.unwrap_or(media_bind),
+        loopback: ours || config.trunks.iter().any(|trunk| of_trunk(trunk).sends_from(localhost)),
+        silence: config.media.silence,
+        hold_silence: config.media.hold_silence,
+    }
+}
+
+/// The address whose ports the relay uses: a real one, because SDP has to name it.
+pub(super) fn media_address(config: &Config, listeners: &[SocketAddr]) -> IpAddr {
+    let first = listeners.first().map(SocketAddr::ip);
+    net::outward_address(config.media.address.or(first).unwrap_or(IpAddr::from(Ipv4Addr::UNSPECIFIED)))
+}
+
+/// How the SIP endpoint presents itself.
+pub(super) fn of_endpoint(config: &Config, listeners: &[SocketAddr]) -> EndpointSettings {
+    let advertised = listeners.iter().map(|listener| (*listener, reachable(config, *listener))).collect();
+    EndpointSettings { product: config.sip.user_agent.clone(), advertised }
+}
+
+/// `host:port` under which a listener is reached.
+pub(super) fn reachable(config: &Config, listener: SocketAddr) -> String {
+    match &config.sip.advertised {
+        Some(Advertised { host, port, .. }) => format!("{host}:{}", port.unwrap_or(listener.port())),
+        None => SocketAddr::new(net::outward_address(listener.ip()), listener.port()).to_string(),
+    }
+}
+
+fn of_trunk(trunk: &config::Trunk) -> call::Trunk {
+    call::Trunk {
+        name: trunk.name.as_str().into(),
+        allow: trunk.allow.clone(),
+        calls_max: u32::try_from(trunk.calls_max).unwrap_or(u32::MAX),
+    }
+}
+
+fn of_route(route: &config::Route) -> call::Route {
+    call::Route {
+        number: call::Pattern::parse(&route.number.to_string()),
+        name: route.name.clone(),
+        ring: route.response,
+        park: route.deadline,
+        fallback_status: route.fallback_status,
+        data: route.data.as_deref().map(Into::into),
+    }
+}

@@ -1,0 +1,89 @@
+//! What the switch thread shows of itself: whether it lives, whether it takes calls, and its counters as metrics.
+//! Not here: how the numbers are written (`telemetry`).
+
+use crate::call::{Outcome, Record};
+use crate::switch::Switch;
+use crate::telemetry::Metrics;
+use crate::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Seen by the switch thread and by those who ask about it.
+pub(super) struct Status {
+    metrics: Arc<Metrics>,
+    /// How often the switch thread has shown itself: the watchdog wants it to rise.
+    beats: AtomicU64,
+    draining: AtomicBool,
+}
+
+impl Status {
+    /// Everything is well and nothing has happened.
+    pub(super) fn new(metrics: Arc<Metrics>) -> Status {
+        Status { metrics, beats: AtomicU64::new(0), draining: AtomicBool::new(false) }
+    }
+
+    /// The switch thread shows itself.
+    pub(super) fn show(&self, switch: &Switch) {
+        let metrics = &self.metrics;
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        switch.census().into_iter().for_each(|(state, calls)| metrics.calls.with(state).set(count(calls)));
+        let (sip, tables, stats) = (switch.endpoint().stats(), switch.endpoint().counts(), switch.stats());
+        metrics.sip_malformed_total.set(sip.malformed_total());
+        metrics.sip_retransmissions_total.set(sip.repeats_sent);
+        metrics.sip_transactions.set(count(tables.server_transactions + tables.client_transactions));
+        metrics.sip_dialogs.set(count(tables.dialogs));
+        stats.refused.0.iter().for_each(|(reason, total)| metrics.rejects_total.with(reason).set(*total));
+        stats.callbacks.0.iter().for_each(|(result, total)| metrics.claims_total.with(result).set(*total));
+        for (reason, total) in &stats.verdicts.0 {
+            let decision = if *reason == crate::policy::GRANTED { "allow" } else { "deny" };
+            metrics.policy_decisions_total.with_all(&[decision, reason]).set(*total);
+        }
+        metrics.panics_total.set(stats.panics);
+        self.beats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A call is over.
+    pub(super) fn count(&self, record: &Record) {
+        let metrics = &self.metrics;
+        metrics.calls_total.with(record.outcome.as_str()).inc();
+        let waited = Duration::from_millis(record.waited_ms);
+        metrics.park_duration.observe(waited);
+        if record.outcome == Outcome::Answered {
+            metrics.notify_to_claim.observe(waited);
+        }
+        let legs = record.media.iter().flat_map(|media| [media.caller, media.client]);
+        for leg in legs {
+            metrics.rtp_packets_total.add(leg.packets_forwarded);
+            metrics.rtp_dropped_total.with("source").add(leg.dropped_source);
+            metrics.rtp_dropped_total.with("malformed").add(leg.dropped_malformed);
+            metrics.rtp_dropped_total.with("unbridged").add(leg.dropped_unbridged);
+        }
+    }
+
+    /// A SIP datagram that the kernel did not take.
+    pub(super) fn count_unsent(&self) {
+        self.metrics.sip_unsent_total.inc();
+    }
+
+    /// How often the switch thread has shown itself.
+    pub(super) fn beats(&self) -> u64 {
+        self.beats.load(Ordering::Relaxed)
+    }
+
+    /// From now on new calls are refused.
+    pub(super) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether new calls are taken.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.draining.load(Ordering::Relaxed)
+    }
+
+    /// For `systemctl status`.
+    pub(super) fn line(&self) -> String {
+        let calls = |state| self.metrics.calls.with(state).get();
+        let draining = if self.is_ready() { "" } else { ", draining" };
+        format!("{} parked, {} bridged{draining}", calls("parked") + calls("merging"), calls("bridged"))
+    }
+}

@@ -1,0 +1,164 @@
+//! The switch thread: it alone has the switch and the SIP sockets. What happened goes in, what is to be done comes out of one match.
+//! No queue lies between a datagram and its call; everything from other threads comes through one bounded queue.
+
+use super::clock::Clock;
+use super::status::Status;
+use crate::call::ClientMessage;
+use crate::limits;
+use crate::media;
+use crate::net::Sockets;
+use crate::notify::Publisher;
+use crate::policy::Answer;
+use crate::relay::Relay;
+use crate::sip::{Path, Transport};
+use crate::switch::{Effect, Input, Switch};
+use crate::telemetry::Records;
+use crate::time::Duration;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// What other threads tell the switch thread.
+#[derive(Debug)]
+pub(super) enum Word {
+    /// From a relay worker.
+    Media(media::Event),
+    /// No new calls; end when there are none, at the latest after this time.
+    Drain(Duration),
+    /// End all calls now.
+    Stop,
+}
+
+/// The switch thread's belongings.
+pub(super) struct Switchboard {
+    pub(super) switch: Switch,
+    pub(super) sockets: Sockets,
+    pub(super) relay: Arc<Relay>,
+    pub(super) publisher: Publisher,
+    pub(super) records: Records,
+    pub(super) words: mpsc::Receiver<Word>,
+    pub(super) clients: mpsc::Receiver<ClientMessage>,
+    pub(super) clock: Clock,
+    pub(super) status: Arc<Status>,
+    pub(super) closing: Closing,
+}
+
+/// How far the end is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Closing {
+    /// Not in sight.
+    Open,
+    /// Calls may run out until then.
+    Draining(tokio::time::Instant),
+    /// Calls are being ended; at that time whatever is left is left.
+    Stopping(tokio::time::Instant),
+}
+
+impl Switchboard {
+    /// Runs until it was drained or stopped.
+    pub(super) async fn run(mut self) {
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            self.carry_out();
+            if self.is_done() {
+                break;
+            }
+            let wake = self.wake_at();
+            tokio::select! {
+                biased;
+                socket = self.sockets.readable() => self.read(socket),
+                Some(word) = self.words.recv() => self.hear(word),
+                Some(message) = self.clients.recv() => self.input(Input::Client(message)),
+                () = tokio::time::sleep_until(wake) => self.handle_timeout(),
+                _ = second.tick() => self.status.show(&self.switch),
+            }
+        }
+        self.status.show(&self.switch);
+    }
+
+    /// One batch of datagrams, under one reading of the clock.
+    fn read(&mut self, socket: usize) {
+        let now = self.clock.now();
+        for _ in 0..limits::SIP_BATCH_MAX {
+            let Some(received) = self.sockets.receive(socket) else { break };
+            let path = Path { transport: Transport::Udp, local: received.local, peer: received.peer };
+            self.switch.handle(now, Input::Datagram { path, bytes: received.bytes });
+            self.carry_out();
+        }
+    }
+
+    fn hear(&mut self, word: Word) {
+        match word {
+            Word::Media(event) => self.input(Input::Media(event)),
+            Word::Drain(longest) => {
+                self.input(Input::Drain);
+                if self.closing == Closing::Open {
+                    self.closing = Closing::Draining(tokio::time::Instant::now() + longest);
+                }
+            }
+            Word::Stop => self.stop(),
+        }
+    }
+
+    fn stop(&mut self) {
+        self.input(Input::Stop);
+        if !matches!(self.closing, Closing::Stopping(_)) {
+            self.closing = Closing::Stopping(tokio::time::Instant::now() + limits::STOP_MAX);
+        }
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        self.switch.handle(self.clock.now(), input);
+    }
+
+    fn handle_timeout(&mut self) {
+        let now = self.clock.now();
+        self.switch.handle_timeout(now);
+        match self.closing {
+            Closing::Draining(until) if tokio::time::Instant::now() >= until => self.stop(),
+            Closing::Open | Closing::Draining(_) | Closing::Stopping(_) => {}
+        }
+    }
+
+    fn wake_at(&self) -> tokio::time::Instant {
+        let idle = tokio::time::Instant::now() + Duration::from_secs(3600);
+        let due = self.switch.poll_timeout().map_or(idle, |at| self.clock.deadline(at));
+        match self.closing {
+            Closing::Open => due,
+            Closing::Draining(until) | Closing::Stopping(until) => due.min(until),
+        }
+    }
+
+    /// Whether there is nothing left to wait for.
+    fn is_done(&self) -> bool {
+        match self.closing {
+            Closing::Open => false,
+            Closing::Draining(_) => self.switch.calls() == 0,
+            Closing::Stopping(until) => self.switch.calls() == 0 || tokio::time::Instant::now() >= until,
+        }
+    }
+
+    /// Does what the switch wants done.
+    fn carry_out(&mut self) {
+        while let Some(effect) = self.switch.poll_effect() {
+            match effect {
+                Effect::Transmit(transmit) => {
+                    let path = transmit.path;
+                    if !self.sockets.send(path.local, path.peer, &transmit.bytes) {
+                        self.status.count_unsent();
+                    }
+                }
+                Effect::Media(command) => self.relay.command(command),
+                Effect::Notify(notice) => self.publisher.publish(notice),
+                Effect::Ask { id, .. } => {
+                    // No engine of today asks anybody; one that did would have to deny.
+                    let answer = Input::Answer { question: id, answer: Answer::Unavailable };
+                    self.switch.handle(self.clock.now(), answer);
+                }
+                Effect::Record(record) => {
+                    self.status.count(&record);
+                    self.records.write(&*record);
+                }
+            }
+        }
+    }
+}

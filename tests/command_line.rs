@@ -1,0 +1,93 @@
+//! What an operator sees of the program itself: exit codes, one line for each mistake, and what goes to which stream.
+//! Not here: calls (the other tests make them) and what each mistake says (`config`).
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
+
+use std::fs;
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+const SECRET: &str = "a-secret-of-more-than-thirty-two-bytes";
+
+fn parkway(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_parkway")).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// A file with this in it; it goes with the directory.
+fn file(text: &str) -> (TempDir, String) {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("parkway.toml");
+    fs::write(&path, text).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (dir, path)
+}
+
+fn with_a_key() -> (TempDir, String) {
+    file(&format!("[[policy.key]]\nkid = \"k\"\ntype = \"hs256\"\nsecret = \"{SECRET}\"\n"))
+}
+
+#[test]
+fn a_good_configuration_is_0() {
+    let (_dir, path) = file(include_str!("../conf/parkway.toml"));
+    let output = parkway(&["--config", &path, "--check-config"]);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "the configuration is good\n"));
+}
+
+#[test]
+fn a_bad_configuration_is_78_with_file_line_and_key() {
+    let (_dir, path) = file("[sip]\nlisten = [\"x\"]\n[park]\nresponse = 1\n");
+    for arguments in
+        [&["--config", &path, "--check-config"][..], &["--config", &path], &["--print-config", "-c", &path]]
+    {
+        let output = parkway(arguments);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(78), ""), "{arguments:?}");
+        let lines: Vec<&str> = text(&output.stderr).lines().collect();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[0].starts_with(&format!("parkway: {path}:2: sip.listen[0]: ")), "{lines:?}");
+        assert!(lines[1].starts_with(&format!("parkway: {path}:4: park.response: ")), "{lines:?}");
+    }
+}
+
+#[test]
+fn what_is_printed_is_the_effective_configuration_without_its_secrets() {
+    let (_dir, path) = with_a_key();
+    let output = parkway(&["-c", &path, "--print-config", "--set", "park.calls_max=7"]);
+    let printed = text(&output.stdout);
+    assert!(output.status.success() && printed.contains("calls_max = 7\n") && !printed.contains(SECRET), "{printed}");
+}
+
+#[test]
+fn a_warning_leaves_the_exit_code_at_0() {
+    let output = parkway(&["--check-config", "--set", "sip.advertised=192.0.2.1"]);
+    let warnings = text(&output.stderr);
+    assert!(
+        output.status.success() && warnings.contains("parkway: warning: --set sip.advertised=192.0.2.1: "),
+        "{warnings}"
+    );
+}
+
+#[test]
+fn a_minted_token_is_the_only_thing_on_standard_output() {
+    let (_dir, path) = with_a_key();
+    let output = parkway(&["token", "mint", "--name", "demo", "--expires", "5m", "-c", &path]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout).trim_end().split('.').count(), 3);
+    assert_eq!(text(&output.stdout).lines().count(), 1);
+}
+
+#[test]
+fn without_a_secret_to_sign_with_no_token_is_minted() {
+    let output = parkway(&["token", "mint", "--name", "demo"]);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(78), ""));
+    assert!(text(&output.stderr).contains("set node.state_dir"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn the_version_is_one_line() {
+    let output = parkway(&["--version"]);
+    assert_eq!(text(&output.stdout), concat!("parkway ", env!("CARGO_PKG_VERSION"), "\n"));
+}
