@@ -29,10 +29,10 @@ pub(super) struct Raw {
 
 /// A section: all its keys with their defaults.
 macro_rules! section {
-    ($name:ident { $($key:ident: $type:ty = $default:expr),* $(,)? }) => {
+    ($name:ident { $($(#[$about:meta])* $key:ident: $type:ty = $default:expr),* $(,)? }) => {
         #[derive(Clone, Debug, Serialize, Deserialize)]
         #[serde(default, deny_unknown_fields)]
-        pub(super) struct $name { $(pub(super) $key: $type,)* }
+        pub(super) struct $name { $($(#[$about])* pub(super) $key: $type,)* }
 
         impl Default for $name {
             fn default() -> $name {
@@ -66,7 +66,13 @@ section!(Park {
     retry_after_seconds: u64 = 10u64,
 });
 section!(Token { key_file: String = "" });
-section!(Policy { audience: String = "parkway", skew_seconds: u64 = 30u64, key: Vec<PolicyKey> = [], });
+section!(Policy {
+    audience: String = "parkway",
+    skew_seconds: u64 = 30u64,
+    // Printed, an empty list would be `key = []`, after which no `[[policy.key]]` may follow.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    key: Vec<PolicyKey> = [],
+});
 section!(Records { path: String = "" });
 section!(Log { level: String = "info", format: String = "text" });
 section!(Drain { seconds_max: u64 = 30u64 });

@@ -6,8 +6,8 @@ use super::{DialogId, EndpointSettings, Reply, Transmit};
 use crate::limits;
 use crate::sip::Path;
 use crate::sip::dialog::route::PORT;
-use crate::sip::wire::write::{self, RequestHead, Tag};
-use crate::sip::wire::{Head, Header, Method, Via};
+use crate::sip::wire::Method;
+use crate::sip::wire::write::{self, Answerable, RequestHead, Tag};
 use arrayvec::ArrayVec;
 use bytes::{Bytes, BytesMut};
 use std::borrow::Cow;
@@ -71,7 +71,12 @@ impl Output {
     }
 
     /// Writes the answer to a request that came over `path`.
-    pub(super) fn reply(&mut self, request: &Head<'_>, path: &Path, worded: &Worded<'_>) -> Bytes {
+    pub(super) fn reply<'m, 'a: 'm>(
+        &mut self,
+        request: impl Into<Answerable<'m, 'a>>,
+        path: &Path,
+        worded: &Worded<'_>,
+    ) -> Bytes {
         let Worded { method, tag, in_dialog, reply } = *worded;
         let in_dialog = in_dialog && (101..300).contains(&reply.status);
         if in_dialog {
@@ -155,9 +160,8 @@ pub(super) fn exact(bytes: &[u8]) -> Bytes {
 
 /// Where the answer to a request with this top Via goes (RFC 3261 §18.2.2, RFC 3581 §4): to the source address, and to the source
 /// port if `rport` asks for it, else to the port of sent-by. `maddr` is not followed: it would aim our answers at others.
-pub(super) fn reply_path(request: &Head<'_>, path: Path) -> Path {
-    let via = request.values(Header::Via).next().and_then(|via| Via::parse(via).ok());
-    let port = match via {
+pub(super) fn reply_path<'m, 'a: 'm>(request: impl Into<Answerable<'m, 'a>>, path: Path) -> Path {
+    let port = match request.into().via() {
         Some(via) if via.rport().is_none() => via.port.unwrap_or(PORT),
         Some(_) | None => path.peer.port(),
     };

@@ -15,12 +15,12 @@ impl Endpoint {
     /// A datagram that is no acceptable message: one stateless answer at most (§16.3, §21.4.1, §21.5.6).
     pub(super) fn handle_broken(&mut self, path: Path, broken: &Broken<'_>) {
         self.stats.count_malformed(broken.error);
-        let (Some(status), Some(head)) = (broken.reply_status(), broken.answerable()) else { return };
-        let tag = self.keys.broken_tag(head);
+        let (Some(status), Some(request)) = (broken.reply_status(), broken.answerable()) else { return };
+        let tag = self.keys.broken_tag(request.head());
         let reply = Reply { status, reason: None, headers: &[], body: None };
         let worded = Worded { method: Method::Other(b""), tag, in_dialog: false, reply: &reply };
-        let bytes = self.output.reply(head, &path, &worded);
-        self.output.send(reply_path(head, path), bytes);
+        let bytes = self.output.reply(request, &path, &worded);
+        self.output.send(reply_path(request, path), bytes);
     }
 
     pub(super) fn handle_request<'a>(

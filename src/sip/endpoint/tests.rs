@@ -597,7 +597,7 @@ fn memory_of_a_parked_invite_is_small() {
 #[test]
 fn rfc_4475_messages_have_the_outcome_that_is_expected() {
     let (mut found, mut wanted) = (Vec::new(), Vec::new());
-    let folder = std::path::Path::new("/work/shared/data/sip/rfc4475");
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/sip/rfc4475");
     for (file, expected) in [
         // It has a To tag: a dialog that is not ours (§12.2.2).
         ("wsinv", "481"),

@@ -1,53 +1,59 @@
 //! The basic rules of RFC 3261 §25.1, one production a function, named as there.
 //! Not here: rules of one header. White space is that of a value whose framing has been checked: a CRLF in it is always a fold.
 
-use nom::bytes::complete::{take_while, take_while1};
+use nom::bytes::complete::{take, take_while1};
 use nom::character::complete::char as byte;
-use nom::combinator::{cut, opt, recognize};
+use nom::combinator::{map_opt, recognize, verify};
 use nom::multi::many0_count;
-use nom::sequence::{delimited, pair, preceded};
+use nom::sequence::pair;
 use nom::{IResult, Parser};
 
 /// What a production gives: the rest and its value, or nothing to say about why not.
 pub(super) type Parsed<'a, T> = IResult<&'a [u8], T, ()>;
 
-pub(super) const TOKEN: u8 = 1;
-pub(super) const USER: u8 = 2;
-pub(super) const PASSWORD: u8 = 4;
-pub(super) const PARAM: u8 = 8;
-pub(super) const HNV: u8 = 16;
-pub(super) const HOST: u8 = 32;
-pub(super) const URIC: u8 = 64;
-pub(super) const VALUE: u8 = 128;
+pub(super) const TOKEN: u16 = 1;
+pub(super) const USER: u16 = 2;
+pub(super) const PASSWORD: u16 = 4;
+pub(super) const PARAM: u16 = 8;
+pub(super) const HNV: u16 = 16;
+pub(super) const HOST: u16 = 32;
+pub(super) const URIC: u16 = 64;
+pub(super) const VALUE: u16 = 128;
+pub(super) const CALL_ID: u16 = 256;
+
+/// Letters and digits are of every class.
+const ALNUM: u16 = 0x1ff;
 
 /// Which classes each byte is of; one load decides, where a chain of comparisons would be the cost of the whole parser.
-static CLASSES: [u8; 256] = classes();
+static CLASSES: [u16; 256] = classes();
 
-const fn classes() -> [u8; 256] {
+const fn classes() -> [u16; 256] {
     let mut table = [0; 256];
     let mut at = 0;
     while at < 26 {
-        table[b'a' as usize + at] = 0xff;
-        table[b'A' as usize + at] = 0xff;
+        table[b'a' as usize + at] = ALNUM;
+        table[b'A' as usize + at] = ALNUM;
         if at < 10 {
-            table[b'0' as usize + at] = 0xff;
+            table[b'0' as usize + at] = ALNUM;
         }
         at += 1;
     }
     table = with(table, TOKEN, b"-.!%*_+`'~");
-    // unreserved and escaped, then user-unreserved. `#` is not in it, but star codes (`*31#`) come unescaped.
-    table = with(table, USER, b"-_.!~*'()%&=+$,;?/#");
-    table = with(table, PASSWORD, b"-_.!~*'()%&=+$,");
-    table = with(table, PARAM, b"-_.!~*'()%[]/:&+$");
-    table = with(table, HNV, b"-_.!~*'()%[]/?:+$=&");
+    // unreserved, then user-unreserved; escapes are `escaped_run`'s. `#` is not in it, but star codes (`*31#`) come unescaped.
+    table = with(table, USER, b"-_.!~*'()&=+$,;?/#");
+    table = with(table, PASSWORD, b"-_.!~*'()&=+$,");
+    table = with(table, PARAM, b"-_.!~*'()[]/:&+$");
+    table = with(table, HNV, b"-_.!~*'()[]/?:+$=&");
     // A hostname has no `_`, but hosts inside of companies do.
     table = with(table, HOST, b"-._");
-    table = with(table, URIC, b"-_.!~*'()%;/?:@&=+$,#[]");
+    table = with(table, URIC, b"-_.!~*'();/?:@&=+$,#[]");
     // gen-value: token or host, and what phones put unquoted into tags; nothing that ends a value or is in an address.
-    with(table, VALUE, b"-.!%*_+`'~[]:/=&$()")
+    table = with(table, VALUE, b"-.!%*_+`'~[]:/=&$()");
+    // More than the grammar's `word`s, for it is only ever compared; but no separator that would end it in Replaces.
+    with(table, CALL_ID, b"!\"#$%&'()*+-./:<=>?@[\\]^_`{|}~")
 }
 
-const fn with(mut table: [u8; 256], class: u8, bytes: &[u8]) -> [u8; 256] {
+const fn with(mut table: [u16; 256], class: u16, bytes: &[u8]) -> [u16; 256] {
     let mut at = 0;
     while at < bytes.len() {
         table[bytes[at] as usize] |= class;
@@ -58,27 +64,54 @@ const fn with(mut table: [u8; 256], class: u8, bytes: &[u8]) -> [u8; 256] {
 
 /// Whether a byte is of a class.
 #[expect(clippy::indexing_slicing, reason = "256 entries for a byte")]
-pub(super) fn is(class: u8, byte: u8) -> bool {
+pub(super) fn is(class: u16, byte: u8) -> bool {
     CLASSES[usize::from(byte)] & class != 0
 }
 
 /// One or more bytes of a class.
-pub(super) fn run<'a>(class: u8) -> impl Fn(&'a [u8]) -> Parsed<'a, &'a [u8]> {
-    move |input| take_while1(|byte| is(class, byte))(input)
+pub(super) fn run<'a>(class: u16) -> impl Fn(&'a [u8]) -> Parsed<'a, &'a [u8]> {
+    move |input| match run_length(class, input) {
+        0 => Err(nom::Err::Error(())),
+        length => take(length)(input),
+    }
+}
+
+/// Bytes of a class and whole `escaped`s, perhaps none: `"%" HEXDIG HEXDIG`.
+pub(super) fn escaped_run<'a>(class: u16) -> impl Fn(&'a [u8]) -> Parsed<'a, &'a [u8]> {
+    move |input| {
+        let mut length = run_length(class, input);
+        while let Some([b'%', after @ ..]) = input.get(length..)
+            && hex_pair(after).is_some()
+        {
+            length += ESCAPED_BYTES + run_length(class, after.get(2..).unwrap_or_default());
+        }
+        take(length)(input)
+    }
+}
+
+const ESCAPED_BYTES: usize = 3;
+
+fn run_length(class: u16, input: &[u8]) -> usize {
+    input.iter().position(|byte| !is(class, *byte)).unwrap_or(input.len())
 }
 
 pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
+/// What is left without the white space before it.
+pub(super) fn skip_space(mut input: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = input
+        && is_space(*first)
+    {
+        input = rest;
+    }
+    input
+}
+
 /// `token`
 pub(super) fn token(input: &[u8]) -> Parsed<'_, &[u8]> {
     run(TOKEN)(input)
-}
-
-/// `SWS`
-pub(super) fn sws(input: &[u8]) -> Parsed<'_, &[u8]> {
-    take_while(is_space)(input)
 }
 
 /// `LWS`
@@ -87,8 +120,11 @@ pub(super) fn lws(input: &[u8]) -> Parsed<'_, &[u8]> {
 }
 
 /// `SEMI`, `EQUAL`, `SLASH`, `COLON`: a separator with white space round it.
-pub(super) fn separator<'a>(separator: char) -> impl Fn(&'a [u8]) -> Parsed<'a, char> {
-    move |input| delimited(sws, byte(separator), sws).parse(input)
+pub(super) fn separator<'a>(separator: u8) -> impl Fn(&'a [u8]) -> Parsed<'a, ()> {
+    move |input| match skip_space(input) {
+        [first, rest @ ..] if *first == separator => Ok((skip_space(rest), ())),
+        _ => Err(nom::Err::Error(())),
+    }
 }
 
 /// `quoted-string`, its quotes kept.
@@ -103,14 +139,23 @@ fn qdtext(input: &[u8]) -> Parsed<'_, &[u8]> {
 
 /// `quoted-pair`: any ASCII byte but CR and LF.
 fn quoted_pair(input: &[u8]) -> Parsed<'_, &[u8]> {
-    let escaped = nom::bytes::complete::take(1usize);
-    let allowed = nom::combinator::verify(escaped, |byte: &[u8]| byte.is_ascii() && byte != b"\r" && byte != b"\n");
+    let allowed = verify(take(1usize), |byte: &[u8]| byte.is_ascii() && byte != b"\r" && byte != b"\n");
     recognize(pair(byte('\\'), allowed)).parse(input)
 }
 
-/// `generic-param`: a name, and a value if it has one.
-pub(super) fn generic_param(input: &[u8]) -> Parsed<'_, (&[u8], Option<&[u8]>)> {
-    pair(token, opt(preceded(separator('='), cut(gen_value)))).parse(input)
+/// A parameter's name, and its value if it has one.
+pub(super) type Param<'a> = (&'a [u8], Option<&'a [u8]>);
+
+/// Of one parameter: absent, there without a value, or with one.
+type Given<'a> = Option<Option<&'a [u8]>>;
+
+/// `generic-param`
+fn generic_param(input: &[u8]) -> Parsed<'_, Param<'_>> {
+    let (rest, name) = token(input)?;
+    match separator(b'=')(rest) {
+        Ok((rest, ())) => gen_value(rest).map(|(rest, value)| (rest, (name, Some(value)))),
+        Err(_) => Ok((rest, (name, None))),
+    }
 }
 
 /// `gen-value`
@@ -121,10 +166,25 @@ fn gen_value(input: &[u8]) -> Parsed<'_, &[u8]> {
     }
 }
 
-/// `*( SEMI generic-param )`
-pub(super) fn header_params(input: &[u8]) -> Parsed<'_, &[u8]> {
-    // What follows a SEMI must be a parameter: `;;` and a `;` at the end are refused, not overlooked (RFC 4475 §3.1.2.1).
-    recognize(many0_count(preceded(separator(';'), cut(generic_param)))).parse(input)
+/// A list of parameters as it was written, and one of them: absent, there without a value, or with one.
+type Parameters<'a> = (&'a [u8], Option<Option<&'a [u8]>>);
+
+/// `*( SEMI generic-param )`: all of them, and the value of the `decisive` one. It is there at most once (RFC 3261 §7.3.1),
+/// or two readers could decide differently.
+pub(super) fn header_params<'a>(decisive: &'static [u8]) -> impl Fn(&'a [u8]) -> Parsed<'a, (&'a [u8], Given<'a>)> {
+    move |input| {
+        let (mut rest, mut found) = (input, None);
+        while let Ok((after, ())) = separator(b';')(rest) {
+            // What follows a SEMI must be a parameter: `;;` and a `;` at the end are refused, not overlooked (RFC 4475 §3.1.2.1).
+            let (after, (name, value)) = generic_param(after)?;
+            if name.eq_ignore_ascii_case(decisive) && found.replace(value).is_some() {
+                return Err(nom::Err::Failure(()));
+            }
+            rest = after;
+        }
+        let (_, params) = take(input.len() - rest.len())(input)?;
+        Ok((rest, (params, found)))
+    }
 }
 
 /// `1*DIGIT`, at most ten of them, as a number; never wrapped (RELIABILITY A12).
@@ -140,17 +200,12 @@ fn decimal(digits: &[u8]) -> Option<u32> {
 
 /// `port`: 1 to 65535.
 pub(super) fn port(input: &[u8]) -> Parsed<'_, u16> {
-    nom::combinator::map_opt(number, |number| u16::try_from(number).ok().filter(|port| *port != 0)).parse(input)
-}
-
-/// Whether every `%` begins an `escaped`: `"%" HEXDIG HEXDIG`.
-pub(super) fn escapes_are_whole(bytes: &[u8]) -> bool {
-    memchr::memchr_iter(b'%', bytes).all(|at| hex_pair(bytes.get(at + 1..)).is_some())
+    map_opt(number, |number| u16::try_from(number).ok().filter(|port| *port != 0)).parse(input)
 }
 
 /// The byte that two hexadecimal digits stand for.
-pub(super) fn hex_pair(digits: Option<&[u8]>) -> Option<u8> {
-    let mut digits = digits?.iter().map(|digit| char::from(*digit).to_digit(16));
+fn hex_pair(digits: &[u8]) -> Option<u8> {
+    let mut digits = digits.iter().map(|digit| char::from(*digit).to_digit(16));
     let (high, low) = (digits.next()??, digits.next()??);
     u8::try_from(high << 4 | low).ok()
 }
@@ -160,9 +215,9 @@ pub(super) fn unescaped(bytes: &[u8]) -> impl Iterator<Item = u8> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
         let (first, after) = rest.split_first()?;
-        let (byte, after) = match hex_pair((*first == b'%').then_some(after)) {
-            Some(byte) => (byte, after.get(2..).unwrap_or_default()),
-            None => (*first, after),
+        let (byte, after) = match hex_pair(after) {
+            Some(byte) if *first == b'%' => (byte, after.get(2..).unwrap_or_default()),
+            Some(_) | None => (*first, after),
         };
         rest = after;
         Some(byte)
@@ -244,8 +299,10 @@ mod tests {
             (";a=b c", false),
             (";a=b,c", false),
             (";a=\"b", false),
+            (";x=1;x=2", true),
+            (";tag=1;x=2;TAG=1", false),
         ] {
-            assert_eq!(whole(header_params, text.as_bytes()).is_some(), good, "{text:?}");
+            assert_eq!(whole(header_params(b"tag"), text.as_bytes()).is_some(), good, "{text:?}");
         }
     }
 }

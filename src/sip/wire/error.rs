@@ -1,6 +1,7 @@
 //! What can be wrong with a message, and what may be answered.
 //! Not here: the answers themselves (`write`), and refusals that need more than one message to decide (`sip::endpoint`).
 
+use super::write::Answerable;
 use super::{Head, Header, Method, start_line};
 use std::fmt;
 
@@ -88,16 +89,19 @@ impl<'a> Broken<'a> {
     /// is that of a request other than ACK, and there is a Via, From, To, Call-ID and CSeq to answer with
     /// (RFC 3261 §8.2.6, §16.3). `None`: drop it and count it.
     pub fn reply_status(&self) -> Option<u16> {
-        self.answerable()?;
+        self.may_be_answered()?;
         Some(if self.error == Error::Version { 505 } else { 400 })
     }
 
     /// What [`reply`](super::write::reply) needs for that response; `None` when none may be sent.
-    pub fn answerable(&self) -> Option<&Head<'a>> {
-        if start_line::method_of(self.head.start_line())? == Method::Ack {
-            return None;
-        }
-        self.head.has_reply_headers().then_some(&self.head)
+    pub fn answerable(&self) -> Option<Answerable<'_, 'a>> {
+        self.may_be_answered().map(Answerable::of_broken)
+    }
+
+    fn may_be_answered(&self) -> Option<&Head<'a>> {
+        // RFC 3261 §17.1.1.3: nothing answers an ACK.
+        let answered = start_line::method_of(self.head.start_line())? != Method::Ack;
+        (answered && self.head.has_reply_headers()).then_some(&self.head)
     }
 }
 

@@ -2,26 +2,31 @@
 //! Not here: addresses and Via, which have files of their own.
 
 use super::abnf::{self, Parsed, lws, number, separator, token};
-use super::{CSeq, Error, Head, Header, Method, RAck, Start, Via, values};
+use super::{CSeq, Error, Head, Header, Method, RAck, Start, Via, via};
 use nom::Parser;
-use nom::combinator::{map, verify};
-use nom::sequence::{pair, separated_pair};
+use nom::bytes::complete::{tag, take_while};
+use nom::combinator::{map, opt, verify};
+use nom::sequence::{delimited, separated_pair};
 
-/// The first Via value. In a request its branch is not the magic cookie alone: every such request would be the same
-/// transaction (RFC 4475 §3.2.1).
-pub(super) fn top_via<'a>(line: &'a [u8], start: &Start<'_>) -> Result<Via<'a>, Error> {
-    let bad = Error::Malformed(Header::Via);
-    let (first, _) = values::split_value(line);
-    let via = Via::parse(super::frame::trim(first)).map_err(|_| bad)?;
-    let cookie_alone = via.branch().is_some_and(|branch| branch.eq_ignore_ascii_case(b"z9hG4bK"));
-    if cookie_alone && start.method().is_some() { Err(bad) } else { Ok(via) }
+/// The first Via value of a line.
+pub(super) fn first_via(line: &[u8]) -> Result<Via<'_>, Error> {
+    match via::via_parm(line) {
+        Ok((rest, via)) if matches!(abnf::skip_space(rest), [] | [b',', ..]) => Ok(via),
+        Ok(_) | Err(_) => Err(Error::Malformed(Header::Via)),
+    }
 }
 
-/// `callid`, with more bytes than the grammar has: it is only ever compared. No white space, and none of the separators
-/// that would end it in Replaces or Target-Dialog.
+/// The first Via value of a message with this start line. In a request its branch is not the magic cookie alone: every such
+/// request would be the same transaction (RFC 4475 §3.2.1).
+pub(super) fn top_via<'a>(line: &'a [u8], start: &Start<'_>) -> Result<Via<'a>, Error> {
+    let via = first_via(line)?;
+    let cookie_alone = via.branch().is_some_and(|branch| branch.eq_ignore_ascii_case(b"z9hG4bK"));
+    if cookie_alone && start.method().is_some() { Err(Error::Malformed(Header::Via)) } else { Ok(via) }
+}
+
+/// `callid`
 pub(super) fn call_id(value: &[u8]) -> Result<&[u8], Error> {
-    let good = !value.is_empty() && value.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b',' | b';'));
-    if good { Ok(value) } else { Err(Error::Malformed(Header::CallId)) }
+    abnf::whole(abnf::run(abnf::CALL_ID), value).ok_or(Error::Malformed(Header::CallId))
 }
 
 /// The value of CSeq in a message with this start line.
@@ -61,19 +66,18 @@ pub(super) fn body<'a>(head: &Head<'_>, after_head: &'a [u8]) -> Result<&'a [u8]
 
 /// `m-type SLASH m-subtype`
 pub(super) fn media_type(input: &[u8]) -> Parsed<'_, (&[u8], &[u8])> {
-    separated_pair(token, separator('/'), token).parse(input)
+    separated_pair(token, separator(b'/'), token).parse(input)
 }
 
 /// `delta-seconds`, perhaps with a comment (Retry-After) and parameters.
 pub(super) fn delta_seconds(value: &[u8]) -> Option<u32> {
     let (rest, seconds) = number(value).ok()?;
-    let (rest, _) = pair(abnf::sws, nom::combinator::opt(comment)).parse(rest).ok()?;
-    abnf::whole(abnf::header_params, rest).map(|_| seconds)
+    let (rest, _) = opt(comment).parse(abnf::skip_space(rest)).ok()?;
+    abnf::whole(abnf::header_params(b""), rest).map(|_| seconds)
 }
 
 /// `comment`, without one in another.
 fn comment(input: &[u8]) -> Parsed<'_, &[u8]> {
-    use nom::bytes::complete::{tag, take_while};
     let text = take_while(|byte| !matches!(byte, b'(' | b')' | b'\\'));
-    nom::sequence::delimited(tag(&b"("[..]), text, tag(&b")"[..])).parse(input)
+    delimited(tag(&b"("[..]), text, tag(&b")"[..])).parse(input)
 }

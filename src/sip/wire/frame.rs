@@ -2,7 +2,7 @@
 //! Here is where two parsers could read the same bytes differently, so here is no tolerance: CRLF alone ends a line,
 //! a name is a token, an empty line ends the head. Not here: whether the message is a good one (`Message::parse`).
 
-use super::abnf::{self, TOKEN, is_space};
+use super::abnf::{self, TOKEN, is_space, skip_space};
 use super::values::Values;
 use super::{Error, Header, via};
 use crate::limits;
@@ -27,6 +27,8 @@ pub struct Head<'a> {
     /// One bit for each [`Header`] that is there, and for each that is there on more than one line.
     seen: u64,
     repeated: u64,
+    /// For each header that is there, its first line, so that none is searched for.
+    first: [u8; Header::COUNT],
 }
 
 /// The raw value of a header line.
@@ -77,8 +79,16 @@ impl<'a> Head<'a> {
     /// The raw value of each line of a header, and whether it is folded.
     pub(super) fn raw(&self, header: Header) -> impl Iterator<Item = Raw<'a>> + use<'a, '_> {
         let bytes = self.bytes;
-        let lines = if self.seen & header.bit() == 0 { &[] } else { self.lines.as_slice() };
+        let lines = match (self.seen & header.bit(), self.repeated & header.bit()) {
+            (0, _) => &[],
+            (_, 0) => self.lines.get(self.first_of(header)).map_or(&[][..], std::slice::from_ref),
+            (_, _) => self.lines.get(self.first_of(header)..).unwrap_or_default(),
+        };
         lines.iter().filter(move |line| line.id == header).map(move |line| line.raw(bytes))
+    }
+
+    fn first_of(&self, header: Header) -> usize {
+        self.first.get(header.index()).map_or(usize::MAX, |line| usize::from(*line))
     }
 
     /// Each header field in order: which, its line from the name on, and its value.
@@ -107,7 +117,7 @@ impl<'a> Head<'a> {
 
     /// An index of nothing yet, over a datagram.
     pub(super) fn new(bytes: &'a [u8]) -> Head<'a> {
-        Head { bytes, start_line: &[], lines: ArrayVec::new(), seen: 0, repeated: 0 }
+        Head { bytes, start_line: &[], lines: ArrayVec::new(), seen: 0, repeated: 0, first: [0; Header::COUNT] }
     }
 
     /// Finds the lines up to the empty one, and returns what follows it. After an error, the lines before it are there.
@@ -140,13 +150,12 @@ impl<'a> Head<'a> {
             folded = true;
         }
         let value = self.offset_of(value)?..self.offset_of(rest)?.saturating_sub(CRLF_BYTES);
-        self.push(HeaderLine {
-            id: Header::of(name),
-            folded,
-            name: self.offset_of(input)?,
-            start: value.start,
-            end: value.end,
-        })?;
+        let id = Header::of(name);
+        // A name of the list is a token; another may be anything up to the next colon.
+        if id == Header::Other && !is_token(name) {
+            return Err(Error::HeaderName);
+        }
+        self.push(HeaderLine { id, folded, name: self.offset_of(input)?, start: value.start, end: value.end })?;
         Ok(rest)
     }
 
@@ -157,7 +166,11 @@ impl<'a> Head<'a> {
 
     fn push(&mut self, line: HeaderLine) -> Result<(), Error> {
         let bit = line.id.bit();
-        self.repeated |= self.seen & bit;
+        if self.seen & bit != 0 {
+            self.repeated |= bit;
+        } else if let (Some(first), Ok(at)) = (self.first.get_mut(line.id.index()), u8::try_from(self.lines.len())) {
+            *first = at;
+        }
         self.seen |= bit;
         self.lines.try_push(line).map_err(|_| Error::TooManyHeaders)
     }
@@ -182,24 +195,28 @@ fn split_line(bytes: &[u8]) -> Result<(&[u8], &[u8]), Error> {
 
 /// `header-name HCOLON`, and what follows the colon. RFC 3261 §25.1: white space may be before the colon, but no fold.
 fn split_name(bytes: &[u8]) -> Result<(&[u8], &[u8]), Error> {
-    let length = bytes.iter().position(|byte| !abnf::is(TOKEN, *byte)).ok_or(Error::NoBlankLine)?;
-    let (name, mut rest) = bytes.split_at_checked(length).ok_or(Error::HeaderName)?;
-    while let [b' ' | b'\t', after @ ..] = rest {
-        rest = after;
+    let Some(colon) = memchr::memchr(b':', bytes) else {
+        return Err(if bytes.contains(&b'\n') { Error::HeaderName } else { Error::NoBlankLine });
+    };
+    let (name, rest) = bytes.split_at_checked(colon).ok_or(Error::NoBlankLine)?;
+    let value = rest.strip_prefix(b":").ok_or(Error::HeaderName)?;
+    Ok((without_trailing_space(name), value))
+}
+
+fn is_token(name: &[u8]) -> bool {
+    !name.is_empty() && name.iter().all(|byte| abnf::is(TOKEN, *byte))
+}
+
+fn without_trailing_space(mut name: &[u8]) -> &[u8] {
+    while let [rest @ .., b' ' | b'\t'] = name {
+        name = rest;
     }
-    match rest {
-        [b':', value @ ..] if !name.is_empty() => Ok((name, value)),
-        _ => Err(Error::HeaderName),
-    }
+    name
 }
 
 /// A value without the white space and folds at its ends.
-pub(super) fn trim(mut value: &[u8]) -> &[u8] {
-    while let [first, rest @ ..] = value
-        && is_space(*first)
-    {
-        value = rest;
-    }
+pub(super) fn trim(value: &[u8]) -> &[u8] {
+    let mut value = skip_space(value);
     while let [rest @ .., last] = value
         && is_space(*last)
     {

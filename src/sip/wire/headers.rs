@@ -110,14 +110,23 @@ impl Header {
         let (Some(first), Some(middle)) = (name.first(), name.get(name.len() / 2)) else { return Header::Other };
         let candidate = BY_HASH.get(hash(name.len(), *first, *middle)).copied().unwrap_or(Header::Other);
         let Some((_, long, compact)) = ALL.get(usize::from(candidate as u8)) else { return Header::Other };
-        let is_it = name.eq_ignore_ascii_case(long.as_bytes())
+        let is_it = name == long.as_bytes()
+            || name.eq_ignore_ascii_case(long.as_bytes())
             || name.len() == 1 && compact.is_some_and(|letter| first.eq_ignore_ascii_case(&letter));
         if is_it { candidate } else { Header::Other }
     }
 
+    /// How many there are, `Other` included.
+    pub(super) const COUNT: usize = ALL.len() + 1;
+
     /// A bit of its own for each header.
     pub(super) const fn bit(self) -> u64 {
         1 << self as u8
+    }
+
+    /// A place of its own for each header, below [`COUNT`](Header::COUNT).
+    pub(super) const fn index(self) -> usize {
+        self as usize
     }
 
     const fn set(headers: &[Header]) -> u64 {
@@ -131,7 +140,8 @@ impl Header {
 
     /// The first header of a set of bits.
     pub(super) fn first_of(bits: u64) -> Option<Header> {
-        ALL.iter().map(|(header, ..)| *header).find(|header| bits & header.bit() != 0)
+        let at = usize::try_from(bits.trailing_zeros()).ok()?;
+        ALL.get(at).map(|(header, ..)| *header)
     }
 
     /// The long name, as we write it; `other` for [`Header::Other`].

@@ -3,7 +3,8 @@
 
 use super::abnf::{self, HOST, Parsed, run, separator};
 use nom::Parser;
-use nom::bytes::complete::{tag, take_until};
+use nom::bytes::complete::take_until;
+use nom::character::complete::char as byte;
 use nom::combinator::{cut, map_opt, opt};
 use nom::sequence::{delimited, pair, preceded};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -40,58 +41,75 @@ impl Host<'_> {
 
 /// `hostport` as in a URI: no white space.
 pub(super) fn hostport(input: &[u8]) -> Parsed<'_, (Host<'_>, Option<u16>)> {
-    pair(host, opt(preceded(tag(&b":"[..]), cut(abnf::port)))).parse(input)
+    pair(host, opt(preceded(byte(':'), cut(abnf::port)))).parse(input)
 }
 
 /// `sent-by` as in a Via: white space may be round the colon.
 pub(super) fn sent_by(input: &[u8]) -> Parsed<'_, (Host<'_>, Option<u16>)> {
-    pair(host, opt(preceded(separator(':'), cut(abnf::port)))).parse(input)
+    pair(host, opt(preceded(separator(b':'), cut(abnf::port)))).parse(input)
 }
 
 /// `host`
 pub(super) fn host(input: &[u8]) -> Parsed<'_, Host<'_>> {
     match input.first() {
         Some(b'[') => ipv6_reference.map(Host::V6).parse(input),
-        Some(_) | None => map_opt(run(HOST), hostname_or_ipv4).parse(input),
+        Some(b'0'..=b'9') => ipv4_address.map(Host::V4).or(hostname).parse(input),
+        Some(_) | None => hostname(input),
     }
 }
 
 /// `IPv6reference`
 fn ipv6_reference(input: &[u8]) -> Parsed<'_, Ipv6Addr> {
     let address = map_opt(take_until(&b"]"[..]), |text: &[u8]| text_of(text)?.parse().ok());
-    delimited(tag(&b"["[..]), address, tag(&b"]"[..])).parse(input)
+    delimited(byte('['), address, byte(']')).parse(input)
 }
 
-/// `hostname` or `IPv4address`. RFC 3261: the last label of a name begins with a letter, so nothing is both, and
-/// no other spelling of an address (`0x7f.1`, `2130706433`) passes for a name.
-fn hostname_or_ipv4(text: &[u8]) -> Option<Host<'_>> {
-    let name = text.strip_suffix(b".").unwrap_or(text);
-    let last = name.rsplit(|byte| *byte == b'.').next()?;
-    if !last.first()?.is_ascii_digit() {
-        let bad_label = |label: &[u8]| label.is_empty() || label.starts_with(b"-") || label.ends_with(b"-");
-        return (!name.split(|byte| *byte == b'.').any(bad_label)).then_some(Host::Name(text));
+/// `hostname`. RFC 3261: its last label begins with a letter, so it is never an IPv4 address, and no other spelling of one
+/// (`0x7f.1`, `2130706433`) passes for a name.
+fn hostname(input: &[u8]) -> Parsed<'_, Host<'_>> {
+    let (rest, text) = run(HOST)(input)?;
+    let (mut before, mut last_begins_with) = (b'.', None);
+    for byte in text {
+        // A label is not empty, and neither begins nor ends with a hyphen.
+        if before == b'.' && matches!(byte, b'-' | b'.') || before == b'-' && *byte == b'.' {
+            return Err(nom::Err::Error(()));
+        }
+        if before == b'.' {
+            last_begins_with = Some(*byte);
+        }
+        before = *byte;
     }
-    ipv4_address(text).map(Host::V4)
+    match last_begins_with {
+        Some(first) if !first.is_ascii_digit() && before != b'-' => Ok((rest, Host::Name(text))),
+        Some(_) | None => Err(nom::Err::Error(())),
+    }
 }
 
-/// `IPv4address`: four numbers of one to three digits; a leading zero would be octal to some, so there is none.
-fn ipv4_address(text: &[u8]) -> Option<Ipv4Addr> {
-    let mut octets = [0u8; 4];
-    let mut parts = text.split(|byte| *byte == b'.');
-    for octet in &mut octets {
-        *octet = octet_of(parts.next()?)?;
+/// `IPv4address`, and nothing after it that would make it something else.
+fn ipv4_address(input: &[u8]) -> Parsed<'_, Ipv4Addr> {
+    let (mut rest, mut octets) = (input, [0; 4]);
+    for (at, octet) in octets.iter_mut().enumerate() {
+        if at > 0 {
+            (rest, _) = byte('.')(rest)?;
+        }
+        (rest, *octet) = decimal_octet(rest)?;
     }
-    parts.next().is_none().then_some(Ipv4Addr::from(octets))
+    match rest.first() {
+        Some(next) if abnf::is(HOST, *next) => Err(nom::Err::Error(())),
+        Some(_) | None => Ok((rest, Ipv4Addr::from(octets))),
+    }
 }
 
-fn octet_of(digits: &[u8]) -> Option<u8> {
-    if digits.is_empty() || digits.len() > 1 && digits.starts_with(b"0") {
-        return None;
+/// Up to three digits, 0 to 255; a leading zero would be octal to some, so there is none.
+fn decimal_octet(input: &[u8]) -> Parsed<'_, u8> {
+    let (mut rest, mut octet) = (input, 0u8);
+    while let [digit @ b'0'..=b'9', after @ ..] = rest {
+        let sum = octet.checked_mul(10).and_then(|tens| tens.checked_add(digit - b'0'));
+        let leads_with_zero = octet == 0 && rest.len() < input.len();
+        octet = sum.filter(|_| !leads_with_zero).ok_or(nom::Err::Error(()))?;
+        rest = after;
     }
-    digits.iter().try_fold(0u8, |sum, digit| {
-        let digit = digit.checked_sub(b'0').filter(|digit| *digit <= 9)?;
-        sum.checked_mul(10)?.checked_add(digit)
-    })
+    if rest.len() < input.len() { Ok((rest, octet)) } else { Err(nom::Err::Error(())) }
 }
 
 /// An address as `received` and `maddr` have it: with or without brackets (RFC 5118 §4.5).

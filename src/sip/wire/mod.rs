@@ -10,6 +10,7 @@ mod headers;
 mod host;
 mod name_addr;
 mod params;
+mod path;
 mod start_line;
 #[cfg(test)]
 mod torture;
@@ -24,6 +25,7 @@ pub use headers::Header;
 pub use host::Host;
 pub use name_addr::NameAddr;
 pub use params::Params;
+pub use path::{Path, Transport};
 pub use start_line::{Method, Start};
 pub use uri::{Scheme, Uri};
 pub use via::Via;
@@ -153,7 +155,7 @@ impl<'a> Message<'a> {
     /// Content-Type without its parameters: type and subtype, to be compared without regard to case.
     pub fn content_type(&self) -> Option<(&'a [u8], &'a [u8])> {
         let (rest, media_type) = fields::media_type(self.header(Header::ContentType)?).ok()?;
-        abnf::whole(abnf::header_params, rest).map(|_| media_type)
+        abnf::whole(abnf::header_params(b""), rest).map(|_| media_type)
     }
 
     /// A header that is a number, perhaps with parameters: Expires, Min-Expires, Session-Expires, Min-SE, RSeq, Retry-After.
@@ -424,8 +426,8 @@ mod tests {
 
     /// What is accepted says the same when its bytes are read again, and a reply to it is a message about the same thing.
     fn check_reread(bytes: &[u8]) {
-        let path = crate::sip::Path {
-            transport: crate::sip::Transport::Udp,
+        let path = crate::sip::wire::Path {
+            transport: crate::sip::wire::Transport::Udp,
             local: "192.0.2.9:5060".parse().unwrap(),
             peer: "198.51.100.1:5060".parse().unwrap(),
         };

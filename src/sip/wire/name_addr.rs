@@ -2,11 +2,12 @@
 //! Not here: which of them a peer may claim (`policy`).
 
 use super::abnf::{self, Parsed, TOKEN, is_space};
-use super::{Error, Params, Uri};
+use super::{Error, Params, Uri, uri};
 use nom::Parser;
-use nom::bytes::complete::{is_not, tag, take_while};
-use nom::combinator::{map, map_res, opt, verify};
-use nom::sequence::{delimited, pair, terminated};
+use nom::bytes::complete::{take_while, take_while1};
+use nom::character::complete::char as byte;
+use nom::combinator::{map, opt};
+use nom::sequence::terminated;
 
 /// `"Display name" <uri> ;params`, or `uri;params` where the parameters are the header's, not the URI's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,21 +18,18 @@ pub struct NameAddr<'a> {
     pub uri: Uri<'a>,
     /// The header's parameters.
     pub params: Params<'a>,
+    tag: Option<&'a [u8]>,
 }
 
 impl<'a> NameAddr<'a> {
     /// Reads one value, which fills all of `value`.
     pub fn parse(value: &'a [u8]) -> Result<NameAddr<'a>, Error> {
-        let ((display, uri), params) =
-            abnf::whole(|input| pair(name_addr_or_addr_spec, abnf::header_params).parse(input), value)
-                .ok_or(Error::NameAddr)?;
-        let params = Params::of_checked(params);
-        if params.repeats("tag") { Err(Error::NameAddr) } else { Ok(NameAddr { display, uri, params }) }
+        abnf::whole(address_and_params, value).ok_or(Error::NameAddr)
     }
 
     /// The tag, if there is one. Compared byte by byte.
     pub fn tag(&self) -> Option<&'a [u8]> {
-        self.param("tag").flatten()
+        self.tag
     }
 
     /// A header parameter: absent, there without a value, or with one.
@@ -67,31 +65,40 @@ fn unquoted(text: &[u8]) -> impl Iterator<Item = u8> {
     })
 }
 
-/// `( name-addr / addr-spec )`
-fn name_addr_or_addr_spec(input: &[u8]) -> Parsed<'_, (Option<&[u8]>, Uri<'_>)> {
-    name_addr.or(map(bare_addr_spec, |uri| (None, uri))).parse(input)
+/// `( name-addr / addr-spec ) *( SEMI generic-param )`
+fn address_and_params(input: &[u8]) -> Parsed<'_, NameAddr<'_>> {
+    let (rest, (display, uri)) = match opt(display_name).parse(input)? {
+        (rest @ [b'<', ..], display) => bracketed_addr_spec(rest).map(|(rest, uri)| (rest, (display, uri)))?,
+        _ => bare_addr_spec(input).map(|(rest, uri)| (rest, (None, uri)))?,
+    };
+    let (rest, (params, tag)) = abnf::header_params(b"tag")(rest)?;
+    Ok((rest, NameAddr { display, uri, params: Params::of_checked(params), tag: tag.flatten() }))
 }
 
-/// `name-addr`
-fn name_addr(input: &[u8]) -> Parsed<'_, (Option<&[u8]>, Uri<'_>)> {
-    // No white space inside the brackets: RFC 4475 §3.1.2.14.
-    let bracketed = delimited(tag(&b"<"[..]), map_res(is_not(&b">"[..]), Uri::parse), tag(&b">"[..]));
-    pair(opt(display_name), bracketed).parse(input)
+/// `LAQUOT addr-spec RAQUOT`, without white space inside the brackets (RFC 4475 §3.1.2.14).
+fn bracketed_addr_spec(input: &[u8]) -> Parsed<'_, Uri<'_>> {
+    let (rest, _) = byte('<')(input)?;
+    let (rest, uri) = uri::addr_spec(rest)?;
+    let (rest, _) = byte('>')(rest)?;
+    Ok((rest, uri))
 }
 
 /// `display-name`. Bytes beyond ASCII would need quotes, but phones send them without; a comma or an `@` is still refused.
 fn display_name(input: &[u8]) -> Parsed<'_, &[u8]> {
-    let tokens = take_while(|byte| abnf::is(TOKEN, byte) || is_space(byte) || !byte.is_ascii());
-    let named = map(tokens, <[u8]>::trim_ascii_end);
-    terminated(abnf::quoted_string, abnf::sws).or(verify(named, |name: &[u8]| !name.is_empty())).parse(input)
+    if let [b'"', ..] = input {
+        return terminated(abnf::quoted_string, take_while(is_space)).parse(input);
+    }
+    let tokens = take_while1(|byte: u8| abnf::is(TOKEN, byte) || is_space(byte) || !byte.is_ascii());
+    map(tokens, <[u8]>::trim_ascii_end).parse(input)
 }
 
 /// `addr-spec` without brackets. RFC 3261 §20.10: what has a comma, question mark or semicolon must be in brackets,
 /// so the first `;` begins the header's parameters.
 fn bare_addr_spec(input: &[u8]) -> Parsed<'_, Uri<'_>> {
-    let text = take_while(|byte| byte != b';' && !is_space(byte));
-    let text = verify(text, |text: &[u8]| memchr::memchr2(b',', b'?', text).is_none());
-    map_res(text, Uri::parse).parse(input)
+    let (rest, text) = take_while1(|byte: u8| byte != b';' && !is_space(byte))(input)?;
+    let in_brackets_only = text.iter().any(|byte| matches!(byte, b',' | b'?'));
+    let uri = abnf::whole(uri::addr_spec, text).filter(|_| !in_brackets_only);
+    uri.map(|uri| (rest, uri)).ok_or(nom::Err::Error(()))
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@
 use super::abnf::{self, Parsed, token};
 use super::{Error, Uri};
 use nom::Parser;
-use nom::bytes::complete::{tag, tag_no_case, take_till1};
-use nom::character::complete::digit1;
-use nom::combinator::{map_opt, opt, recognize, rest, verify};
-use nom::sequence::{preceded, separated_pair, terminated};
+use nom::bytes::complete::{tag_no_case, take_until1};
+use nom::character::complete::{char as byte, digit1};
+use nom::combinator::{map_opt, not, opt, rest, value, verify};
+use nom::sequence::{preceded, terminated};
 
 /// The start line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -120,24 +120,36 @@ impl<'a> Start<'a> {
 
 /// The method of a request whose start line may be wrong after it; `None` for a response.
 pub(super) fn method_of(line: &[u8]) -> Option<Method<'_>> {
-    terminated(token, tag(&b" "[..])).parse(line).ok().map(|(_, token)| Method::of(token))
+    terminated(token, byte(' ')).parse(line).ok().map(|(_, token)| Method::of(token))
 }
 
 /// `Request-Line`: single spaces, nothing after the version (RFC 4475 §3.1.2.8 to §3.1.2.10).
-fn request_line(input: &[u8]) -> Parsed<'_, (Method<'_>, &[u8], &[u8])> {
-    let (input, method) = terminated(token, tag(&b" "[..])).parse(input)?;
-    let (input, uri) = terminated(take_till1(|byte| byte == b' '), tag(&b" "[..])).parse(input)?;
+fn request_line(input: &[u8]) -> Parsed<'_, (Method<'_>, &[u8], Version)> {
+    let (input, method) = terminated(token, byte(' ')).parse(input)?;
+    let (input, uri) = terminated(take_until1(&b" "[..]), byte(' ')).parse(input)?;
     let (input, version) = sip_version(input)?;
     Ok((input, (Method::of(method), uri, version)))
 }
 
-/// `SIP-Version`, the part after the slash.
-fn sip_version(input: &[u8]) -> Parsed<'_, &[u8]> {
-    preceded(tag_no_case(&b"SIP/"[..]), recognize(separated_pair(digit1, tag(&b"."[..]), digit1))).parse(input)
+/// `SIP-Version`
+fn sip_version(input: &[u8]) -> Parsed<'_, Version> {
+    let other = (tag_no_case(&b"SIP/"[..]), digit1, byte('.'), digit1);
+    let version_2 = terminated(tag_no_case(&b"SIP/2.0"[..]), not(digit1));
+    value(Version::Two, version_2).or(value(Version::Other, other)).parse(input)
 }
 
-fn check_version(version: &[u8]) -> Result<(), Error> {
-    if version == b"2.0" { Ok(()) } else { Err(Error::Version) }
+/// The version that we speak, and any other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    Two,
+    Other,
+}
+
+fn check_version(version: Version) -> Result<(), Error> {
+    match version {
+        Version::Two => Ok(()),
+        Version::Other => Err(Error::Version),
+    }
 }
 
 fn status_line(line: &[u8]) -> Result<Start<'_>, Error> {
@@ -147,10 +159,10 @@ fn status_line(line: &[u8]) -> Result<Start<'_>, Error> {
 }
 
 /// `Status-Line`. The space before an empty Reason-Phrase is often forgotten, and misleads nobody.
-fn status_line_parts(input: &[u8]) -> Parsed<'_, (&[u8], u16, &[u8])> {
-    let (input, version) = terminated(sip_version, tag(&b" "[..])).parse(input)?;
+fn status_line_parts(input: &[u8]) -> Parsed<'_, (Version, u16, &[u8])> {
+    let (input, version) = terminated(sip_version, byte(' ')).parse(input)?;
     let (input, status) = status_code(input)?;
-    let (input, reason) = opt(preceded(tag(&b" "[..]), rest)).parse(input)?;
+    let (input, reason) = opt(preceded(byte(' '), rest)).parse(input)?;
     Ok((input, (version, status, reason.unwrap_or_default())))
 }
 

@@ -2,14 +2,14 @@
 //! Not here: resolving a host, and which names a URI stands for (`name`).
 
 use super::Error;
-use super::abnf::{self, HNV, PARAM, PASSWORD, Parsed, URIC, USER, run};
+use super::abnf::{self, HNV, PARAM, PASSWORD, Parsed, URIC, USER, escaped_run};
 use super::host::{self, Host};
 use super::params::{Params, same_unescaped};
 use crate::limits;
 use nom::Parser;
-use nom::bytes::complete::{tag, take_while, take_while1};
-use nom::combinator::{cut, map, opt, recognize};
-use nom::multi::many0_count;
+use nom::bytes::complete::{tag_no_case, take, take_while, take_while1};
+use nom::character::complete::char as byte;
+use nom::combinator::{map, opt, recognize, value, verify};
 use nom::sequence::{pair, preceded, terminated};
 
 /// A URI over the bytes it was read from.
@@ -46,11 +46,7 @@ pub enum Scheme<'a> {
 impl<'a> Uri<'a> {
     /// Reads a URI that fills all of `bytes`.
     pub fn parse(bytes: &'a [u8]) -> Result<Uri<'a>, Error> {
-        let uri = abnf::whole(addr_spec, bytes).ok_or(Error::Uri)?;
-        if !abnf::escapes_are_whole(bytes) {
-            return Err(Error::Uri);
-        }
-        Ok(Uri { bytes, ..uri })
+        abnf::whole(addr_spec, bytes).ok_or(Error::Uri)
     }
 
     /// The URI as it was written.
@@ -118,65 +114,77 @@ fn agree(one: &Params<'_>, other: &Params<'_>) -> bool {
 }
 
 /// `SIP-URI / SIPS-URI / absoluteURI`
-fn addr_spec(input: &[u8]) -> Parsed<'_, Uri<'_>> {
-    match terminated(scheme, tag(&b":"[..])).parse(input)? {
-        (rest, scheme @ (Scheme::Sip | Scheme::Sips)) => sip_uri(scheme, rest),
-        (rest, scheme @ Scheme::Other(_)) => absolute_uri(scheme, rest),
-    }
+pub(super) fn addr_spec(input: &[u8]) -> Parsed<'_, Uri<'_>> {
+    let (after_scheme, scheme) = scheme_and_colon(input)?;
+    let (rest, mut uri) = match scheme {
+        Scheme::Sip | Scheme::Sips => sip_uri(scheme, after_scheme)?,
+        Scheme::Other(_) => absolute_uri(scheme, after_scheme)?,
+    };
+    (_, uri.bytes) = take(input.len() - rest.len())(input)?;
+    Ok((rest, uri))
+}
+
+/// `scheme ":"`, the two of SIP first.
+fn scheme_and_colon(input: &[u8]) -> Parsed<'_, Scheme<'_>> {
+    let sip = value(Scheme::Sip, tag_no_case(&b"sip:"[..]));
+    let sips = value(Scheme::Sips, tag_no_case(&b"sips:"[..]));
+    sip.or(sips).or(map(terminated(scheme, byte(':')), Scheme::Other)).parse(input)
 }
 
 /// `scheme`
-fn scheme(input: &[u8]) -> Parsed<'_, Scheme<'_>> {
-    let rest_of = take_while(|byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
-    let name = recognize(pair(take_while1(|byte: u8| byte.is_ascii_alphabetic()), rest_of));
-    map(name, |name: &[u8]| match name {
-        sip if sip.eq_ignore_ascii_case(b"sip") => Scheme::Sip,
-        sips if sips.eq_ignore_ascii_case(b"sips") => Scheme::Sips,
-        other => Scheme::Other(other),
-    })
-    .parse(input)
+fn scheme(input: &[u8]) -> Parsed<'_, &[u8]> {
+    let first = take_while1(|byte: u8| byte.is_ascii_alphabetic());
+    let others = take_while(|byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
+    recognize(pair(first, others)).parse(input)
 }
 
 /// What follows `sip:`
 fn sip_uri<'a>(scheme: Scheme<'a>, input: &'a [u8]) -> Parsed<'a, Uri<'a>> {
-    let (rest, (user, password)) = match memchr::memchr(b'@', input) {
-        // An `@` is never unescaped but behind the userinfo, whose `;` and `?` are then no separators (RFC 4475 §3.1.1.9).
-        Some(_) => userinfo.map(|(user, password)| (Some(user), password)).parse(input)?,
-        None => (input, (None, None)),
-    };
+    // The `;` and `?` of a user part separate nothing (RFC 4475 §3.1.1.9), so the userinfo is what reaches to the `@`.
+    // Behind the userinfo no `@` is unescaped: there is one way to read each.
+    let (rest, userinfo) = opt(userinfo).parse(input)?;
     let (rest, (host, port)) = host::hostport(rest)?;
     let (rest, params) = uri_parameters(rest)?;
-    let (rest, headers) = opt(headers).parse(rest)?;
+    let (rest, headers) = headers(rest)?;
+    let (user, password) = userinfo.map_or((None, None), |(user, password)| (Some(user), password));
     let params = Params::of_checked(params);
-    let headers = headers.unwrap_or_default();
     Ok((rest, Uri { scheme, user, password, host: Some(host), port, params, headers, bytes: &[] }))
 }
 
 /// `userinfo`
 fn userinfo(input: &[u8]) -> Parsed<'_, (&[u8], Option<&[u8]>)> {
-    let password = preceded(tag(&b":"[..]), take_while(|byte| abnf::is(PASSWORD, byte)));
-    terminated(pair(run(USER), opt(password)), tag(&b"@"[..])).parse(input)
+    let user = verify(escaped_run(USER), |user: &[u8]| !user.is_empty());
+    let password = preceded(byte(':'), escaped_run(PASSWORD));
+    terminated(pair(user, opt(password)), byte('@')).parse(input)
 }
 
 /// `uri-parameters`
 fn uri_parameters(input: &[u8]) -> Parsed<'_, &[u8]> {
-    recognize(many0_count(preceded(tag(&b";"[..]), cut(uri_parameter)))).parse(input)
+    let mut rest = input;
+    while let [b';', after @ ..] = rest {
+        (rest, _) = uri_parameter(after)?;
+    }
+    take(input.len() - rest.len())(input)
 }
 
-/// `uri-parameter`. No value may follow the `=` as some phones have it: `;lr=`.
-fn uri_parameter(input: &[u8]) -> Parsed<'_, &[u8]> {
-    let value = preceded(tag(&b"="[..]), take_while(|byte| abnf::is(PARAM, byte)));
-    recognize(pair(run(PARAM), opt(value))).parse(input)
+/// `uri-parameter`. Some phones have no value after the `=`: `;lr=`.
+fn uri_parameter(input: &[u8]) -> Parsed<'_, ()> {
+    match escaped_run(PARAM)(input)? {
+        (_, []) => Err(nom::Err::Failure(())),
+        ([b'=', value @ ..], _) => escaped_run(PARAM)(value).map(|(rest, _)| (rest, ())),
+        (rest, _) => Ok((rest, ())),
+    }
 }
 
-/// `headers`
+/// `headers`, without the `?`; empty if there are none.
 fn headers(input: &[u8]) -> Parsed<'_, &[u8]> {
-    preceded(tag(&b"?"[..]), run(HNV)).parse(input)
+    let [b'?', headers @ ..] = input else { return Ok((input, &[])) };
+    verify(escaped_run(HNV), |headers: &[u8]| !headers.is_empty()).parse(headers)
 }
 
 /// What follows the colon of an `absoluteURI`
 fn absolute_uri<'a>(scheme: Scheme<'a>, input: &'a [u8]) -> Parsed<'a, Uri<'a>> {
-    let (rest, _) = run(URIC)(input)?;
+    let (rest, _) = verify(escaped_run(URIC), |opaque: &[u8]| !opaque.is_empty()).parse(input)?;
     let params = Params::default();
     Ok((rest, Uri { scheme, user: None, password: None, host: None, port: None, params, headers: &[], bytes: &[] }))
 }

@@ -26,7 +26,7 @@ impl<'a> Iterator for Values<'a> {
 }
 
 /// The bytes up to the first comma that separates, and what follows it if there is one.
-pub(super) fn split_value(line: &[u8]) -> (&[u8], Option<&[u8]>) {
+fn split_value(line: &[u8]) -> (&[u8], Option<&[u8]>) {
     let mut at = 0;
     while let Some((skipped, rest)) = line.get(at..).and_then(to_next_mark) {
         at += skipped;

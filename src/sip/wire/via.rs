@@ -4,8 +4,9 @@
 use super::abnf::{self, Parsed, lws, separator, token};
 use super::{Error, Host, Params, host};
 use nom::Parser;
-use nom::combinator::consumed;
-use nom::sequence::{preceded, terminated};
+use nom::bytes::complete::{tag_no_case, take, take_while};
+use nom::combinator::{consumed, value};
+use nom::sequence::preceded;
 use std::net::IpAddr;
 
 /// One via-parm.
@@ -20,14 +21,19 @@ pub struct Via<'a> {
     /// The parameters.
     pub params: Params<'a>,
     sent_by: &'a [u8],
+    branch: Option<&'a [u8]>,
+    bytes: &'a [u8],
 }
 
 impl<'a> Via<'a> {
     /// Reads one value, which fills all of `value`.
     pub fn parse(value: &'a [u8]) -> Result<Via<'a>, Error> {
-        let ((transport, (sent_by, (host, port))), params) = abnf::whole(via_parm, value).ok_or(Error::ViaParm)?;
-        let params = Params::of_checked(params);
-        if params.repeats("branch") { Err(Error::ViaParm) } else { Ok(Via { transport, host, port, params, sent_by }) }
+        abnf::whole(via_parm, value).ok_or(Error::ViaParm)
+    }
+
+    /// The value as it was written.
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
     /// Host and port as they were written, without white space around them.
@@ -37,7 +43,7 @@ impl<'a> Via<'a> {
 
     /// The branch. Absent from an RFC 2543 element.
     pub fn branch(&self) -> Option<&'a [u8]> {
-        self.params.get("branch").flatten()
+        self.branch
     }
 
     /// Where the request before us says it saw that one come from; with or without brackets (RFC 5118 §4.5).
@@ -58,8 +64,12 @@ pub(super) fn begins_well(value: &[u8]) -> bool {
 }
 
 /// `via-parm`
-fn via_parm(input: &[u8]) -> Parsed<'_, (ProtocolAndSentBy<'_>, &[u8])> {
-    (protocol_and_sent_by, abnf::header_params).parse(input)
+pub(super) fn via_parm(input: &[u8]) -> Parsed<'_, Via<'_>> {
+    let (rest, (transport, (sent_by, (host, port)))) = protocol_and_sent_by(input)?;
+    let (rest, (params, branch)) = abnf::header_params(b"branch")(rest)?;
+    let params = Params::of_checked(params);
+    let (_, bytes) = take(input.len() - rest.len())(input)?;
+    Ok((rest, Via { transport, host, port, params, sent_by, branch: branch.flatten(), bytes }))
 }
 
 /// The transport, the bytes of sent-by, and what they say.
@@ -67,12 +77,17 @@ type ProtocolAndSentBy<'a> = (&'a [u8], (&'a [u8], (Host<'a>, Option<u16>)));
 
 /// `sent-protocol LWS sent-by`
 fn protocol_and_sent_by(input: &[u8]) -> Parsed<'_, ProtocolAndSentBy<'_>> {
-    (terminated(sent_protocol, lws), consumed(host::sent_by)).parse(input)
+    let (rest, transport) = sent_protocol(input)?;
+    let (rest, _) = lws(rest)?;
+    let (rest, sent_by) = consumed(host::sent_by).parse(rest)?;
+    Ok((rest, (transport, sent_by)))
 }
 
 /// `sent-protocol`: name and version are any token, so that a request of another version can be answered (RFC 4475 §3.1.2.16).
 fn sent_protocol(input: &[u8]) -> Parsed<'_, &[u8]> {
-    preceded((token, separator('/'), token, separator('/')), token).parse(input)
+    let usual = value((), tag_no_case(&b"SIP/2.0/"[..]));
+    let other = value((), (token, separator(b'/'), token, separator(b'/')));
+    preceded(usual.or(other), preceded(take_while(abnf::is_space), token)).parse(input)
 }
 
 #[cfg(test)]

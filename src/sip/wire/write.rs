@@ -3,12 +3,14 @@
 //! is handed in reaches the wire, whoever it came from: each run of them becomes a space.
 
 use super::abnf::is_space;
-use super::frame::{Raw, trim};
-use super::{Head, Header, Method, NameAddr, Via, values};
-use crate::sip::Path;
+use super::frame::Raw;
+use super::params::split_param;
+use super::{Head, Header, Message, Method, NameAddr, Via, fields};
+use crate::sip::wire::Path;
+use arrayvec::{ArrayString, ArrayVec};
 use bytes::{BufMut, BytesMut};
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// A tag or other random token of ours: 16 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,31 +89,78 @@ impl<'r> Reply<'r> {
     }
 }
 
+/// A request as far as its response needs it: a [`Message`], or what [`Broken::answerable`](super::Broken::answerable) gives.
+#[derive(Clone, Copy)]
+pub struct Answerable<'m, 'a> {
+    head: &'m Head<'a>,
+    /// The first Via value; `None` if its parameters cannot be read.
+    via: Option<Via<'a>>,
+    /// Whether a tag is to be added to To: not to one that cannot be read, in which it might end up inside of something.
+    to_takes_tag: bool,
+}
+
+impl<'m, 'a> From<&'m Message<'a>> for Answerable<'m, 'a> {
+    fn from(message: &'m Message<'a>) -> Answerable<'m, 'a> {
+        Answerable { head: message, via: Some(message.via()), to_takes_tag: message.to().tag().is_none() }
+    }
+}
+
+impl<'m, 'a> Answerable<'m, 'a> {
+    /// Its headers.
+    pub fn head(&self) -> &'m Head<'a> {
+        self.head
+    }
+
+    /// The first Via value; `None` if its parameters cannot be read.
+    pub fn via(&self) -> Option<Via<'a>> {
+        self.via
+    }
+
+    /// Of a head that has the headers that a response copies.
+    pub(super) fn of_broken(head: &'m Head<'a>) -> Answerable<'m, 'a> {
+        let via = head.header(Header::Via).and_then(|line| fields::first_via(line).ok());
+        let to = head.header(Header::To).and_then(|to| NameAddr::parse(to).ok());
+        Answerable { head, via, to_takes_tag: to.is_some_and(|to| to.tag().is_none()) }
+    }
+}
+
 /// Appends the response to `request`, which came over `path`. Copies every Via (the first gets `received` and `rport`:
-/// RFC 3261 §18.2.1, RFC 3581 §4), From, To, Call-ID and CSeq. Takes a [`Message`](super::Message), or what
-/// [`Broken::answerable`](super::Broken::answerable) gives.
-pub fn reply(out: &mut BytesMut, request: &Head<'_>, reply: &Reply<'_>, path: &Path) {
-    out.put_slice(b"SIP/2.0 ");
-    put_number(out, u32::from(reply.status));
-    out.put_u8(b' ');
-    put_text(out, reply.reason.as_bytes());
-    put_vias(out, request, path);
-    put_first(out, b"\r\nFrom: ", request, Header::From);
-    put_first(out, b"\r\nTo: ", request, Header::To);
-    put_to_tag(out, request, reply.to_tag);
-    put_first(out, b"\r\nCall-ID: ", request, Header::CallId);
-    put_first(out, b"\r\nCSeq: ", request, Header::CSeq);
+/// RFC 3261 §18.2.1, RFC 3581 §4), From, To, Call-ID and CSeq.
+pub fn reply<'m, 'a: 'm>(out: &mut BytesMut, request: impl Into<Answerable<'m, 'a>>, reply: &Reply<'_>, path: &Path) {
+    let request = request.into();
+    put_status_line(out, reply);
+    put_vias(out, &request, path);
+    put_first(out, b"\r\nFrom: ", request.head, Header::From);
+    put_first(out, b"\r\nTo: ", request.head, Header::To);
+    if let (Some(tag), true) = (reply.to_tag, request.to_takes_tag) {
+        put_field(out, b";tag=", tag.as_bytes());
+    }
+    put_first(out, b"\r\nCall-ID: ", request.head, Header::CallId);
+    put_first(out, b"\r\nCSeq: ", request.head, Header::CSeq);
     if reply.contact.is_some() && (101..300).contains(&reply.status) {
-        put_record_routes(out, request);
+        put_record_routes(out, request.head);
     }
     put_end(out, reply.contact, reply.headers, reply.body);
 }
 
-fn put_vias(out: &mut BytesMut, request: &Head<'_>, path: &Path) {
-    let mut vias = request.raw(Header::Via);
+fn put_status_line(out: &mut BytesMut, reply: &Reply<'_>) {
+    let mut line = Short::new();
+    push(&mut line, b"SIP/2.0 ");
+    push_number(&mut line, u32::from(reply.status));
+    push(&mut line, b" ");
+    out.put_slice(&line);
+    put_text(out, reply.reason.as_bytes());
+}
+
+fn put_vias(out: &mut BytesMut, request: &Answerable<'_, '_>, path: &Path) {
+    let mut vias = request.head.raw(Header::Via);
     if let Some(first) = vias.next() {
         out.put_slice(b"\r\nVia: ");
-        put_top_via(out, first, path);
+        match &request.via {
+            Some(via) => put_top_via(out, first, via, path.peer),
+            // One whose parameters cannot be read goes back as it came.
+            None => put_raw(out, first),
+        }
     }
     for raw in vias {
         out.put_slice(b"\r\nVia: ");
@@ -119,57 +168,42 @@ fn put_vias(out: &mut BytesMut, request: &Head<'_>, path: &Path) {
     }
 }
 
-/// The line with the first Via value. One whose parameters are broken goes back as it came.
-fn put_top_via(out: &mut BytesMut, line: Raw<'_>, path: &Path) {
-    let (first, rest) = values::split_value(line.value);
-    let first = trim(first);
-    let Ok(via) = Via::parse(first) else { return put_raw(out, line) };
-    let before_params = first.len() - via.params.as_bytes().len();
-    put_text(out, first.get(..before_params).unwrap_or_default());
-    let rport_asked = put_via_params(out, &via);
-    let source = path.peer.ip().to_canonical();
+/// The line with the first Via value, which gets what only we know about where the request came from.
+fn put_top_via(out: &mut BytesMut, line: Raw<'_>, via: &Via<'_>, peer: SocketAddr) {
+    let value = via.as_bytes();
+    let params = via.params.as_bytes();
+    let before_params = value.len() - params.len();
+    put_text(out, value.get(..before_params).unwrap_or_default());
+    let rport_asked = put_via_params(out, params);
+    let source = peer.ip().to_canonical();
+    let mut known = Short::new();
     // RFC 3261 §18.2.1: when sent-by is a name or another address. RFC 3581 §4: and whenever rport is there.
     if rport_asked || via.host.ip() != Some(source) {
-        out.put_slice(b";received=");
-        put_ip(out, source);
+        push(&mut known, b";received=");
+        push_ip(&mut known, source);
     }
     if rport_asked {
-        out.put_slice(b";rport=");
-        put_number(out, u32::from(path.peer.port()));
+        push(&mut known, b";rport=");
+        push_number(&mut known, u32::from(peer.port()));
     }
-    if let Some(rest) = rest {
-        out.put_slice(b", ");
-        put_text(out, trim(rest));
-    }
+    out.put_slice(&known);
+    put_text(out, line.value.get(value.len()..).unwrap_or_default());
 }
 
-/// The parameters but those that only we can know. Tells whether `rport` was among them.
-fn put_via_params(out: &mut BytesMut, via: &Via<'_>) -> bool {
-    let mut rport_asked = false;
-    for (name, value) in via.params.iter() {
-        if name.eq_ignore_ascii_case(b"rport") {
-            rport_asked = true;
-        } else if !name.eq_ignore_ascii_case(b"received") {
-            out.put_u8(b';');
-            out.put_slice(name);
-            if let Some(value) = value {
-                out.put_u8(b'=');
-                put_text(out, value);
-            }
+/// The parameters but `received` and `rport`. Tells whether `rport` was among them.
+fn put_via_params(out: &mut BytesMut, params: &[u8]) -> bool {
+    let (mut rest, mut kept_from, mut rport_asked) = (params, 0, false);
+    while let Some(((name, _), after)) = split_param(rest) {
+        let is_rport = name.eq_ignore_ascii_case(b"rport");
+        if is_rport || name.eq_ignore_ascii_case(b"received") {
+            put_text(out, params.get(kept_from..params.len() - rest.len()).unwrap_or_default());
+            kept_from = params.len() - after.len();
         }
+        rport_asked |= is_rport;
+        rest = after;
     }
+    put_text(out, params.get(kept_from..).unwrap_or_default());
     rport_asked
-}
-
-fn put_to_tag(out: &mut BytesMut, request: &Head<'_>, tag: Option<&str>) {
-    let Some(tag) = tag else { return };
-    // To a To that cannot be read nothing is added: it might end up inside of something.
-    let untagged =
-        request.header(Header::To).and_then(|to| NameAddr::parse(to).ok()).is_some_and(|to| to.tag().is_none());
-    if untagged {
-        out.put_slice(b";tag=");
-        put_text(out, tag.as_bytes());
-    }
 }
 
 /// The first line of a header of the request after its name; a broken request may have more of them.
@@ -232,8 +266,9 @@ pub fn request(out: &mut BytesMut, request: &RequestHead<'_>) {
     put_field(out, b"\r\nFrom: ", request.from);
     put_field(out, b"\r\nTo: ", request.to);
     put_field(out, b"\r\nCall-ID: ", request.call_id);
-    out.put_slice(b"\r\nCSeq: ");
-    put_number(out, request.cseq);
+    let mut number = Short::new();
+    push_number(&mut number, request.cseq);
+    put_field(out, b"\r\nCSeq: ", &number);
     put_field(out, b" ", method);
     put_end(out, request.contact, request.headers, request.body);
 }
@@ -248,9 +283,10 @@ fn put_end(out: &mut BytesMut, contact: Option<&str>, headers: &[(&str, &str)], 
         put_field(out, b": ", value.as_bytes());
     }
     let Some((content_type, content)) = body else { return out.put_slice(b"\r\nContent-Length: 0\r\n\r\n") };
+    let mut length = Short::new();
+    push_number(&mut length, u32::try_from(content.len()).expect("a body fits a datagram"));
     put_field(out, b"\r\nContent-Type: ", content_type.as_bytes());
-    out.put_slice(b"\r\nContent-Length: ");
-    put_number(out, u32::try_from(content.len()).expect("a body fits a datagram"));
+    put_field(out, b"\r\nContent-Length: ", &length);
     out.put_slice(b"\r\n\r\n");
     out.put_slice(content);
 }
@@ -284,7 +320,17 @@ pub fn unfold(out: &mut BytesMut, value: &[u8]) {
     out.put_slice(rest);
 }
 
-fn put_number(out: &mut BytesMut, number: u32) {
+/// A few words that are put together before they are written: each write to the buffer has its price.
+type Short = ArrayVec<u8, SHORT_BYTES_MAX>;
+
+/// `;received=`, the longest IPv6 address, `;rport=65535`.
+const SHORT_BYTES_MAX: usize = 10 + 45 + 12;
+
+fn push(short: &mut Short, bytes: &[u8]) {
+    short.try_extend_from_slice(bytes).expect("what is pushed is short");
+}
+
+fn push_number(short: &mut Short, number: u32) {
     let mut digits = [b'0'; 10];
     let (mut left, mut length) = (number, 0);
     for digit in digits.iter_mut().rev() {
@@ -295,21 +341,22 @@ fn put_number(out: &mut BytesMut, number: u32) {
             break;
         }
     }
-    out.put_slice(digits.get(digits.len() - length..).unwrap_or_default());
+    push(short, digits.get(digits.len() - length..).unwrap_or_default());
 }
 
-fn put_ip(out: &mut BytesMut, ip: IpAddr) {
+fn push_ip(short: &mut Short, ip: IpAddr) {
     match ip {
         IpAddr::V4(ip) => {
             for (at, octet) in ip.octets().into_iter().enumerate() {
-                if at > 0 {
-                    out.put_u8(b'.');
-                }
-                put_number(out, u32::from(octet));
+                push(short, if at == 0 { b"" } else { b"." });
+                push_number(short, u32::from(octet));
             }
         }
-        // Writing to a growing buffer cannot fail.
-        IpAddr::V6(ip) => write!(out, "{ip}").unwrap_or_default(),
+        IpAddr::V6(ip) => {
+            let mut text = ArrayString::<45>::new();
+            write!(text, "{ip}").expect("no IPv6 address is longer");
+            push(short, text.as_bytes());
+        }
     }
 }
 
@@ -395,8 +442,8 @@ const REASONS: &[(u16, &str)] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sip::Transport;
-    use crate::sip::wire::{Message, Start};
+    use crate::sip::wire::Start;
+    use crate::sip::wire::Transport;
 
     const INVITE: &str = "INVITE sip:foo@192.0.2.9 SIP/2.0\r\n\
         v: SIP/2.0/UDP 192.0.2.1:5070;rport;branch=z9hG4bK1;received=203.0.113.1 , SIP/2.0/UDP\r\n  b.example;branch=z9hG4bK2\r\n\
@@ -424,7 +471,7 @@ mod tests {
     fn a_response_copies_what_it_must_unfolded() {
         let reply = Reply { to_tag: Some("t"), contact: Some("<sip:192.0.2.9>"), ..Reply::new(180) };
         let expected = "SIP/2.0 180 Ringing\r\n\
-            Via: SIP/2.0/UDP 192.0.2.1:5070;branch=z9hG4bK1;received=192.0.2.1;rport=40000, SIP/2.0/UDP b.example;branch=z9hG4bK2\r\n\
+            Via: SIP/2.0/UDP 192.0.2.1:5070;branch=z9hG4bK1;received=192.0.2.1;rport=40000 , SIP/2.0/UDP b.example;branch=z9hG4bK2\r\n\
             Via: SIP/2.0/UDP c.example;branch=z9hG4bK3\r\n\
             From: \"A\" <sip:a@b.example>;tag=1\r\n\
             To: <sip:foo@192.0.2.9>;tag=t\r\n\
@@ -527,9 +574,9 @@ mod tests {
     #[test]
     fn numbers_and_tags_are_written_whole() {
         for (number, expected) in [(0, "0"), (9, "9"), (10, "10"), (4_294_967_295, "4294967295")] {
-            let mut out = BytesMut::new();
-            put_number(&mut out, number);
-            assert_eq!(out, expected);
+            let mut short = Short::new();
+            push_number(&mut short, number);
+            assert_eq!(short.as_slice(), expected.as_bytes());
         }
         assert_eq!(Tag::new(0x0123_4567_89ab_cdef).as_str(), "0123456789abcdef");
         assert_eq!(Tag::new(0).as_str(), "0000000000000000");
