@@ -166,9 +166,6 @@ fn gen_value(input: &[u8]) -> Parsed<'_, &[u8]> {
     }
 }
 
-/// A list of parameters as it was written, and one of them: absent, there without a value, or with one.
-type Parameters<'a> = (&'a [u8], Option<Option<&'a [u8]>>);
-
 /// `*( SEMI generic-param )`: all of them, and the value of the `decisive` one. It is there at most once (RFC 3261 §7.3.1),
 /// or two readers could decide differently.
 pub(super) fn header_params<'a>(decisive: &'static [u8]) -> impl Fn(&'a [u8]) -> Parsed<'a, (&'a [u8], Given<'a>)> {
