@@ -3,7 +3,6 @@
 //! the one thing made here is a key at first start ([`Keys`]), because where keys lie is configuration.
 
 mod address;
-mod changes;
 mod keys;
 mod load;
 mod mistake;
@@ -14,18 +13,17 @@ mod tests;
 mod typed;
 mod warn;
 
-pub use address::{Advertised, Pattern};
-pub use changes::Change;
+pub use address::Advertised;
 pub use keys::{Keys, PolicyKey};
 pub use mistake::{Mistake, Mistakes};
 
-use crate::name::Name;
+use crate::call::{Route, Trunk};
 use crate::secret::Secret;
 use crate::time::Duration;
-use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Where a configuration comes from, weakest first: built-in defaults, the file, the environment, `--set`. Kept in the
 /// [`Config`] so that a reload reads the same places again.
@@ -55,9 +53,9 @@ pub struct Config {
     /// `[park]`
     pub park: Park,
     /// `[[trunk]]`, in the order of the file. The built-in `loopback` if the file has none.
-    pub trunks: Vec<Trunk>,
+    pub trunks: Vec<Arc<Trunk>>,
     /// `[[route]]`, in the order of the file: the first that matches is taken. The built-in `*` to `demo` if the file has none.
-    pub routes: Vec<Route>,
+    pub routes: Vec<Arc<Route>>,
     /// `[token]`
     pub token: Token,
     /// `[policy]`
@@ -154,34 +152,6 @@ pub struct Park {
     pub retry_after: Duration,
 }
 
-/// `[[trunk]]`: who may send calls. Everybody else gets 403.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Trunk {
-    /// Its name in logs, records and limits.
-    pub name: String,
-    /// The addresses it calls from, at least one.
-    pub allow: Vec<IpNet>,
-    /// Most parked calls of this trunk: its own, or `park.per_trunk_max`.
-    pub calls_max: usize,
-}
-
-/// `[[route]]`: which name a called number is.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Route {
-    /// What the user part of the Request-URI must be, after unescaping.
-    pub number: Pattern,
-    /// Who is told.
-    pub name: Name,
-    /// 180 or 183: its own, or `park.response`.
-    pub response: u16,
-    /// Its own deadline, or `park.seconds_max`.
-    pub deadline: Duration,
-    /// Its own, or `park.fallback_status`.
-    pub fallback_status: u16,
-    /// Opaque text that the client gets with the event.
-    pub data: Option<String>,
-}
-
 /// `[token]`: the key that seals bridge tokens, if the operator gave one; [`Keys`] finds or makes it otherwise.
 #[derive(Clone, Debug)]
 pub struct Token {
@@ -255,21 +225,5 @@ impl Config {
     /// The effective configuration as TOML, secrets masked (`--print-config`).
     pub fn to_toml(&self) -> String {
         self.effective.to_toml()
-    }
-
-    /// What a reload to `newer` changes: one line a key, secrets not shown; for the log.
-    pub fn changes(&self, newer: &Config) -> Vec<Change> {
-        changes::changes(self, newer)
-    }
-
-    /// The trunk that this address belongs to: the first that lists it. IPv4-mapped IPv6 is taken as IPv4.
-    pub fn trunk(&self, source: IpAddr) -> Option<&Trunk> {
-        let source = source.to_canonical();
-        self.trunks.iter().find(|trunk| trunk.allow.iter().any(|net| net.contains(&source)))
-    }
-
-    /// The route of a called user part (unescaped): the first that matches.
-    pub fn route(&self, user: &str) -> Option<&Route> {
-        self.routes.iter().find(|route| route.number.matches(user))
     }
 }

@@ -4,7 +4,9 @@
 use super::load::Places;
 use super::raw::{self, Raw};
 use super::*;
+use crate::call::Pattern;
 use crate::limits;
+use crate::name::Name;
 use crate::policy::{Algorithm, VerifyingKey};
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -145,13 +147,13 @@ impl Check {
         })
     }
 
-    fn trunks(&mut self, raw: &Raw) -> Option<Vec<Trunk>> {
+    fn trunks(&mut self, raw: &Raw) -> Option<Vec<Arc<Trunk>>> {
         let entries = raw.trunk.iter().enumerate();
         let trunks: Vec<_> = entries.map(|(at, trunk)| self.trunk(&format!("trunk[{at}]"), trunk, raw)).collect();
         trunks.into_iter().collect()
     }
 
-    fn trunk(&mut self, key: &str, trunk: &raw::Trunk, raw: &Raw) -> Option<Trunk> {
+    fn trunk(&mut self, key: &str, trunk: &raw::Trunk, raw: &Raw) -> Option<Arc<Trunk>> {
         let name = self.parsed(&format!("{key}.name"), &trunk.name, label);
         let allow_key = format!("{key}.allow");
         let allow = self.each(&allow_key, &trunk.allow, address::net);
@@ -163,16 +165,16 @@ impl Check {
         }
         let calls_max = trunk.calls_max.unwrap_or(raw.park.per_trunk_max);
         let calls_max = self.number(&format!("{key}.calls_max"), calls_max, 1..=CALLS_MAX);
-        Some(Trunk { name: name?, allow: allow?, calls_max: calls_max? })
+        Some(Arc::new(Trunk { name: name?.into(), allow: allow?, calls_max: calls_max? }))
     }
 
-    fn routes(&mut self, raw: &Raw, park: &Park) -> Option<Vec<Route>> {
+    fn routes(&mut self, raw: &Raw, park: &Park) -> Option<Vec<Arc<Route>>> {
         let entries = raw.route.iter().enumerate();
         let routes: Vec<_> = entries.map(|(at, route)| self.route(&format!("route[{at}]"), route, park)).collect();
         routes.into_iter().collect()
     }
 
-    fn route(&mut self, key: &str, route: &raw::Route, park: &Park) -> Option<Route> {
+    fn route(&mut self, key: &str, route: &raw::Route, park: &Park) -> Option<Arc<Route>> {
         let at = |name: &str| format!("{key}.{name}");
         let number = self.parsed(&at("number"), &route.number, Pattern::parse);
         let name = self.parsed(&at("name"), &route.name, |text| Name::parse(text).map_err(|error| error.to_string()));
@@ -192,8 +194,8 @@ impl Check {
                 format!("longer than {} bytes; hand over a key instead", limits::ROUTE_DATA_BYTES_MAX),
             );
         }
-        let (number, name) = (number?, name?);
-        Some(Route { number, name, response: response?, deadline: deadline?, fallback_status: fallback_status?, data })
+        let (ring, park, data) = (response?, deadline?, data.map(Into::into));
+        Some(Arc::new(Route { number: number?, name: name?, ring, park, fallback_status: fallback_status?, data }))
     }
 
     fn token(&mut self, raw: &Raw, sources: &Sources) -> Option<Token> {

@@ -3,7 +3,7 @@
 //! Not here: reading or checking it (`config`).
 
 use crate::call;
-use crate::config::{self, Advertised, Config};
+use crate::config::{Advertised, Config};
 use crate::net;
 use crate::sip::endpoint::EndpointSettings;
 use crate::switch::{Caps, Settings};
@@ -15,8 +15,8 @@ pub(super) fn of_switch(config: &Config, listeners: &[SocketAddr]) -> Settings {
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     Settings {
         node: config.node.id,
-        trunks: config.trunks.iter().map(|trunk| Arc::new(of_trunk(trunk))).collect(),
-        routes: config.routes.iter().map(|route| Arc::new(of_route(route))).collect(),
+        trunks: config.trunks.clone(),
+        routes: config.routes.clone(),
         call: Arc::new(of_calls(config, listeners)),
         caps: Caps {
             total: count(config.park.calls_max),
@@ -37,7 +37,7 @@ fn of_calls(config: &Config, listeners: &[SocketAddr]) -> call::Settings {
         repeat: config.park.repeat_every,
         media_bind,
         media_advertised: advertised.unwrap_or(media_bind),
-        loopback: ours || config.trunks.iter().any(|trunk| of_trunk(trunk).sends_from(localhost)),
+        loopback: ours || config.trunks.iter().any(|trunk| trunk.sends_from(localhost)),
         silence: config.media.silence,
         hold_silence: config.media.hold_silence,
     }
@@ -60,24 +60,5 @@ pub(super) fn reachable(config: &Config, listener: SocketAddr) -> String {
     match &config.sip.advertised {
         Some(Advertised { host, port, .. }) => format!("{host}:{}", port.unwrap_or(listener.port())),
         None => SocketAddr::new(net::outward_address(listener.ip()), listener.port()).to_string(),
-    }
-}
-
-fn of_trunk(trunk: &config::Trunk) -> call::Trunk {
-    call::Trunk {
-        name: trunk.name.as_str().into(),
-        allow: trunk.allow.clone(),
-        calls_max: u32::try_from(trunk.calls_max).unwrap_or(u32::MAX),
-    }
-}
-
-fn of_route(route: &config::Route) -> call::Route {
-    call::Route {
-        number: call::Pattern::parse(&route.number.to_string()),
-        name: route.name.clone(),
-        ring: route.response,
-        park: route.deadline,
-        fallback_status: route.fallback_status,
-        data: route.data.as_deref().map(Into::into),
     }
 }

@@ -208,8 +208,6 @@ pub struct Metrics {
     pub records_waiting: Gauge,
     /// Lines of the log that were lost.
     pub log_lines_dropped_total: Counter,
-    /// Reloads: `applied`, `refused`.
-    pub config_reloads_total: Family<Counter>,
     started_seconds: f64,
 }
 
@@ -245,7 +243,6 @@ impl Metrics {
             records_total: Family::one(&["result"], &["written", "lost"]),
             records_waiting: Gauge::default(),
             log_lines_dropped_total: Counter::default(),
-            config_reloads_total: Family::one(&["result"], &["applied", "refused"]),
             #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 have 41 bits")]
             started_seconds: started.0 as f64 / 1000.0,
         }
@@ -317,7 +314,6 @@ impl Metrics {
             "Lines of the log that were lost.",
             &self.log_lines_dropped_total,
         );
-        page.counters("parkway_config_reloads_total", "Reloads of the configuration.", &self.config_reloads_total);
     }
 }
 
