@@ -137,6 +137,11 @@ impl Daemon {
         let _ = self.words.try_send(Word::Stop);
     }
 
+    /// Opens the file of records anew, after somebody has moved it away.
+    pub fn reopen_records(&self) {
+        let _ = self.words.try_send(Word::ReopenRecords);
+    }
+
     /// Whether the switch thread has come to its end.
     pub fn is_over(&self) -> bool {
         self.switchboard.as_ref().is_none_or(JoinHandle::is_finished)

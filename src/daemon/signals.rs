@@ -1,5 +1,5 @@
 //! Signals, and what the service manager is told: the main thread waits here until the daemon is over.
-//! TERM and INT drain; a second one ends it now.
+//! TERM and INT drain; a second one ends it now. HUP opens the file of records anew, for logrotate.
 
 use super::service::Service;
 use super::{Daemon, Failure};
@@ -13,6 +13,7 @@ pub(super) struct Signals {
     runtime: Runtime,
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
 }
 
 impl Signals {
@@ -22,14 +23,15 @@ impl Signals {
         let _inside = runtime.enter();
         let catch = |kind| signal(kind).map_err(|error| Failure::run_time(format!("cannot catch signals: {error}")));
         let (terminate, interrupt) = (catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?);
+        let hang_up = catch(SignalKind::hangup())?;
         drop(_inside);
-        Ok(Signals { runtime, terminate, interrupt })
+        Ok(Signals { runtime, terminate, interrupt, hang_up })
     }
 }
 
 /// Tells the service manager that we are ready, then waits for the end.
 pub(super) fn attend(daemon: Daemon, signals: Signals, drain: Duration) -> Result<(), Failure> {
-    let Signals { runtime, mut terminate, mut interrupt } = signals;
+    let Signals { runtime, mut terminate, mut interrupt, mut hang_up } = signals;
     let service = Service;
     tracing::info!(addresses = ?daemon.addresses(), "ready");
     service.ready(&daemon.status.line());
@@ -41,6 +43,7 @@ pub(super) fn attend(daemon: Daemon, signals: Signals, drain: Duration) -> Resul
             tokio::select! {
                 _ = terminate.recv() => end(&daemon, &service, &mut asked_to_end, drain),
                 _ = interrupt.recv() => end(&daemon, &service, &mut asked_to_end, drain),
+                _ = hang_up.recv() => daemon.reopen_records(),
                 _ = look.tick() => {
                     if pulse.is_alive(&daemon) {
                         service.alive();

@@ -30,6 +30,9 @@ impl Status {
         let (sip, tables, stats) = (switch.endpoint().stats(), switch.endpoint().counts(), switch.stats());
         metrics.sip_malformed_total.set(sip.malformed_total());
         metrics.sip_retransmissions_total.set(sip.repeats_sent);
+        let traffic = switch.endpoint().traffic();
+        traffic.requests().for_each(|(method, total)| metrics.sip_requests_total.with(method).set(total));
+        traffic.responses().for_each(|(code, total)| metrics.sip_responses_total.with(&code.to_string()).set(total));
         metrics.sip_transactions.set(count(tables.server_transactions + tables.client_transactions));
         metrics.sip_dialogs.set(count(tables.dialogs));
         stats.refused.0.iter().for_each(|(reason, total)| metrics.rejects_total.with(reason).set(*total));

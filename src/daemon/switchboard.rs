@@ -26,6 +26,8 @@ pub(super) enum Word {
     Drain(Duration),
     /// End all calls now.
     Stop,
+    /// The file of records was moved away: open it anew.
+    ReopenRecords,
 }
 
 /// The switch thread's belongings.
@@ -96,6 +98,7 @@ impl Switchboard {
                 }
             }
             Word::Stop => self.stop(),
+            Word::ReopenRecords => self.records.reopen(),
         }
     }
 

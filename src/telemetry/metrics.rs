@@ -4,6 +4,7 @@
 
 use super::process;
 use crate::policy::Reason;
+use crate::sip::wire::Method;
 use crate::time::Duration;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,23 +24,6 @@ const PARK_BUCKETS: [f64; 11] = [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.
 /// From event to callback, seconds: a machine's answer at one end, a person's at the other.
 const CLAIM_BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// RFC 3261 and its extensions.
-const METHODS: [&str; 14] = [
-    "INVITE",
-    "ACK",
-    "BYE",
-    "CANCEL",
-    "OPTIONS",
-    "REGISTER",
-    "PRACK",
-    "SUBSCRIBE",
-    "NOTIFY",
-    "PUBLISH",
-    "INFO",
-    "REFER",
-    "MESSAGE",
-    "UPDATE",
-];
 const CODES: [&str; 36] = [
     "100", "180", "183", "200", "202", "302", "400", "401", "403", "404", "405", "407", "408", "410", "413", "415",
     "416", "420", "422", "480", "481", "482", "483", "486", "487", "488", "489", "491", "500", "501", "503", "504",
@@ -229,7 +213,7 @@ impl Metrics {
                 [["allow", crate::policy::GRANTED]].into_iter().chain(decisions),
             ),
             subscriptions: Family::one(&["transport"], &["websocket", "sse", "poll", "sip"]),
-            sip_requests_total: Family::one(&["method"], &METHODS),
+            sip_requests_total: Family::one(&["method"], &Method::KNOWN.map(|(name, _)| name)),
             sip_responses_total: Family::one(&["code"], &CODES),
             sip_malformed_total: Counter::default(),
             sip_unsent_total: Counter::default(),

@@ -14,7 +14,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -24,7 +24,7 @@ const RETRY: Duration = Duration::from_millis(500);
 /// The way to the file. Dropping the last handle writes what is queued.
 pub struct Records {
     metrics: Arc<Metrics>,
-    /// `None` without a file: records go to the log.
+    /// `None` without a file: then the log alone has the records.
     writer: Option<(SyncSender<Message>, JoinHandle<()>)>,
 }
 
@@ -44,19 +44,18 @@ impl Records {
         Ok(Records { metrics, writer: Some((lines, thread)) })
     }
 
-    /// Takes one record: an object, written as one line. Never waits.
+    /// Takes one record: an object, written as one line to the log and to the file. Never waits.
     pub fn write(&self, record: &impl Serialize) {
         let line = match serde_json::to_string(record) {
             Ok(line) => line,
             Err(error) => return lose(&self.metrics, &error.to_string()),
         };
-        match &self.writer {
-            None => to_log(&line),
-            Some((lines, _)) => {
-                if lines.try_send(Message::Line(line.clone())).is_err() {
-                    lose(&self.metrics, &line);
-                }
-            }
+        to_log(&line);
+        let Some((lines, _)) = &self.writer else { return };
+        if let Err(TrySendError::Full(Message::Line(line)) | TrySendError::Disconnected(Message::Line(line))) =
+            lines.try_send(Message::Line(line))
+        {
+            lose(&self.metrics, &line);
         }
     }
 
@@ -78,7 +77,7 @@ impl Drop for Records {
     }
 }
 
-/// A record in the log: where there is no file, or none that can be written.
+/// A record in the log, at `info`: whether there is a file or not.
 fn to_log(line: &str) {
     tracing::info!(target: "parkway::record", record = line, "call detail record");
 }

@@ -15,9 +15,11 @@ mod server;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 pub use crate::sip::dialog::{DialogId, Owner};
 pub use stats::{Counts, Stats};
+pub use traffic::Traffic;
 
 use crate::id::CallRef;
 use crate::limits;
@@ -420,6 +422,11 @@ impl Endpoint {
             events: self.notices.len(),
             transmits: self.output.len(),
         }
+    }
+
+    /// What crossed the wire since the start.
+    pub fn traffic(&self) -> &Traffic {
+        &self.output.traffic
     }
 
     /// What has been counted since the start.

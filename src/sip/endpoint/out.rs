@@ -2,6 +2,7 @@
 //! Not here: when to send, and what the call wants said.
 
 use super::check::{ALLOW, CONTENT};
+use super::traffic::Traffic;
 use super::{DialogId, EndpointSettings, Reply, Transmit};
 use crate::limits;
 use crate::sip::Path;
@@ -30,6 +31,7 @@ pub(super) struct Output {
     pool: BytesMut,
     settings: EndpointSettings,
     contact: String,
+    pub(super) traffic: Traffic,
 }
 
 /// Which answer is written, besides what it says.
@@ -47,7 +49,13 @@ pub(super) struct Worded<'r> {
 
 impl Output {
     pub(super) fn new(settings: EndpointSettings) -> Output {
-        Output { queue: VecDeque::new(), pool: BytesMut::new(), settings, contact: String::new() }
+        Output {
+            queue: VecDeque::new(),
+            pool: BytesMut::new(),
+            settings,
+            contact: String::new(),
+            traffic: Traffic::default(),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -78,6 +86,7 @@ impl Output {
         worded: &Worded<'_>,
     ) -> Bytes {
         let Worded { method, tag, in_dialog, reply } = *worded;
+        self.traffic.count_response(reply.status);
         let in_dialog = in_dialog && (101..300).contains(&reply.status);
         if in_dialog {
             self.make_contact(path.local, tag);

@@ -30,6 +30,7 @@ impl Endpoint {
         method: Method<'a>,
         request: Message<'a>,
     ) -> Option<Event<'a>> {
+        self.output.traffic.count_request(method);
         let key = self.keys.transaction(&request, method);
         match method {
             Method::Ack => return self.handle_ack(now, key, request),

@@ -63,28 +63,31 @@ pub enum Method<'a> {
     Other(&'a [u8]),
 }
 
-/// The methods we know, as they are written.
-const METHODS: [(&[u8], Method<'static>); 14] = [
-    (b"INVITE", Method::Invite),
-    (b"ACK", Method::Ack),
-    (b"BYE", Method::Bye),
-    (b"CANCEL", Method::Cancel),
-    (b"OPTIONS", Method::Options),
-    (b"REGISTER", Method::Register),
-    (b"PRACK", Method::Prack),
-    (b"UPDATE", Method::Update),
-    (b"INFO", Method::Info),
-    (b"SUBSCRIBE", Method::Subscribe),
-    (b"NOTIFY", Method::Notify),
-    (b"PUBLISH", Method::Publish),
-    (b"MESSAGE", Method::Message),
-    (b"REFER", Method::Refer),
-];
-
 impl<'a> Method<'a> {
+    /// The methods we know, as they are written.
+    pub const KNOWN: [(&'static str, Method<'static>); 14] = [
+        ("INVITE", Method::Invite),
+        ("ACK", Method::Ack),
+        ("BYE", Method::Bye),
+        ("CANCEL", Method::Cancel),
+        ("OPTIONS", Method::Options),
+        ("REGISTER", Method::Register),
+        ("PRACK", Method::Prack),
+        ("UPDATE", Method::Update),
+        ("INFO", Method::Info),
+        ("SUBSCRIBE", Method::Subscribe),
+        ("NOTIFY", Method::Notify),
+        ("PUBLISH", Method::Publish),
+        ("MESSAGE", Method::Message),
+        ("REFER", Method::Refer),
+    ];
+
     /// The method that a token names.
     pub fn of(token: &'a [u8]) -> Method<'a> {
-        METHODS.iter().find(|(name, _)| *name == token).map_or(Method::Other(token), |(_, method)| *method)
+        Method::KNOWN
+            .iter()
+            .find(|(name, _)| name.as_bytes() == token)
+            .map_or(Method::Other(token), |(_, method)| *method)
     }
 
     /// The token.
@@ -92,7 +95,7 @@ impl<'a> Method<'a> {
         if let Method::Other(token) = self {
             return token;
         }
-        METHODS.iter().find(|(_, method)| method == self).map_or(b"", |(name, _)| name)
+        Method::KNOWN.iter().find(|(_, method)| method == self).map_or(b"", |(name, _)| name.as_bytes())
     }
 }
 
@@ -179,8 +182,8 @@ mod tests {
 
     #[test]
     fn methods_are_case_sensitive_and_never_unescaped() {
-        for (name, method) in METHODS {
-            assert_eq!((Method::of(name), method.as_bytes()), (method, name));
+        for (name, method) in Method::KNOWN {
+            assert_eq!((Method::of(name.as_bytes()), method.as_bytes()), (method, name.as_bytes()));
         }
         for other in ["invite", "Invite", "INVITES", "RE%47IST%45R", "NEWMETHOD"] {
             assert_eq!(Method::of(other.as_bytes()), Method::Other(other.as_bytes()));
