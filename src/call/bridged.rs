@@ -3,7 +3,7 @@
 //! Not here: the packets (`relay`), which cross without us.
 
 use super::ending::Ending;
-use super::leg::{Answered, Leaving, Refusal, described, plain, status};
+use super::leg::{Answered, Refusal, described, plain, status};
 use super::session::{Said, Session, not_acceptable};
 use super::{EndedBy, Event, Facts, GoneReason, Outcome, State, Turn};
 use crate::id::{FlowId, Side};
@@ -90,7 +90,7 @@ impl Bridged {
     }
 
     /// Something happened.
-    pub(super) fn handle(mut self: Box<Self>, event: Event<'_>, facts: &Facts, turn: &mut Turn<'_>) -> State {
+    pub(super) fn handle(self: Box<Self>, event: Event<'_>, facts: &Facts, turn: &mut Turn<'_>) -> State {
         match event {
             Event::Request { side, transaction, request } => match request.start().method() {
                 Some(Method::Bye) => self.hung_up(side, transaction, facts, turn),
@@ -103,9 +103,8 @@ impl Bridged {
             Event::Acknowledged { side, ack } => self.acknowledged(side, ack, facts, turn),
             Event::Response { transaction, response, .. } => self.answered(transaction, response, facts, turn),
             Event::Failed { transaction, .. } => self.unanswered(transaction, 408, facts, turn),
-            Event::Unacknowledged { side } => {
-                // RFC 3261 §13.3.1.4: no ACK in 64*T1, so the session is ended; now the BYE may go.
-                self.leg(side).acknowledged = true;
+            Event::Unacknowledged { .. } => {
+                // RFC 3261 §13.3.1.4: no ACK in 64*T1, so the session is ended.
                 self.end(End::failed("no ACK for our 200"), facts, turn)
             }
             Event::Media(media::Event::Silent { side, .. }) => self.end(End::silent(side), facts, turn),
@@ -136,7 +135,7 @@ impl Bridged {
 
     /// A re-INVITE.
     fn change(mut self: Box<Self>, from: Side, received: ServerId, body: &[u8], turn: &mut Turn<'_>) -> Box<Self> {
-        if self.change.is_some() || !self.leg(from.other()).acknowledged {
+        if self.change.is_some() {
             turn.endpoint.respond(turn.now, received, &plain(491));
             return self;
         }
@@ -277,7 +276,6 @@ impl Bridged {
 
     /// An ACK: of the first 2xx, or of one to a re-INVITE, perhaps with the answer to our offer.
     fn acknowledged(mut self: Box<Self>, side: Side, ack: &Message<'_>, facts: &Facts, turn: &mut Turn<'_>) -> State {
-        self.leg(side).acknowledged = true;
         match self.change.take() {
             Some(Change::Offered { to }) if to == side => {
                 let agreement = self.session.agreement.clone();
@@ -319,13 +317,9 @@ impl Bridged {
         if let Some(Change::Carried { received, .. }) = self.change {
             turn.endpoint.respond(turn.now, received, &plain(487));
         }
-        let mut leave = |leg: Answered, side: Side| -> Leaving {
-            match bye {
-                Some((by, transaction)) if by == side => leg.answer_bye(turn, transaction),
-                Some(_) | None => leg.hang_up(turn, end.header),
-            }
-        };
-        let (caller, client) = (leave(self.caller, Side::Caller), leave(self.client, Side::Client));
+        let of = |side: Side| bye.filter(|(by, _)| *by == side).map(|(_, bye)| bye);
+        let caller = self.caller.leave(turn, end.header, of(Side::Caller));
+        let client = self.client.leave(turn, end.header, of(Side::Client));
         Ending::begin(caller, client, self.session.flow, record, turn)
     }
 }

@@ -33,6 +33,11 @@ impl Ending {
         self.deadline
     }
 
+    /// Whether the record is written.
+    pub(super) fn is_recorded(&self) -> bool {
+        self.record.is_none()
+    }
+
     /// Its media, until the relay has let go of it.
     pub(super) fn flow(&self) -> Option<FlowId> {
         self.flow
@@ -52,9 +57,6 @@ impl Ending {
             Event::Request { side, transaction, request } => {
                 self.step(side, |leg| leg.handle_request(turn, transaction, request.start().method()));
             }
-            Event::Acknowledged { side, .. } | Event::Unacknowledged { side } => {
-                self.step(side, |leg| leg.handle_acknowledged(turn));
-            }
             Event::Response { side, transaction, response } => {
                 self.step(side, |leg| leg.handle_response(turn, transaction, response));
             }
@@ -62,6 +64,8 @@ impl Ending {
             Event::Media(media::Event::Closed { report, .. }) => self.write(Some(report), turn),
             Event::Timeout if turn.now.at >= self.deadline => self.give_up(turn),
             Event::Callback(callback) => callback.refuse(turn, 410),
+            // The endpoint sends a BYE that waited for an ACK.
+            Event::Acknowledged { .. } | Event::Unacknowledged { .. } => {}
             Event::Timeout
             | Event::Media(_)
             | Event::Cancelled { .. }

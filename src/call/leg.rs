@@ -110,12 +110,21 @@ impl Pending {
     /// A 2xx with a session description.
     pub fn answer(self, turn: &mut Turn<'_>, sdp: &[u8]) -> Answered {
         turn.endpoint.respond(turn.now, self.invite, &described(sdp));
-        Answered { dialog: self.dialog, path: self.path, acknowledged: false }
+        Answered { dialog: self.dialog, path: self.path }
     }
 
     /// Any other final response; the early dialog ends with it (RFC 3261 §12.3).
     pub fn refuse(self, turn: &mut Turn<'_>, refusal: &Refusal) {
         refusal.write(|reply| turn.endpoint.respond(turn.now, self.invite, reply));
+    }
+
+    /// Refuses it, and answers the BYE with which the peer ended it in its early dialog (RFC 3261 §15), if it did.
+    pub fn leave(self, turn: &mut Turn<'_>, refusal: &Refusal, bye: Option<ServerId>) -> Leaving {
+        if let Some(bye) = bye {
+            turn.endpoint.respond(turn.now, bye, &plain(200));
+        }
+        self.refuse(turn, refusal);
+        Leaving::Gone
     }
 
     /// What the INVITE's body says, as its sender wrote it; empty if it had none.
@@ -133,28 +142,38 @@ pub struct Answered {
     pub dialog: DialogId,
     /// Where its INVITE came from.
     pub path: Path,
-    /// Whether the ACK of our 2xx has come. Until then we may not send a BYE (RFC 3261 §15).
-    pub acknowledged: bool,
 }
 
 impl Answered {
-    /// We hang up, as soon as the RFC lets us.
-    pub fn hang_up(self, turn: &mut Turn<'_>, reason: Option<&'static str>) -> Leaving {
-        if self.acknowledged {
-            bye(turn, self.dialog, reason)
-        } else {
-            Leaving::Unacknowledged { dialog: self.dialog, reason }
+    /// We hang up. The endpoint holds the BYE back until the RFC lets it go: after the ACK of our 2xx (RFC 3261 §15).
+    fn hang_up(self, turn: &mut Turn<'_>, reason: Option<&'static str>) -> Leaving {
+        let reason = reason.map(|reason| ("Reason", reason));
+        match turn.endpoint.request(turn.now, self.dialog, Method::Bye, reason.as_slice(), None) {
+            Some(bye) => Leaving::Saying { dialog: self.dialog, bye },
+            None => {
+                turn.endpoint.close(turn.now, self.dialog);
+                Leaving::Gone
+            }
         }
     }
 
-    /// Hangs up on a leg that no call waits for any more: nothing that it says to that matters.
-    pub fn dismiss(self, turn: &mut Turn<'_>) {
-        turn.endpoint.request(turn.now, self.dialog, Method::Bye, &[], None);
-        turn.endpoint.close(turn.now, self.dialog);
+    /// Ends it: with the answer to the peer's BYE if it hung up by itself, else with ours.
+    pub fn leave(self, turn: &mut Turn<'_>, reason: Option<&'static str>, bye: Option<ServerId>) -> Leaving {
+        match bye {
+            Some(bye) => self.answer_bye(turn, bye),
+            None => self.hang_up(turn, reason),
+        }
+    }
+
+    /// Ends a leg that no call waits for any more: nothing that it says to our BYE matters.
+    pub fn dismiss(self, turn: &mut Turn<'_>, bye: Option<ServerId>) {
+        let dialog = self.dialog;
+        let _ = self.leave(turn, None, bye);
+        turn.endpoint.close(turn.now, dialog);
     }
 
     /// The peer hung up: its BYE is answered and the dialog is over.
-    pub fn answer_bye(self, turn: &mut Turn<'_>, transaction: ServerId) -> Leaving {
+    fn answer_bye(self, turn: &mut Turn<'_>, transaction: ServerId) -> Leaving {
         turn.endpoint.respond(turn.now, transaction, &plain(200));
         turn.endpoint.close(turn.now, self.dialog);
         Leaving::Gone
@@ -164,14 +183,7 @@ impl Answered {
 /// A leg that is being ended.
 #[derive(Debug)]
 pub enum Leaving {
-    /// It was answered and has not ACKed: the BYE has to wait.
-    Unacknowledged {
-        /// The dialog.
-        dialog: DialogId,
-        /// `Reason` of the BYE.
-        reason: Option<&'static str>,
-    },
-    /// The BYE is on its way.
+    /// The BYE is on its way, or waits for the ACK of our 2xx.
     Saying {
         /// The dialog.
         dialog: DialogId,
@@ -186,16 +198,8 @@ impl Leaving {
     /// Its dialog, while it has one.
     pub fn dialog(&self) -> Option<DialogId> {
         match self {
-            Leaving::Unacknowledged { dialog, .. } | Leaving::Saying { dialog, .. } => Some(*dialog),
+            Leaving::Saying { dialog, .. } => Some(*dialog),
             Leaving::Gone => None,
-        }
-    }
-
-    /// The ACK came, or will not come any more: now the BYE may go.
-    pub fn handle_acknowledged(self, turn: &mut Turn<'_>) -> Leaving {
-        match self {
-            Leaving::Unacknowledged { dialog, reason } => bye(turn, dialog, reason),
-            Leaving::Saying { .. } | Leaving::Gone => self,
         }
     }
 
@@ -210,7 +214,7 @@ impl Leaving {
                 self
             }
             Leaving::Saying { .. } if status >= 200 => self.handle_bye_done(turn, transaction),
-            Leaving::Saying { .. } | Leaving::Unacknowledged { .. } | Leaving::Gone => self,
+            Leaving::Saying { .. } | Leaving::Gone => self,
         }
     }
 
@@ -221,46 +225,23 @@ impl Leaving {
                 turn.endpoint.close(turn.now, dialog);
                 Leaving::Gone
             }
-            Leaving::Saying { .. } | Leaving::Unacknowledged { .. } | Leaving::Gone => self,
+            Leaving::Saying { .. } | Leaving::Gone => self,
         }
     }
 
     /// A request from a peer that is being hung up on: its own BYE ends the dialog, anything else comes too late.
     pub fn handle_request(self, turn: &mut Turn<'_>, transaction: ServerId, method: Option<Method<'_>>) -> Leaving {
-        let dialog = match &self {
-            Leaving::Unacknowledged { dialog, .. } => Some(*dialog),
-            Leaving::Saying { .. } | Leaving::Gone => None,
-        };
         let bye = method == Some(Method::Bye);
         turn.endpoint.respond(turn.now, transaction, &plain(if bye { 200 } else { 481 }));
-        match dialog {
-            Some(dialog) if bye => {
-                turn.endpoint.close(turn.now, dialog);
-                Leaving::Gone
-            }
-            Some(_) | None => self,
-        }
+        if bye { self.abandon(turn) } else { self }
     }
 
-    /// Gives up on it: the peer does not answer.
+    /// Waits for nothing more: the peer has hung up itself, or does not answer.
     pub fn abandon(self, turn: &mut Turn<'_>) -> Leaving {
         match self {
-            Leaving::Unacknowledged { dialog, .. } | Leaving::Saying { dialog, .. } => {
-                turn.endpoint.close(turn.now, dialog)
-            }
+            Leaving::Saying { dialog, .. } => turn.endpoint.close(turn.now, dialog),
             Leaving::Gone => {}
         }
         Leaving::Gone
-    }
-}
-
-fn bye(turn: &mut Turn<'_>, dialog: DialogId, reason: Option<&'static str>) -> Leaving {
-    let reason = reason.map(|reason| ("Reason", reason));
-    match turn.endpoint.request(turn.now, dialog, Method::Bye, reason.as_slice(), None) {
-        Some(bye) => Leaving::Saying { dialog, bye },
-        None => {
-            turn.endpoint.close(turn.now, dialog);
-            Leaving::Gone
-        }
     }
 }

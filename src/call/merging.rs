@@ -12,7 +12,7 @@
 
 use super::bridged::{Bridge, Bridged};
 use super::ending::Ending;
-use super::leg::{Answered, Leaving, Pending, Refusal, busy, plain};
+use super::leg::{Answered, Pending, Refusal, busy};
 use super::parked::Parked;
 use super::session::{End, Said, Session, not_acceptable};
 use super::{EndedBy, Event, Facts, GoneReason, Over, State, Turn};
@@ -150,22 +150,24 @@ impl Merging {
                 self.opened(caller, client, facts, turn)
             }
             Event::Media(media::Event::Failed { flow, .. }) if flow == self.flow => {
-                self.client_fails(Refusal::status(503), facts, turn)
+                self.client_fails(Refusal::status(503), None, facts, turn)
             }
             Event::Acknowledged { side, ack } => self.acknowledged(side, ack, facts, turn),
-            Event::Cancelled { side: Side::Caller, .. } => self.caller_fails(Over::cancelled(), facts, turn),
-            Event::Cancelled { side: Side::Client, .. } => self.client_fails(Refusal::status(487), facts, turn),
+            Event::Cancelled { side: Side::Caller, .. } => self.caller_fails(Over::cancelled(), None, facts, turn),
+            Event::Cancelled { side: Side::Client, .. } => self.client_fails(Refusal::status(487), None, facts, turn),
             Event::Request { side, transaction, request } => self.requested(side, transaction, request, facts, turn),
-            Event::Unacknowledged { side: Side::Caller } => self.caller_fails(Over::unacknowledged(), facts, turn),
-            Event::Unacknowledged { side: Side::Client } => self.client_fails(Refusal::status(408), facts, turn),
+            Event::Unacknowledged { side: Side::Caller } => {
+                self.caller_fails(Over::unacknowledged(), None, facts, turn)
+            }
+            Event::Unacknowledged { side: Side::Client } => self.client_fails(Refusal::status(408), None, facts, turn),
             Event::Timeout if self.wake_at().is_some_and(|at| turn.now.at >= at) => {
-                self.client_fails(Refusal::status(503), facts, turn)
+                self.client_fails(Refusal::status(503), None, facts, turn)
             }
             Event::Callback(callback) => {
                 callback.refuse(turn, 486);
                 self.stay()
             }
-            Event::Stop => self.caller_fails(Over::stopped(), facts, turn),
+            Event::Stop => self.caller_fails(Over::stopped(), None, facts, turn),
             Event::Declined { .. }
             | Event::Ringing { .. }
             | Event::Response { .. }
@@ -188,7 +190,7 @@ impl Merging {
             Ends { caller: end(caller, self.caller.path(), turn), client: end(client, self.client.path(), turn) };
         match ends.hear_offers(&self.caller_says, &self.client_says, turn) {
             Ok(agreed) => self.advance(ends, agreed, facts, turn),
-            Err(refusal) => self.client_fails(refusal, facts, turn),
+            Err(refusal) => self.client_fails(refusal, None, facts, turn),
         }
     }
 
@@ -219,7 +221,7 @@ impl Merging {
         };
         let proposed = match proposed {
             Ok(proposed) => proposed,
-            Err(refusal) => return self.client_fails(refusal, facts, turn),
+            Err(refusal) => return self.client_fails(refusal, None, facts, turn),
         };
         let direction = ends.of(from).direction();
         let offer = ends.of(side).offer(side, &proposed, direction);
@@ -233,12 +235,6 @@ impl Merging {
 
     /// The ACK that brings the answer to our offer.
     fn acknowledged(mut self, from: Side, ack: &Message<'_>, facts: &Facts, turn: &mut Turn<'_>) -> State {
-        match (from, &mut self.caller, &mut self.client) {
-            (Side::Caller, Caller::Answered(leg), _) | (Side::Client, _, Client::Answered(leg)) => {
-                leg.acknowledged = true;
-            }
-            (Side::Caller, Caller::Parked(_), _) | (Side::Client, _, Client::Pending(_)) => {}
-        }
         let Stage::Asked { side, mut ends, proposed } = self.stage else { return self.stay() };
         // The stage goes on as it was while another side's ACK is awaited.
         self.stage = Stage::Opening { deadline: turn.now.at + limits::MEDIA_OPEN_MAX };
@@ -257,9 +253,9 @@ impl Merging {
             }
             Err(refusal) => match side {
                 Side::Caller => {
-                    self.caller_fails(Over::failed(refusal, "the caller's answer is unusable"), facts, turn)
+                    self.caller_fails(Over::failed(refusal, "the caller's answer is unusable"), None, facts, turn)
                 }
-                Side::Client => self.client_fails(refusal, facts, turn),
+                Side::Client => self.client_fails(refusal, None, facts, turn),
             },
         }
     }
@@ -267,7 +263,7 @@ impl Merging {
     /// Both have spoken: who still waits for an answer gets it, and the two are bridged.
     fn finish(mut self, mut ends: Ends, agreed: Option<Agreement>, facts: &Facts, turn: &mut Turn<'_>) -> State {
         let Some(agreement) = agreed else {
-            return self.client_fails(not_acceptable(&sdp::NotAgreed::NoAudio), facts, turn);
+            return self.client_fails(not_acceptable(&sdp::NotAgreed::NoAudio), None, facts, turn);
         };
         let (of_caller, of_client) = (ends.caller.direction(), ends.client.direction());
         if let (Caller::Parked(_), Ok(offer)) = (&self.caller, Description::parse(&self.caller_says)) {
@@ -301,48 +297,57 @@ impl Merging {
             busy(turn, transaction);
             return self.stay();
         }
-        turn.endpoint.respond(turn.now, transaction, &plain(200));
         match side {
-            Side::Caller => self.caller_fails(Over::cancelled(), facts, turn),
-            Side::Client => self.client_fails(Refusal::status(487), facts, turn),
+            Side::Caller => self.caller_fails(Over::cancelled(), Some(transaction), facts, turn),
+            Side::Client => self.client_fails(Refusal::status(487), Some(transaction), facts, turn),
         }
     }
 
-    /// The client is out of it. The caller stays parked, unless it has been answered already: then there is nobody to talk to.
-    fn client_fails(self, refusal: Refusal, facts: &Facts, turn: &mut Turn<'_>) -> State {
+    /// The client is out of it; `bye` is its request if it hung up. The caller stays parked, unless it has been answered already: then
+    /// there is nobody to talk to.
+    fn client_fails(self, refusal: Refusal, bye: Option<ServerId>, facts: &Facts, turn: &mut Turn<'_>) -> State {
         match self.caller {
             Caller::Parked(parked) => {
-                self.client.dismiss(turn, &refusal);
+                self.client.dismiss(turn, &refusal, bye);
                 turn.media(media::Command::Close { flow: self.flow });
                 State::Parked(parked)
             }
             Caller::Answered(_) => {
-                let over = Over::failed(refusal, "the client left before the bridge");
-                self.caller_fails(Over { ended_by: EndedBy::Client, ..over }, facts, turn)
+                let over = Over::failed(refusal.clone(), "the client left before the bridge");
+                let bye = bye.map(|bye| (Side::Client, bye));
+                self.end(Over { ended_by: EndedBy::Client, ..over }, &refusal, bye, facts, turn)
             }
         }
     }
 
-    /// The caller is out of it, or has to be: the call is over.
-    fn caller_fails(self, over: Over, facts: &Facts, turn: &mut Turn<'_>) -> State {
+    /// The caller is out of it, or has to be: the call is over. `bye` is its request if it hung up.
+    fn caller_fails(self, over: Over, bye: Option<ServerId>, facts: &Facts, turn: &mut Turn<'_>) -> State {
+        let refusal = Refusal::because(410, over.gone.reason_header());
+        self.end(over, &refusal, bye.map(|bye| (Side::Caller, bye)), facts, turn)
+    }
+
+    /// Ends both legs: `to_client` is for a client that still waits for an answer, `bye` the request of the one that hung up.
+    fn end(
+        self,
+        over: Over,
+        to_client: &Refusal,
+        bye: Option<(Side, ServerId)>,
+        facts: &Facts,
+        turn: &mut Turn<'_>,
+    ) -> State {
         let mut record = facts.record(Some(self.caller.dialog()), &over, turn);
         record.client_sip_call_id = super::record::call_id(turn.endpoint, self.client.dialog());
+        let of = |side: Side| bye.filter(|(by, _)| *by == side).map(|(_, bye)| bye);
         let caller = match self.caller {
-            Caller::Parked(parked) => {
-                parked.caller.refuse(turn, &over.refusal);
-                Leaving::Gone
-            }
+            Caller::Parked(parked) => parked.caller.leave(turn, &over.refusal, of(Side::Caller)),
             Caller::Answered(leg) => {
                 record.status = 200;
-                leg.hang_up(turn, None)
+                leg.leave(turn, None, of(Side::Caller))
             }
         };
         let client = match self.client {
-            Client::Pending(leg) => {
-                leg.refuse(turn, &Refusal::because(410, over.gone.reason_header()));
-                Leaving::Gone
-            }
-            Client::Answered(leg) => leg.hang_up(turn, Some(over.gone.reason_header())),
+            Client::Pending(leg) => leg.leave(turn, to_client, of(Side::Client)),
+            Client::Answered(leg) => leg.leave(turn, Some(over.gone.reason_header()), of(Side::Client)),
         };
         facts.tell_gone(turn, over.gone, None);
         Ending::begin(caller, client, self.flow, record, turn)
@@ -402,10 +407,12 @@ impl Client {
     }
 
     /// Sends it away while the caller stays parked: nobody waits for what it says to that.
-    fn dismiss(self, turn: &mut Turn<'_>, refusal: &Refusal) {
+    fn dismiss(self, turn: &mut Turn<'_>, refusal: &Refusal, bye: Option<ServerId>) {
         match self {
-            Client::Pending(leg) => leg.refuse(turn, refusal),
-            Client::Answered(leg) => leg.dismiss(turn),
+            Client::Pending(leg) => {
+                leg.leave(turn, refusal, bye);
+            }
+            Client::Answered(leg) => leg.dismiss(turn, bye),
         }
     }
 }

@@ -280,10 +280,10 @@ impl Facts {
         Notice::Gone(Gone { call: self.id, name, reason, winner: None, at: now.wall })
     }
 
-    /// The record of a call that broke: of its legs nothing is known any more.
-    pub fn lost(&self, turn: &Turn<'_>) -> Record {
+    /// The record of a call that broke: what its caller's INVITE said, and no more.
+    pub fn lost(&self, caller: Option<DialogId>, turn: &Turn<'_>) -> Record {
         let over = Over::failed(Refusal::status(500), "internal error");
-        self.record(None, &over, turn)
+        self.record(caller, &over, turn)
     }
 
     /// The record of a call that is over now, as far as it is known without a bridge. The caller's dialog must still be there.
@@ -374,6 +374,15 @@ impl Call {
             State::Merging(merging) => Some(merging.holder()),
             State::Bridged(bridged) => Some(bridged.holder()),
             State::Parked(_) | State::Ending(_) | State::Over => None,
+        }
+    }
+
+    /// Whether its record is written already.
+    pub fn is_recorded(&self) -> bool {
+        match &self.state {
+            State::Ending(ending) => ending.is_recorded(),
+            State::Parked(_) | State::Merging(_) | State::Bridged(_) => false,
+            State::Over => true,
         }
     }
 

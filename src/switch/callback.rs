@@ -8,7 +8,7 @@
 
 use super::Switch;
 use super::admit::called_user;
-use crate::call::{Callback, Event, Pending, Phase, Refusal};
+use crate::call::{Callback, Event, GoneReason, Pending, Phase, Refusal};
 use crate::id::{CallId, CallRef, QuestionId, Side};
 use crate::limits;
 use crate::name::Name;
@@ -99,7 +99,7 @@ impl Switch {
         }
         match call.state() {
             Phase::Parked => Ok((at, id)),
-            Phase::Merging => Err(Refusal::because(486, crate::call::GoneReason::AnsweredElsewhere.reason_header())),
+            Phase::Merging => Err(Refusal::because(486, GoneReason::AnsweredElsewhere.reason_header())),
             Phase::Bridged | Phase::Ending => Err(gone()),
         }
     }
@@ -126,20 +126,18 @@ impl Switch {
         self.usage.take(asking.claim.subject());
         match decision {
             Decision::Verdict(verdict) => self.decided(now, asking, verdict),
-            Decision::Ask(question) => self.wait_for_answer(asking, question),
+            Decision::Ask(question) => self.wait_for_answer(now, asking, question),
         }
     }
 
-    fn wait_for_answer(&mut self, asking: Asking, question: policy::Question) {
-        self.questions += 1;
-        let id = QuestionId(self.questions);
-        self.asking.insert(id, asking);
+    fn wait_for_answer(&mut self, now: Now, asking: Asking, question: policy::Question) {
+        let id = self.questions.ask(now.at, asking);
         self.effects.push_back(super::Effect::Ask { id, question });
     }
 
     /// The answer to a question. A callback that was taken back meanwhile is not waiting for it any more.
     pub(super) fn handle_answer(&mut self, now: Now, question: QuestionId, answer: Answer) {
-        let Some(asking) = self.asking.remove(&question) else { return };
+        let Some(asking) = self.questions.close(question) else { return };
         let engine = self.engine.clone();
         let verdict = match self.query(&asking) {
             Some((usage, name)) => policy::settle(&*engine, now, &asking.query(usage.saturating_sub(1), &name), answer),
@@ -178,9 +176,7 @@ impl Switch {
             }
             Verdict::Allow(_) => {
                 self.usage.give_back(subject);
-                let refusal = self.too_late(now, id);
-                self.stats.note_callback_refused(refusal.status);
-                leg.refuse(&mut self.turn(now), &refusal);
+                self.refuse_late(now, leg, id);
             }
             Verdict::Deny(reason) => {
                 self.usage.give_back(subject);
@@ -194,25 +190,47 @@ impl Switch {
         }
     }
 
-    fn too_late(&mut self, now: Now, id: CallId) -> Refusal {
+    /// Another was first, or the call is over.
+    fn refuse_late(&mut self, now: Now, leg: Pending, id: CallId) {
         let reason = self.lot.fates().of(now.at, id).map(|fate| fate.reason);
-        match reason {
+        let refusal = match reason {
             Some(reason) => Refusal::because(410, reason.reason_header()),
-            None => Refusal::because(486, crate::call::GoneReason::AnsweredElsewhere.reason_header()),
-        }
+            None => Refusal::because(486, GoneReason::AnsweredElsewhere.reason_header()),
+        };
+        self.stats.note_callback_refused(refusal.status);
+        leg.refuse(&mut self.turn(now), &refusal);
     }
 
     /// A client takes back a callback that policy has not decided yet. `false`: there is no such callback.
-    pub(super) fn withdraw(&mut self, now: Now, which: impl Fn(&Asking) -> bool) -> bool {
-        let found = self.asking.iter().find(|(_, asking)| which(asking)).map(|(id, _)| *id);
-        let Some(asking) = found.and_then(|id| self.asking.remove(&id)) else { return false };
+    pub(super) fn withdraw(&mut self, now: Now, call: CallRef, which: impl Fn(&Asking) -> bool) -> bool {
+        let Some(asking) = self.questions.close_of(call, which) else { return false };
         self.usage.give_back(asking.claim.subject());
         asking.leg.refuse(&mut self.turn(now), &Refusal::status(487));
         true
     }
+
+    /// A call does not wait any more: callbacks that wait for policy to have it hear that now, whatever policy will say.
+    pub(super) fn turn_away(&mut self, now: Now, call: CallRef) {
+        while let Some(asking) = self.questions.close_of(call, |_| true) {
+            self.usage.give_back(asking.claim.subject());
+            self.refuse_late(now, asking.leg, asking.id);
+        }
+    }
+
+    /// Policy was asked for longer than anybody waits for it.
+    pub(super) fn handle_overdue(&mut self, now: Now) {
+        while let Some(question) = self.questions.overdue(now.at) {
+            self.handle_answer(now, question, Answer::TimedOut);
+        }
+    }
 }
 
 impl Asking {
+    /// The call that it wants.
+    pub(super) fn call(&self) -> CallRef {
+        self.call
+    }
+
     /// Whether this is its INVITE.
     pub(super) fn is_invite(&self, transaction: ServerId) -> bool {
         self.leg.invite == transaction

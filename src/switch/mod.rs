@@ -12,8 +12,11 @@ mod callback;
 mod effect;
 mod input;
 mod lot;
+mod questions;
 mod settings;
 mod stats;
+#[cfg(test)]
+mod tests;
 
 pub use effect::Effect;
 pub use input::Input;
@@ -21,7 +24,7 @@ pub use settings::{Caps, Settings};
 pub use stats::Stats;
 
 use crate::call::{Action, Call, ClientMessage, ClientMessageKind, Event, Facts, Notice, Phase, Turn, plain};
-use crate::id::{CallRef, FlowId, QuestionId};
+use crate::id::{CallRef, FlowId, Side};
 use crate::media;
 use crate::policy::{Keyring, PolicyEngine};
 use crate::rng::Rng;
@@ -30,8 +33,9 @@ use crate::sip::endpoint::{self, DialogId, Endpoint, Owner, ServerId};
 use crate::sip::wire::{Message, Method};
 use crate::time::{Instant, Now};
 use crate::token::{Keys, SubjectHash};
-use callback::{Asking, Usage};
+use callback::Usage;
 use lot::{Fate, Lot};
+use questions::Questions;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -47,8 +51,7 @@ pub struct Switch {
     endpoint: Endpoint,
     lot: Lot,
     flows: HashMap<FlowId, CallRef>,
-    asking: BTreeMap<QuestionId, Asking>,
-    questions: u64,
+    questions: Questions,
     usage: Usage,
     /// When which call wants to be called again. An entry that its call no longer wants is skipped.
     alarms: BinaryHeap<Reverse<(Instant, CallRef)>>,
@@ -90,8 +93,7 @@ impl Switch {
             endpoint,
             lot: Lot::default(),
             flows: HashMap::new(),
-            asking: BTreeMap::new(),
-            questions: 0,
+            questions: Questions::default(),
             usage: Usage::default(),
             alarms: BinaryHeap::new(),
             actions: VecDeque::new(),
@@ -128,6 +130,7 @@ impl Switch {
         while let Some(event) = self.endpoint.poll_event() {
             self.dispatch(now, event);
         }
+        self.handle_overdue(now);
         while let Some(Reverse((due, at))) = self.alarms.peek().copied() {
             if due > now.at {
                 break;
@@ -149,7 +152,7 @@ impl Switch {
     /// When to call [`Switch::handle_timeout`] at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let alarm = self.alarms.peek().map(|Reverse((due, _))| *due);
-        [alarm, self.endpoint.poll_timeout()].into_iter().flatten().min()
+        [alarm, self.endpoint.poll_timeout(), self.questions.poll_timeout()].into_iter().flatten().min()
     }
 
     /// What has been counted.
@@ -182,7 +185,7 @@ impl Switch {
     pub fn is_idle(&self) -> bool {
         let counts = self.endpoint.counts();
         let sip = counts.dialogs + counts.server_transactions + counts.client_transactions;
-        self.lot.is_clear() && self.flows.is_empty() && self.asking.is_empty() && self.usage.is_empty() && sip == 0
+        self.lot.is_clear() && self.flows.is_empty() && self.questions.is_empty() && self.usage.is_empty() && sip == 0
     }
 
     fn dispatch(&mut self, now: Now, event: endpoint::Event<'_>) {
@@ -199,7 +202,7 @@ impl Switch {
                 self.step_leg(now, owner, dialog, Event::Acknowledged { side: owner.side, ack: &message });
             }
             endpoint::Event::Cancel { owner, transaction, .. } => {
-                if !self.withdraw(now, |asking| asking.is_invite(transaction)) {
+                if !self.withdraw(now, owner.call, |asking| asking.is_invite(transaction)) {
                     self.step(now, owner.call, Event::Cancelled { side: owner.side, transaction });
                 }
             }
@@ -236,7 +239,7 @@ impl Switch {
             return self.step(now, owner.call, Event::Request { side: owner.side, transaction, request });
         }
         let bye = request.start().method() == Some(Method::Bye);
-        let withdrawn = bye && self.withdraw(now, |asking| asking.is_dialog(dialog));
+        let withdrawn = bye && self.withdraw(now, owner.call, |asking| asking.is_dialog(dialog));
         self.endpoint.respond(now, transaction, &plain(if withdrawn { 200 } else { 481 }));
     }
 
@@ -284,14 +287,16 @@ impl Switch {
     /// Lets one call take one step. A panic in it ends that call and no other.
     fn step(&mut self, now: Now, at: CallRef, event: Event<'_>) {
         let Some(call) = self.lot.take(at) else { return };
-        let (facts, before, flow) = (call.facts().clone(), Standing::of(&call), call.flow());
+        let (facts, before) = (call.facts().clone(), Standing::of(&call));
+        let (flow, caller) = (call.flow(), call.dialog(Side::Caller));
         #[cfg(test)]
         let fault = self.fault.take_if(|fault| *fault == at).is_some();
         let mut turn = self.turn(now);
         let stepped = catch_unwind(AssertUnwindSafe(|| {
+            let stepped = call.handle(event, &mut turn);
             #[cfg(test)]
             assert!(!fault, "a planted fault");
-            call.handle(event, &mut turn)
+            stepped
         }));
         match stepped {
             Ok(Some(call)) => {
@@ -300,9 +305,13 @@ impl Switch {
                 self.wake_call(at);
             }
             Ok(None) => self.forget(at, &facts, before),
-            Err(_) => self.lose(now, at, &facts, before, flow),
+            Err(_) => self.lose(now, at, &facts, before, (flow, caller)),
         }
         self.carry_out(now);
+        let waits = self.lot.get(at).is_some_and(|call| Standing::of(call).waits);
+        if before.waits && !waits {
+            self.turn_away(now, at);
+        }
     }
 
     /// A call is over.
@@ -312,16 +321,25 @@ impl Switch {
         self.lot.remove(at);
     }
 
-    /// A call panicked: its legs are told by the endpoint, its clients and its record by us.
-    fn lose(&mut self, now: Now, at: CallRef, facts: &Facts, before: Standing, flow: Option<FlowId>) {
+    /// A call panicked: its legs are told by the endpoint, its clients and its record by us. What the step had wanted done is not: half of
+    /// a step is none.
+    fn lose(
+        &mut self,
+        now: Now,
+        at: CallRef,
+        facts: &Facts,
+        before: Standing,
+        (flow, caller): (Option<FlowId>, Option<DialogId>),
+    ) {
         self.stats.panics += 1;
         tracing::error!(call = %facts.id, "the call panicked and was ended");
-        let record = facts.lost(&self.turn(now));
+        self.actions.clear();
+        let record = facts.lost(caller, &self.turn(now));
         self.endpoint.abandon(now, at);
         self.forget(at, facts, before);
         self.actions.extend(flow.map(|flow| Action::Media(media::Command::Close { flow })));
         self.actions.extend(before.waits.then(|| Action::Notify(facts.gone_failed(now))));
-        self.actions.push_back(Action::Record(Box::new(record)));
+        self.actions.extend((!before.recorded).then(|| Action::Record(Box::new(record))));
     }
 
     /// Keeps the counts that admission and policy go by.
@@ -386,10 +404,13 @@ impl Switch {
 struct Standing {
     waits: bool,
     holder: Option<SubjectHash>,
+    /// Whether its record is written.
+    recorded: bool,
 }
 
 impl Standing {
     fn of(call: &Call) -> Standing {
-        Standing { waits: matches!(call.state(), Phase::Parked | Phase::Merging), holder: call.holder() }
+        let waits = matches!(call.state(), Phase::Parked | Phase::Merging);
+        Standing { waits, holder: call.holder(), recorded: call.is_recorded() }
     }
 }

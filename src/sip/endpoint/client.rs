@@ -17,8 +17,8 @@ use bytes::Bytes;
 /// One request of ours and its answer.
 pub(super) struct Client {
     owner: Owner,
-    dialog: DialogId,
-    method: Method<'static>,
+    pub(super) dialog: DialogId,
+    pub(super) method: Method<'static>,
     machine: Machine,
     alarm: Alarm,
     path: Path,
@@ -202,6 +202,9 @@ impl Endpoint {
         self.send_again(id, todo, Some(&message));
         if todo.tell == Tell::Response && status >= 200 {
             self.request_is_answered(dialog, id, status, &message);
+            if method == Method::Invite && status < 300 && !self.dialogs.contains_key(&dialog) {
+                self.ack_orphan(id, &message);
+            }
         }
         self.settle_client(id, todo);
         // 100 says only that the next hop has it.
@@ -247,12 +250,32 @@ impl Endpoint {
 
     /// §17.1.1.3: as the request, but for the method, and To from the response.
     fn write_failure_ack(&mut self, path: Path, request: &Message<'_>, response: &Message<'_>) -> Option<Bytes> {
+        let branch = std::str::from_utf8(request.via().branch()?).ok()?;
+        self.write_ack(path, branch, request, response)
+    }
+
+    /// A 2xx that overtook the end of its dialog, or was overtaken by it: §13.2.2.4 wants its ACK all the same, and the peer would
+    /// repeat it for half a minute. All that the ACK needs is in the INVITE.
+    fn ack_orphan(&mut self, id: ClientId, response: &Message<'_>) {
+        let branch = Branch::new(self.new_branch().0);
+        let Some((path, request)) = self.clients.get(&id).map(|client| (client.path, client.request.clone())) else {
+            return;
+        };
+        let Ok(request) = Message::parse(&request) else { return };
+        let Some(bytes) = self.write_ack(path, branch.as_str(), &request, response) else { return };
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.ack = exact(&bytes);
+        }
+        self.output.send(path, bytes);
+    }
+
+    fn write_ack(&mut self, path: Path, branch: &str, request: &Message<'_>, response: &Message<'_>) -> Option<Bytes> {
         let Start::Request { uri, .. } = request.start() else { return None };
         let ack = RequestHead {
             method: Method::Ack,
             uri: uri.as_bytes(),
             sent_by: "",
-            branch: std::str::from_utf8(request.via().branch()?).ok()?,
+            branch,
             from: request.header(Header::From)?,
             to: response.header(Header::To)?,
             call_id: request.call_id(),

@@ -403,7 +403,11 @@ impl Endpoint {
         let dialogs = self.dialogs.iter().filter(|(_, held)| held.dialog.owner.call == call);
         let dialogs: Vec<DialogId> = dialogs.map(|(id, _)| *id).collect();
         for dialog in dialogs {
-            self.request(now, dialog, Method::Bye, &[], None);
+            let is_leaving =
+                self.clients.values().any(|client| client.dialog == dialog && client.method == Method::Bye);
+            if !is_leaving {
+                self.request(now, dialog, Method::Bye, &[], None);
+            }
             self.close(now, dialog);
         }
         self.silence_clients(call);

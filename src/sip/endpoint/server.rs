@@ -56,6 +56,12 @@ impl Endpoint {
             self.reply_status(path, &request, 482);
             return None;
         }
+        // §15.1.2: a BYE belongs to a dialog, and one without a To tag names none.
+        if method == Method::Bye {
+            self.stats.dialogs_unknown += 1;
+            self.reply_status(path, &request, 481);
+            return None;
+        }
         let is_invite = method == Method::Invite;
         Some(if is_invite { Event::Invite { path, request } } else { Event::Request { path, request } })
     }
@@ -159,6 +165,12 @@ impl Endpoint {
         }
         held.dialog.path = path;
         let owner = held.dialog.owner;
+        // The peer hangs up itself: a BYE of ours that still waits (§15) has nobody to go to any more.
+        if method == Method::Bye
+            && let Some(bye) = held.bye_waiting.take()
+        {
+            self.clients.remove(&bye);
+        }
         // §14.2: one INVITE at a time. The peer's second gets 500 and when to try again; one that crosses ours gets 491.
         let glare = match (method == Method::Invite, held.invite_received, held.invite_sent) {
             (true, Some(_), _) => Some(500),

@@ -1,0 +1,164 @@
+//! What only a planted fault can show: a call that panics takes nothing with it. Everything else about the switch is in `tests/flows`.
+
+use super::*;
+use crate::call::{Pattern, Route, Trunk};
+use crate::policy::{Grants, Keyring};
+use crate::rng::Rng;
+use crate::sip::Transport;
+use crate::sip::endpoint::EndpointSettings;
+use crate::time::{Duration, Wall};
+use crate::token::{Audience, Contents, seal};
+
+const NOW: Now = Now { at: Instant(1_000_000), wall: Wall(1_795_000_000_000) };
+
+/// One trunk, one number; whoever dials a token of the call may have it.
+fn switch() -> Switch {
+    let any = || "192.0.2.1".parse().unwrap();
+    let call = crate::call::Settings {
+        repeat: Duration::from_secs(60),
+        media_bind: any(),
+        media_advertised: any(),
+        loopback: false,
+        silence: Duration::from_secs(20),
+        hold_silence: Duration::from_secs(20),
+    };
+    let trunk = Trunk { name: "t".into(), allow: vec!["192.0.2.0/24".parse().unwrap()], calls_max: 9 };
+    let name = crate::name::Name::parse("demo").unwrap();
+    let (ring, park) = (180, Duration::from_secs(60));
+    let route = Route { number: Pattern::parse("*").unwrap(), name, ring, park, fallback_status: 480, data: None };
+    let caps = Caps { total: 9, per_name: 9, per_source: 9, retry_after: Duration::from_secs(1) };
+    let (trunks, routes) = (vec![Arc::new(trunk)], vec![Arc::new(route)]);
+    Switch::new(Parts {
+        settings: Arc::new(Settings { node: 1, trunks, routes, call: Arc::new(call), caps }),
+        keys: Arc::new(Keys::new(1, [7; 32])),
+        keyring: Arc::new(Keyring::new("parkway")),
+        engine: Arc::new(Grants { dial_concurrent: 9 }),
+        rng: Rng::from_seed([1; 32]),
+        endpoint: Endpoint::new(Rng::from_seed([2; 32]), EndpointSettings::default()),
+    })
+}
+
+/// A message of one of the peers `a`, `b`, `c`, and what the switch does about it, a word each: `a:500`, `b:BYE`, `close`, `gone`, `record`.
+fn tell(switch: &mut Switch, peer: char, start: &str, cseq: &str, to: &str, sdp: bool) -> Vec<String> {
+    let body = if sdp {
+        "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
+    } else {
+        ""
+    };
+    let message = format!(
+        "{start} SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.{0};branch=z9hG4bK{peer}{1}\r\nFrom: <sip:{peer}@x>;tag={peer}\r\nTo: {to}\r\n\
+         Call-ID: {peer}\r\nCSeq: {cseq}\r\nContact: <sip:{peer}@192.0.2.{0}>\r\nContent-Type: application/sdp\r\n\
+         Content-Length: {2}\r\n\r\n{body}",
+        u32::from(peer),
+        cseq.replace(' ', ""),
+        body.len()
+    );
+    let address = |host: u32| format!("192.0.2.{host}:5060").parse().unwrap();
+    let path = Path { transport: Transport::Udp, local: address(1), peer: address(u32::from(peer)) };
+    switch.handle(NOW, Input::Datagram { path, bytes: message.as_bytes() });
+    done(switch)
+}
+
+fn done(switch: &mut Switch) -> Vec<String> {
+    let effect = |effect| match effect {
+        Effect::Transmit(transmit) => {
+            let host = transmit.path.peer.ip().to_string();
+            let peer = host.rsplit('.').next().and_then(|host| host.parse::<u8>().ok()).map_or('?', char::from);
+            let text = String::from_utf8_lossy(&transmit.bytes).into_owned();
+            let word = text.trim_start_matches("SIP/2.0 ").split(' ').next().unwrap_or_default();
+            format!("{peer}:{word}")
+        }
+        Effect::Media(media::Command::Open { .. }) => "open".into(),
+        Effect::Media(media::Command::Set { .. }) => "set".into(),
+        Effect::Media(media::Command::Close { .. }) => "close".into(),
+        Effect::Notify(Notice::Incoming(_)) => "incoming".into(),
+        Effect::Notify(Notice::Gone(gone)) => format!("gone {}", gone.reason.as_str()),
+        Effect::Ask { .. } => "ask".into(),
+        Effect::Record(record) => format!("record {} {}", record.status, record.sip_call_id),
+    };
+    std::iter::from_fn(|| switch.poll_effect()).map(effect).collect()
+}
+
+fn park(switch: &mut Switch, peer: char) -> CallRef {
+    let heard = tell(switch, peer, "INVITE sip:1@x", "1 INVITE", "<sip:1@x>", true);
+    assert_eq!(heard, [format!("{peer}:100"), format!("{peer}:180"), "incoming".into()]);
+    switch.lot.all().into_iter().next_back().unwrap()
+}
+
+/// The client `b` dials the token of a call; the relay has opened its ports when `media` says so.
+fn call_back(switch: &mut Switch, at: CallRef) -> Vec<String> {
+    let (keys, facts) = (Keys::new(1, [7; 32]), switch.lot.get(at).unwrap().facts().clone());
+    let (expires, subject) = (NOW.wall + Duration::from_secs(60), SubjectHash([0; 16]));
+    let contents = Contents { node: 1, call: facts.id, generation: 1, expires, subject };
+    let token = seal(&keys, &mut Rng::from_seed([3; 32]), &contents, &Audience::Dial);
+    tell(switch, 'b', &format!("INVITE sip:{}@x", token.expose()), "1 INVITE", "<sip:1@x>", true)
+}
+
+fn relay(switch: &mut Switch, at: CallRef, event: impl FnOnce(FlowId) -> media::Event) -> Vec<String> {
+    let flow = switch.lot.get(at).and_then(Call::flow).unwrap();
+    switch.handle(NOW, Input::Media(event(flow)));
+    done(switch)
+}
+
+fn opened(flow: FlowId) -> media::Event {
+    let address = "192.0.2.1:30000".parse().unwrap();
+    media::Event::Opened { flow, caller: address, client: address }
+}
+
+/// Whatever was lost, the other call is there as before, and its caller still waits for an answer.
+fn check_other(switch: &mut Switch) {
+    assert_eq!(switch.stats().panics, 1);
+    assert_eq!(switch.calls(), 1);
+    switch.handle(NOW, Input::Stop);
+    assert_eq!(done(switch), ["c:503", "gone server_stopping", "record 503 c"]);
+    assert_eq!(switch.calls(), 0);
+    assert!(switch.usage.is_empty() && switch.questions.is_empty() && switch.lot.is_clear());
+}
+
+#[test]
+fn a_parked_call_that_panics_ends_with_500_and_one_record() {
+    let mut switch = switch();
+    let at = park(&mut switch, 'a');
+    park(&mut switch, 'c');
+    switch.fault = Some(at);
+    // What the step did before it broke is not done: no ports are opened that nobody would close.
+    assert_eq!(call_back(&mut switch, at), ["b:100", "a:500", "b:500", "gone failed", "record 500 a"]);
+    check_other(&mut switch);
+}
+
+#[test]
+fn a_bridged_call_that_panics_ends_with_bye_and_one_record() {
+    let mut switch = switch();
+    let at = park(&mut switch, 'a');
+    park(&mut switch, 'c');
+    assert_eq!(call_back(&mut switch, at), ["b:100", "open"]);
+    let heard = relay(&mut switch, at, opened);
+    assert_eq!(heard, ["a:200", "b:200", "set", "set", "gone answered_elsewhere"]);
+    for (peer, side) in [('a', Side::Caller), ('b', Side::Client)] {
+        let dialog = switch.lot.get(at).and_then(|call| call.dialog(side)).unwrap();
+        tell(&mut switch, peer, "ACK sip:1@x", "1 ACK", &format!("<sip:1@x>;tag={dialog}"), false);
+    }
+    switch.fault = Some(at);
+    let heard = relay(&mut switch, at, |flow| media::Event::Silent { flow, side: Side::Client });
+    // The step's own BYEs had left when it broke; they are not said twice.
+    assert_eq!(heard, ["a:BYE", "b:BYE", "close", "record 500 a"]);
+    check_other(&mut switch);
+}
+
+#[test]
+fn a_call_that_panics_after_its_record_has_no_second() {
+    let mut switch = switch();
+    let at = park(&mut switch, 'a');
+    park(&mut switch, 'c');
+    call_back(&mut switch, at);
+    relay(&mut switch, at, opened);
+    switch.step(NOW, at, Event::Stop);
+    done(&mut switch);
+    let heard = relay(&mut switch, at, |flow| media::Event::Closed { flow, report: media::Closed::default() });
+    assert_eq!(heard, ["record 200 a"]);
+    switch.fault = Some(at);
+    let dialog = switch.lot.get(at).and_then(|call| call.dialog(Side::Caller)).unwrap();
+    let heard = tell(&mut switch, 'a', "BYE sip:1@x", "2 BYE", &format!("<sip:1@x>;tag={dialog}"), false);
+    assert!(!heard.iter().any(|word| word.starts_with("record")), "{heard:?}");
+    check_other(&mut switch);
+}

@@ -1,0 +1,153 @@
+//! What must hold whatever a flow says (PRODUCT.md "Invariants"): checked on each message and effect as it leaves the switch, and once
+//! more when the flow is over.
+
+use super::wire::Text;
+use parkway::call::{Notice, Record};
+use parkway::id::{CallId, FlowId};
+use parkway::media::Command;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What has left the switch so far, as much of it as the rules need.
+#[derive(Default)]
+pub(crate) struct Law {
+    /// Of each request that we answered: our tag, and the final response once there is one.
+    answered: BTreeMap<String, Answered>,
+    /// Our own requests, by branch.
+    asked: BTreeMap<String, Vec<u8>>,
+    /// The newest CSeq of ours in each dialog.
+    numbers: BTreeMap<String, u32>,
+    parked: BTreeMap<CallId, usize>,
+    gone: BTreeMap<CallId, usize>,
+    recorded: BTreeMap<CallId, usize>,
+    flows: BTreeMap<FlowId, Flow>,
+}
+
+#[derive(Default)]
+struct Answered {
+    tag: Option<String>,
+    last: Option<(u16, Vec<u8>)>,
+}
+
+#[derive(Default)]
+struct Flow {
+    closed: bool,
+}
+
+impl Law {
+    /// A message that left the switch.
+    pub(crate) fn sent(&mut self, message: &Text, bytes: &[u8]) -> Result<(), String> {
+        match message.status() {
+            Some(status) => self.responded(status, message, bytes),
+            None => self.requested(message, bytes),
+        }
+    }
+
+    fn responded(&mut self, status: u16, message: &Text, bytes: &[u8]) -> Result<(), String> {
+        let (number, method) = message.cseq();
+        if method == "ACK" {
+            return Err("an ACK was answered".into());
+        }
+        let call_id = message.header("Call-ID").unwrap_or_default();
+        let key = format!("{} {call_id} {number} {method}", message.branch());
+        let answered = self.answered.entry(key).or_default();
+        if status > 100 {
+            let tag = message.tag("To").ok_or("a response without a To tag")?.to_string();
+            if answered.tag.get_or_insert_with(|| tag.clone()) != &tag {
+                return Err("two To tags in the responses to one request".into());
+            }
+        }
+        match &answered.last {
+            Some((last, kept)) if *last >= 200 && *kept != bytes => {
+                Err(format!("{status} after the final response {last}"))
+            }
+            Some(_) | None => {
+                answered.last = Some((status, bytes.to_vec()));
+                Ok(())
+            }
+        }
+    }
+
+    fn requested(&mut self, message: &Text, bytes: &[u8]) -> Result<(), String> {
+        let (number, method) = message.cseq();
+        if let Some(kept) = self.asked.insert(message.branch().into(), bytes.to_vec()) {
+            return if kept == bytes || method == "ACK" {
+                Ok(())
+            } else {
+                Err("another request with the same branch".into())
+            };
+        }
+        let dialog = format!("{:?} {:?}", message.header("Call-ID"), message.tag("From"));
+        let newest = self.numbers.entry(dialog).or_default();
+        if method != "ACK" {
+            if number <= *newest {
+                return Err(format!("CSeq {number} after {newest} (RFC 3261 §12.2.1.1)"));
+            }
+            *newest = number;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn told(&mut self, notice: &Notice) -> Result<(), String> {
+        match notice {
+            Notice::Incoming(incoming) => once(&mut self.parked, incoming.call, "announced"),
+            Notice::Gone(gone) if !self.parked.contains_key(&gone.call) => Err("gone, and was never announced".into()),
+            Notice::Gone(gone) => once(&mut self.gone, gone.call, "gone"),
+        }
+    }
+
+    pub(crate) fn recorded(&mut self, record: &Record) -> Result<(), String> {
+        match self.gone.contains_key(&record.call) {
+            true => once(&mut self.recorded, record.call, "recorded"),
+            false => Err("a record of a call that still waits".into()),
+        }
+    }
+
+    pub(crate) fn commanded(&mut self, command: &Command) -> Result<(), String> {
+        let (flow, what) = match command {
+            Command::Open { flow, .. } => (flow, "open"),
+            Command::Set { flow, .. } => (flow, "set"),
+            Command::Close { flow } => (flow, "close"),
+        };
+        match (self.flows.get_mut(flow), what) {
+            (None, "open") => {
+                self.flows.insert(*flow, Flow::default());
+                Ok(())
+            }
+            (Some(there), "set") if !there.closed => Ok(()),
+            (Some(there), "close") if !there.closed => {
+                there.closed = true;
+                Ok(())
+            }
+            (there, what) => {
+                let state = there.map_or("was never opened", |flow| if flow.closed { "is closed" } else { "is open" });
+                Err(format!("media {what} for a flow that {state}"))
+            }
+        }
+    }
+
+    /// The flow is over.
+    pub(crate) fn settled(&self) -> Result<(), String> {
+        let unfinished =
+            self.answered.iter().find(|(_, answered)| answered.last.as_ref().is_some_and(|(status, _)| *status < 200));
+        if let Some((request, _)) = unfinished {
+            return Err(format!("no final response to {request}"));
+        }
+        let calls: BTreeSet<_> = self.parked.keys().collect();
+        if self.gone.keys().collect::<BTreeSet<_>>() != calls {
+            return Err("a parked call was never gone".into());
+        }
+        if self.recorded.keys().collect::<BTreeSet<_>>() != calls {
+            return Err("a parked call has no record".into());
+        }
+        match self.flows.values().all(|flow| flow.closed) {
+            true => Ok(()),
+            false => Err("media was opened and never closed".into()),
+        }
+    }
+}
+
+fn once(counts: &mut BTreeMap<CallId, usize>, call: CallId, what: &str) -> Result<(), String> {
+    let count = counts.entry(call).or_default();
+    *count += 1;
+    if *count > 1 { Err(format!("one call was {what} twice")) } else { Ok(()) }
+}

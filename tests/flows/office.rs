@@ -1,0 +1,178 @@
+//! What a switch of the flows is made of: its configuration, keys, tokens and policy.
+//! Not here: time, and who says what (`stage`).
+
+use super::script::{Words, duration};
+use parkway::call::{self, Incoming, Pattern, Route, Trunk};
+use parkway::name::Name;
+use parkway::policy::{
+    Algorithm, Answer, Decision, Grant, Grants, Keyring, Order, PolicyEngine, Query, Question, Reason, SigningKey,
+    Verdict, VerifyingKey, mint,
+};
+use parkway::rng::Rng;
+use parkway::sip::endpoint::{Endpoint, EndpointSettings};
+use parkway::switch::{Caps, Parts, Settings, Switch};
+use parkway::time::{Duration, Now, Wall};
+use parkway::token::{Audience, Contents, Keys, SubjectHash, seal};
+use std::sync::Arc;
+
+/// The number that has a route.
+pub(crate) const NUMBER: &str = "+4930123";
+/// The name behind it.
+pub(crate) const NAME: &str = "demo";
+const NODE: u64 = 1;
+const MASTER: [u8; 32] = [7; 32];
+const SECRET: &[u8] = b"a secret that signs the JWTs of the flows' clients, long enough";
+
+/// How a switch is set up; `given` lines change it.
+pub(crate) struct Plan {
+    pub(crate) caps: Caps,
+    pub(crate) trunk_calls: u32,
+    pub(crate) park: Duration,
+    pub(crate) ring: u16,
+    pub(crate) fallback: u16,
+    pub(crate) concurrent: u32,
+    pub(crate) asks: bool,
+    pub(crate) media_holds: bool,
+}
+
+impl Default for Plan {
+    fn default() -> Plan {
+        let retry_after = Duration::from_secs(5);
+        Plan {
+            caps: Caps { total: 100, per_name: 100, per_source: 100, retry_after },
+            trunk_calls: 100,
+            park: Duration::from_secs(60),
+            ring: 180,
+            fallback: 480,
+            concurrent: 9,
+            asks: false,
+            media_holds: false,
+        }
+    }
+}
+
+impl Plan {
+    /// A `given` line.
+    pub(crate) fn change(&mut self, words: &Words) -> Result<(), String> {
+        self.caps.total = words.number("total")?.unwrap_or(self.caps.total);
+        self.caps.per_name = words.number("per_name")?.unwrap_or(self.caps.per_name);
+        self.caps.per_source = words.number("per_source")?.unwrap_or(self.caps.per_source);
+        self.trunk_calls = words.number("trunk_calls")?.unwrap_or(self.trunk_calls);
+        self.ring = words.number("ring")?.unwrap_or(self.ring);
+        self.fallback = words.number("fallback")?.unwrap_or(self.fallback);
+        self.concurrent = words.number("concurrent")?.unwrap_or(self.concurrent);
+        self.park = words.value("park").and_then(duration).unwrap_or(self.park);
+        self.asks |= words.value("policy") == Some("asks");
+        self.media_holds |= words.value("media") == Some("holds");
+        words.finish()
+    }
+
+    pub(crate) fn switch(&self) -> Switch {
+        let mut keyring = Keyring::new("parkway");
+        let key = VerifyingKey::new(Algorithm::Hs256, SECRET).expect("the secret is long enough");
+        keyring.add("k", key).expect("there is no other");
+        let engine: Arc<dyn PolicyEngine> =
+            if self.asks { Arc::new(Asks) } else { Arc::new(Grants { dial_concurrent: self.concurrent }) };
+        Switch::new(Parts {
+            settings: Arc::new(self.settings()),
+            keys: Arc::new(Keys::new(NODE, MASTER)),
+            keyring: Arc::new(keyring),
+            engine,
+            rng: Rng::from_seed([1; 32]),
+            endpoint: Endpoint::new(Rng::from_seed([2; 32]), EndpointSettings::default()),
+        })
+    }
+
+    fn settings(&self) -> Settings {
+        let allow = vec!["192.0.2.0/24".parse().expect("a network")];
+        let trunk = Trunk { name: "carrier".into(), allow, calls_max: self.trunk_calls };
+        let route = Route {
+            number: Pattern::parse(NUMBER).expect("a number"),
+            name: name(NAME),
+            ring: self.ring,
+            park: self.park,
+            fallback_status: self.fallback,
+            data: None,
+        };
+        let call = call::Settings {
+            repeat: Duration::from_secs(60),
+            media_bind: "203.0.113.1".parse().expect("an address"),
+            media_advertised: "203.0.113.1".parse().expect("an address"),
+            loopback: false,
+            silence: Duration::from_secs(20),
+            hold_silence: Duration::from_secs(300),
+        };
+        let (trunks, routes) = (vec![Arc::new(trunk)], vec![Arc::new(route)]);
+        Settings { node: NODE, trunks, routes, call: Arc::new(call), caps: self.caps }
+    }
+
+    /// `bearer`, `bearer=expired`, `bearer=forged`, `bearer=ungranted`: the JWT that it means.
+    pub(crate) fn jwt(&self, kind: &str, subject: &str, now: Wall) -> Result<String, String> {
+        let hour = Duration::from_secs(3600);
+        let (issued, names) = match kind {
+            "" | "forged" => (now, vec![name(NAME)]),
+            "expired" => (Wall(now.0 - 7_200_000), vec![name(NAME)]),
+            "ungranted" => (now, vec![name("other")]),
+            _ => return Err(format!("there is no bearer={kind}")),
+        };
+        let secret = if kind == "forged" { [9; 64].to_vec() } else { SECRET.to_vec() };
+        let key = SigningKey::new(Algorithm::Hs256, &secret, Some("k")).expect("the secret is long enough");
+        let grant = Grant {
+            receive: names.clone(),
+            bridge: names,
+            dial: true,
+            concurrent: self.concurrent,
+            ..Grant::default()
+        };
+        let order = Order { subject, audience: "parkway", issued, expires: issued + hour, not_before: None, grant };
+        mint(&key, &order).map_err(|error| error.to_string())
+    }
+}
+
+/// `token`, `token=dial`, `token=stolen` (issued to somebody else), `token=expired`, `token=foreign` (sealed by another node),
+/// `token=garbage`, `token=old` (of another generation): the text that it means.
+pub(crate) fn token(kind: &str, incoming: &Incoming, called: &str, subject: &str, now: Now) -> Result<String, String> {
+    let called = Name::parse(called).map_err(|error| error.to_string())?;
+    let subject = if kind == "stolen" { "somebody-else" } else { subject };
+    let (mut keys, mut node) = (Keys::new(NODE, MASTER), NODE);
+    let mut audience = Audience::Client { name: &called, subject };
+    let mut contents = Contents {
+        node,
+        call: incoming.call,
+        generation: incoming.generation,
+        expires: incoming.token_expires,
+        subject: SubjectHash::of(subject),
+    };
+    match kind {
+        "" | "stolen" => {}
+        "dial" => audience = Audience::Dial,
+        "expired" => contents.expires = now.wall,
+        "old" => contents.generation = 0,
+        "foreign" => (node, keys) = (2, Keys::new(2, [8; 32])),
+        "garbage" => return Ok("A".repeat(135)),
+        _ => return Err(format!("there is no token={kind}")),
+    }
+    contents.node = node;
+    Ok(seal(&keys, &mut Rng::from_seed([3; 32]), &contents, &audience).expose().into())
+}
+
+pub(crate) fn name(text: &str) -> Name {
+    Name::parse(text).expect("a name")
+}
+
+/// An engine that must ask somebody.
+struct Asks;
+
+impl PolicyEngine for Asks {
+    fn decide(&self, _now: Now, _query: &Query<'_>) -> Decision {
+        Decision::Ask(Question::new("{}".into(), Duration::from_secs(2)))
+    }
+
+    fn answered(&self, _now: Now, query: &Query<'_>, answer: Answer) -> Verdict {
+        match answer {
+            Answer::Reply(body) if body == b"allow" => Verdict::allow(query, "asked"),
+            Answer::Reply(_) => Verdict::Deny(Reason::PolicyDenied),
+            Answer::Unavailable | Answer::TimedOut => Verdict::Deny(Reason::PolicyUnavailable),
+        }
+    }
+}

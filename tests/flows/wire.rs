@@ -1,0 +1,134 @@
+//! SIP and SDP as the actors write and read them: plain text, and none of the code that is under test.
+
+use std::fmt::Write as _;
+
+/// A message, as an actor reads it.
+#[derive(Clone)]
+pub(crate) struct Text {
+    pub(crate) start: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+impl Text {
+    pub(crate) fn read(bytes: &[u8]) -> Result<Text, String> {
+        let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8")?;
+        let (head, body) = text.split_once("\r\n\r\n").ok_or("no end of the header")?;
+        let mut lines = head.split("\r\n").map(String::from);
+        let start = lines.next().unwrap_or_default();
+        let pair = |line: String| line.split_once(':').map(|(name, value)| (name.trim().into(), value.trim().into()));
+        let headers = lines.map(|line| pair(line).ok_or("a header without a colon")).collect::<Result<_, _>>()?;
+        let message = Text { start, headers, body: body.into() };
+        match message.header("Content-Length") {
+            Some(length) if length == message.body.len().to_string() => Ok(message),
+            _ => Err("Content-Length is not the body's".into()),
+        }
+    }
+
+    /// The status of a response.
+    pub(crate) fn status(&self) -> Option<u16> {
+        self.start.strip_prefix("SIP/2.0 ")?.split(' ').next()?.parse().ok()
+    }
+
+    /// What an expectation calls it: `200` or `BYE`.
+    pub(crate) fn title(&self) -> String {
+        let word = self.start.strip_prefix("SIP/2.0 ").unwrap_or(&self.start);
+        word.split(' ').next().unwrap_or_default().into()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.all(name).first().copied()
+    }
+
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
+        let same = |(there, _): &&(String, String)| there.eq_ignore_ascii_case(name);
+        self.headers.iter().filter(same).map(|(_, value)| value.as_str()).collect()
+    }
+
+    /// The number and the method of CSeq.
+    pub(crate) fn cseq(&self) -> (u32, &str) {
+        let (number, method) = self.header("CSeq").and_then(|cseq| cseq.split_once(' ')).unwrap_or(("0", ""));
+        (number.parse().unwrap_or(0), method.trim())
+    }
+
+    /// The branch of the first Via.
+    pub(crate) fn branch(&self) -> &str {
+        let via = self.header("Via").unwrap_or_default();
+        param(via, "branch").unwrap_or_default()
+    }
+
+    /// The tag of From or To.
+    pub(crate) fn tag(&self, header: &str) -> Option<&str> {
+        param(self.header(header)?.rsplit('>').next()?, "tag")
+    }
+
+    /// The URI in the Contact.
+    pub(crate) fn contact(&self) -> Option<&str> {
+        self.header("Contact")?.split_once('<')?.1.split('>').next()
+    }
+
+    /// The payload types of the first stream, as `8,0,101`.
+    pub(crate) fn formats(&self) -> String {
+        let line = self.body.lines().find(|line| line.starts_with("m=")).unwrap_or_default();
+        line.split(' ').skip(3).collect::<Vec<_>>().join(",")
+    }
+}
+
+fn param<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    let mut params = text.split(';').skip(1).filter_map(|param| param.split_once('='));
+    params.find(|(there, _)| there.trim() == name).map(|(_, value)| value.trim())
+}
+
+/// Writes a message; Content-Length is added.
+pub(crate) fn write(start: &str, headers: &[(&str, String)], body: &str) -> Vec<u8> {
+    let mut out = format!("{start}\r\n");
+    for (name, value) in headers {
+        let _ = write!(out, "{name}: {value}\r\n");
+    }
+    if !body.is_empty() {
+        out.push_str("Content-Type: application/sdp\r\n");
+    }
+    let _ = write!(out, "Content-Length: {}\r\n\r\n{body}", body.len());
+    out.into_bytes()
+}
+
+/// What an actor says of its session.
+pub(crate) struct Said<'a> {
+    pub(crate) host: &'a str,
+    pub(crate) port: u16,
+    pub(crate) version: u32,
+    /// `pcma,pcmu,te101`: a codec, for a dynamic payload type with its number.
+    pub(crate) codecs: &'a str,
+    pub(crate) direction: &'a str,
+}
+
+impl Said<'_> {
+    pub(crate) fn write(&self) -> Result<String, String> {
+        let Said { host, port, version, codecs, direction } = self;
+        let codecs = codecs.split(',').map(codec).collect::<Result<Vec<_>, _>>()?;
+        let mut out = format!("v=0\r\no=- 1 {version} IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\n");
+        let _ = write!(out, "m=audio {port} RTP/AVP");
+        for (number, _) in &codecs {
+            let _ = write!(out, " {number}");
+        }
+        out.push_str("\r\n");
+        for (number, encoding) in &codecs {
+            let _ = write!(out, "a=rtpmap:{number} {encoding}\r\n");
+        }
+        let _ = write!(out, "a={direction}\r\n");
+        Ok(out)
+    }
+}
+
+fn codec(word: &str) -> Result<(u8, &'static str), String> {
+    let (name, number) = word.split_at(word.find(|c: char| c.is_ascii_digit() && word != "g722").unwrap_or(word.len()));
+    let (usual, encoding) = match name {
+        "pcmu" => (0, "PCMU/8000"),
+        "pcma" => (8, "PCMA/8000"),
+        "g722" => (9, "G722/8000"),
+        "te" => (101, "telephone-event/8000"),
+        "opus" => (111, "opus/48000/2"),
+        _ => return Err(format!("`{word}` is no codec that the actors know")),
+    };
+    Ok((number.parse().unwrap_or(usual), encoding))
+}
