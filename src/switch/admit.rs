@@ -19,6 +19,7 @@ impl Switch {
         match self.admission(path, invite) {
             Ok((trunk, route)) => self.park(now, path, invite, trunk, route),
             Err(refusal) => {
+                tracing::debug!(peer = %path, status = refusal.status, reason = refusal.id, "an INVITE was refused");
                 self.stats.refused.note_refusal(&refusal);
                 refusal.write(|reply| self.endpoint.reply(now, path, invite, reply));
             }
@@ -77,6 +78,7 @@ impl Switch {
         let caller = Pending { dialog, invite: transaction, path };
         let call = Call::arrive(facts, caller, invite, &mut self.turn(now));
         self.stats.calls += 1;
+        tracing::debug!(call = %id, peer = %path, "parked");
         self.lot.insert(at, id, call);
         self.wake_call(at);
         self.carry_out(now);

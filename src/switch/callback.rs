@@ -57,6 +57,7 @@ impl Switch {
             },
             Err(refusal) => refusal,
         };
+        tracing::debug!(peer = %path, status = refusal.status, reason = refusal.id, "a callback was refused");
         self.stats.note_callback_refused(refusal.status);
         refusal.write(|reply| self.endpoint.reply(now, path, invite, reply));
     }

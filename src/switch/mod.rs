@@ -219,9 +219,14 @@ impl Switch {
         }
     }
 
-    /// OPTIONS: who may call is told that it may (RFC 3261 §11.2), and a drain that it may not now.
+    /// OPTIONS: a trunk is told that it may call (RFC 3261 §11.2), in a drain that it may not now. Strangers learn nothing of us, and
+    /// get less than they sent (RELIABILITY A19).
     fn handle_options(&mut self, now: Now, path: Path, request: &Message<'_>) {
-        let status = if self.draining { 503 } else { 200 };
+        let status = match self.settings.trunk_of(path.peer.ip()) {
+            None => 403,
+            Some(_) if self.draining => 503,
+            Some(_) => 200,
+        };
         self.endpoint.reply(now, path, request, &plain(status));
     }
 
@@ -287,8 +292,10 @@ impl Switch {
     /// Lets one call take one step. A panic in it ends that call and no other.
     fn step(&mut self, now: Now, at: CallRef, event: Event<'_>) {
         let Some(call) = self.lot.take(at) else { return };
+        // One span a call: whatever is logged during the step names it. Made anew for each step: a parked call keeps none.
+        let _span = tracing::info_span!("call", id = %call.facts().id, name = %call.facts().route.name).entered();
         let (facts, before) = (call.facts().clone(), Standing::of(&call));
-        let (flow, caller) = (call.flow(), call.dialog(Side::Caller));
+        let (phase, flow, caller) = (call.state(), call.flow(), call.dialog(Side::Caller));
         #[cfg(test)]
         let fault = self.fault.take_if(|fault| *fault == at).is_some();
         let mut turn = self.turn(now);
@@ -300,6 +307,9 @@ impl Switch {
         }));
         match stepped {
             Ok(Some(call)) => {
+                if phase != call.state() {
+                    tracing::debug!(from = phase.as_str(), to = call.state().as_str(), "the call goes on");
+                }
                 self.account(&facts, before, Standing::of(&call));
                 self.lot.put(at, call);
                 self.wake_call(at);

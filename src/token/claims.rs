@@ -62,7 +62,8 @@ pub struct Contents {
     pub node: u64,
     /// The parked call.
     pub call: CallId,
-    /// The generation in which its leg is parked: after a failed merge it is another one, and the token is dead.
+    /// The generation in which its leg is parked. It grows when an answered leg is parked again, and older tokens are dead then; a
+    /// bridge that failed before the caller was answered leaves it as it was.
     pub generation: u32,
     /// The token is good before this instant, and not at it.
     pub expires: Wall,
