@@ -3,7 +3,7 @@
 
 use nom::bytes::complete::{take, take_while1};
 use nom::character::complete::char as byte;
-use nom::combinator::{map_opt, recognize, verify};
+use nom::combinator::{recognize, verify};
 use nom::multi::many0_count;
 use nom::sequence::pair;
 use nom::{IResult, Parser};
@@ -27,6 +27,7 @@ const ALNUM: u16 = 0x1ff;
 /// Which classes each byte is of; one load decides, where a chain of comparisons would be the cost of the whole parser.
 static CLASSES: [u16; 256] = classes();
 
+#[expect(clippy::indexing_slicing, reason = "runs in the compiler")]
 const fn classes() -> [u16; 256] {
     let mut table = [0; 256];
     let mut at = 0;
@@ -53,6 +54,7 @@ const fn classes() -> [u16; 256] {
     with(table, CALL_ID, b"!\"#$%&'()*+-./:<=>?@[\\]^_`{|}~")
 }
 
+#[expect(clippy::indexing_slicing, reason = "runs in the compiler")]
 const fn with(mut table: [u16; 256], class: u16, bytes: &[u8]) -> [u16; 256] {
     let mut at = 0;
     while at < bytes.len() {
@@ -186,18 +188,26 @@ pub(super) fn header_params<'a>(decisive: &'static [u8]) -> impl Fn(&'a [u8]) ->
 
 /// `1*DIGIT`, at most ten of them, as a number; never wrapped (RELIABILITY A12).
 pub(super) fn number(input: &[u8]) -> Parsed<'_, u32> {
-    let (rest, digits) = take_while1(|byte: u8| byte.is_ascii_digit())(input)?;
-    let value = (digits.len() <= 10).then(|| decimal(digits)).flatten();
-    value.map(|value| (rest, value)).ok_or(nom::Err::Error(()))
+    let (mut rest, mut number) = (input, 0u32);
+    while let [digit @ b'0'..=b'9', after @ ..] = rest {
+        let sum = number.checked_mul(10).and_then(|tens| tens.checked_add(u32::from(digit - b'0')));
+        number = sum.ok_or(nom::Err::Error(()))?;
+        rest = after;
+    }
+    match input.len() - rest.len() {
+        1..=DIGITS_MAX => Ok((rest, number)),
+        _ => Err(nom::Err::Error(())),
+    }
 }
 
-fn decimal(digits: &[u8]) -> Option<u32> {
-    digits.iter().try_fold(0u32, |sum, digit| sum.checked_mul(10)?.checked_add(u32::from(digit.checked_sub(b'0')?)))
-}
+/// The digits of 2^32 - 1.
+const DIGITS_MAX: usize = 10;
 
 /// `port`: 1 to 65535.
 pub(super) fn port(input: &[u8]) -> Parsed<'_, u16> {
-    map_opt(number, |number| u16::try_from(number).ok().filter(|port| *port != 0)).parse(input)
+    let (rest, number) = number(input)?;
+    let port = u16::try_from(number).ok().filter(|port| *port != 0);
+    port.map(|port| (rest, port)).ok_or(nom::Err::Error(()))
 }
 
 /// The byte that two hexadecimal digits stand for.

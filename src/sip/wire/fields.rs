@@ -5,7 +5,7 @@ use super::abnf::{self, Parsed, lws, number, separator, token};
 use super::{CSeq, Error, Head, Header, Method, RAck, Start, Via, via};
 use nom::Parser;
 use nom::bytes::complete::{tag, take_while};
-use nom::combinator::{map, opt, verify};
+use nom::combinator::{map, opt};
 use nom::sequence::{delimited, separated_pair};
 
 /// The first Via value of a line.
@@ -40,9 +40,13 @@ pub(super) fn cseq_of<'a>(value: &'a [u8], start: &Start<'_>) -> Result<CSeq<'a>
 
 /// `1*DIGIT LWS Method`. RFC 3261 §8.1.1.5: below 2^31.
 fn cseq(input: &[u8]) -> Parsed<'_, CSeq<'_>> {
-    let number = verify(number, |number| *number < 1 << 31);
-    map(separated_pair(number, lws, token), |(number, token)| CSeq { number, method: Method::of(token) }).parse(input)
+    let (rest, number) = number(input)?;
+    let (rest, _) = lws(rest)?;
+    let (rest, method) = token(rest)?;
+    if number < CSEQ_BELOW { Ok((rest, CSeq { number, method: Method::of(method) })) } else { Err(nom::Err::Error(())) }
 }
+
+const CSEQ_BELOW: u32 = 1 << 31;
 
 /// RFC 3262 §7.2: `response-num LWS CSeq-num LWS Method`
 pub(super) fn rack(input: &[u8]) -> Parsed<'_, RAck<'_>> {

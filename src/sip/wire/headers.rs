@@ -55,6 +55,7 @@ const fn hash(length: usize, first: u8, middle: u8) -> usize {
     (length * LENGTH_BY + (first | 0x20) as usize * FIRST_BY + (middle | 0x20) as usize * MIDDLE_BY) % SLOTS
 }
 
+#[expect(clippy::indexing_slicing, reason = "runs in the compiler")]
 const fn by_hash() -> [Header; SLOTS] {
     let mut table = [Header::Other; SLOTS];
     let mut at = 0;
@@ -72,6 +73,43 @@ const fn by_hash() -> [Header; SLOTS] {
         at += 1;
     }
     table
+}
+
+/// How many bytes of a line are looked at as one number: most names and their colon.
+const PACKED_BYTES: usize = 16;
+
+/// Each long name as a little-endian number, to be compared in one step; [`NO_NAME`] for a name that is too long for that.
+static PACKED: [u128; ALL.len()] = packed();
+
+/// What no bytes before a colon make: the colon would be a 17th.
+const NO_NAME: u128 = u128::MAX;
+
+#[expect(clippy::indexing_slicing, reason = "runs in the compiler")]
+const fn packed() -> [u128; ALL.len()] {
+    let mut table = [NO_NAME; ALL.len()];
+    let mut at = 0;
+    while at < ALL.len() {
+        let name = ALL[at].1.as_bytes();
+        if name.len() < PACKED_BYTES {
+            let mut padded = [0; PACKED_BYTES];
+            let mut letter = 0;
+            while letter < name.len() {
+                padded[letter] = name[letter];
+                letter += 1;
+            }
+            table[at] = u128::from_le_bytes(padded);
+        }
+        at += 1;
+    }
+    table
+}
+
+/// The highest bit of the first byte that is a colon, and perhaps bits above it; 0 if none is. Taking 1 from a byte that is 0
+/// borrows into its highest bit, which is the classic way to find it without a loop.
+fn colon_bit(packed: u128) -> u128 {
+    const ONES: u128 = u128::MAX / 0xff;
+    let zero_at_colon = packed ^ (ONES * b':' as u128);
+    zero_at_colon.wrapping_sub(ONES) & !zero_at_colon & (ONES << 7)
 }
 
 impl Header {
@@ -116,6 +154,19 @@ impl Header {
         if is_it { candidate } else { Header::Other }
     }
 
+    /// The header that a line begins with, and what follows its colon, if the name is written the usual way: long, in its usual
+    /// case, the colon right behind it. `None` says only that it takes a closer look.
+    pub(super) fn of_usual_line(line: &[u8]) -> Option<(Header, &[u8])> {
+        let bytes = line.first_chunk::<PACKED_BYTES>()?;
+        let packed = u128::from_le_bytes(*bytes);
+        let length = usize::try_from(colon_bit(packed).trailing_zeros() / u8::BITS).ok()?;
+        let value = line.get(length + 1..)?;
+        let slot = hash(length, *bytes.first()?, *bytes.get(length / 2)?);
+        let candidate = BY_HASH.get(slot).copied()?;
+        let name = packed & (1u128.checked_shl(u8::BITS * u32::try_from(length).ok()?)? - 1);
+        (PACKED.get(candidate.index()) == Some(&name)).then_some((candidate, value))
+    }
+
     /// How many there are, `Other` included.
     pub(super) const COUNT: usize = ALL.len() + 1;
 
@@ -129,6 +180,7 @@ impl Header {
         self as usize
     }
 
+    #[expect(clippy::indexing_slicing, reason = "runs in the compiler")]
     const fn set(headers: &[Header]) -> u64 {
         let (mut bits, mut at) = (0, 0);
         while at < headers.len() {
@@ -171,6 +223,28 @@ mod tests {
                 assert_eq!(Header::of(&[*letter]), *header);
                 assert_eq!(Header::of(&[letter.to_ascii_uppercase()]), *header);
             }
+        }
+    }
+
+    #[test]
+    fn a_usual_line_is_seen_at_once_and_no_other_is() {
+        for (header, long, _) in ALL {
+            let line = format!("{long}: value and more");
+            let seen = Header::of_usual_line(line.as_bytes());
+            let expected = (long.len() < PACKED_BYTES).then_some((*header, &b" value and more"[..]));
+            assert_eq!(seen, expected, "{long}");
+        }
+        for line in [
+            "",
+            "To:",
+            "to: <sip:a@b.example>",
+            "To : <sip:a@b.example>",
+            "Tp: <sip:a@b.example>",
+            ": <sip:a@b.example>x",
+            "Call\rID: 0123456789",
+            "0123456789abcdef:",
+        ] {
+            assert_eq!(Header::of_usual_line(line.as_bytes()), None, "{line:?}");
         }
     }
 

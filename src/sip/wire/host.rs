@@ -1,12 +1,12 @@
 //! Hosts and ports (RFC 3261 §25.1: host, hostport), addresses as RFC 5118 has them.
 //! Not here: resolving a name, and which addresses may be sent to.
 
-use super::abnf::{self, HOST, Parsed, run, separator};
+use super::abnf::{self, HOST, Parsed, separator};
 use nom::Parser;
-use nom::bytes::complete::take_until;
+use nom::bytes::complete::{take, take_until};
 use nom::character::complete::char as byte;
-use nom::combinator::{cut, map_opt, opt};
-use nom::sequence::{delimited, pair, preceded};
+use nom::combinator::map_opt;
+use nom::sequence::delimited;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A host: a name or an address. No look-up has been made.
@@ -41,19 +41,30 @@ impl Host<'_> {
 
 /// `hostport` as in a URI: no white space.
 pub(super) fn hostport(input: &[u8]) -> Parsed<'_, (Host<'_>, Option<u16>)> {
-    pair(host, opt(preceded(byte(':'), cut(abnf::port)))).parse(input)
+    let (rest, host) = host(input)?;
+    match rest {
+        [b':', port @ ..] => abnf::port(port).map(|(rest, port)| (rest, (host, Some(port)))),
+        _ => Ok((rest, (host, None))),
+    }
 }
 
 /// `sent-by` as in a Via: white space may be round the colon.
 pub(super) fn sent_by(input: &[u8]) -> Parsed<'_, (Host<'_>, Option<u16>)> {
-    pair(host, opt(preceded(separator(b':'), cut(abnf::port)))).parse(input)
+    let (rest, host) = host(input)?;
+    match separator(b':')(rest) {
+        Ok((port, ())) => abnf::port(port).map(|(rest, port)| (rest, (host, Some(port)))),
+        Err(_) => Ok((rest, (host, None))),
+    }
 }
 
 /// `host`
 pub(super) fn host(input: &[u8]) -> Parsed<'_, Host<'_>> {
     match input.first() {
         Some(b'[') => ipv6_reference.map(Host::V6).parse(input),
-        Some(b'0'..=b'9') => ipv4_address.map(Host::V4).or(hostname).parse(input),
+        Some(b'0'..=b'9') => match ipv4_address(input) {
+            Ok((rest, address)) => Ok((rest, Host::V4(address))),
+            Err(_) => hostname(input),
+        },
         Some(_) | None => hostname(input),
     }
 }
@@ -67,20 +78,19 @@ fn ipv6_reference(input: &[u8]) -> Parsed<'_, Ipv6Addr> {
 /// `hostname`. RFC 3261: its last label begins with a letter, so it is never an IPv4 address, and no other spelling of one
 /// (`0x7f.1`, `2130706433`) passes for a name.
 fn hostname(input: &[u8]) -> Parsed<'_, Host<'_>> {
-    let (rest, text) = run(HOST)(input)?;
-    let (mut before, mut last_begins_with) = (b'.', None);
-    for byte in text {
+    let (mut length, mut before, mut last_begins_with) = (0usize, b'.', None);
+    for byte in input.iter().copied().take_while(|byte| abnf::is(HOST, *byte)) {
         // A label is not empty, and neither begins nor ends with a hyphen.
-        if before == b'.' && matches!(byte, b'-' | b'.') || before == b'-' && *byte == b'.' {
+        if before == b'.' && matches!(byte, b'-' | b'.') || before == b'-' && byte == b'.' {
             return Err(nom::Err::Error(()));
         }
         if before == b'.' {
-            last_begins_with = Some(*byte);
+            last_begins_with = Some(byte);
         }
-        before = *byte;
+        (before, length) = (byte, length + 1);
     }
     match last_begins_with {
-        Some(first) if !first.is_ascii_digit() && before != b'-' => Ok((rest, Host::Name(text))),
+        Some(first) if !first.is_ascii_digit() && before != b'-' => take(length).map(Host::Name).parse(input),
         Some(_) | None => Err(nom::Err::Error(())),
     }
 }
@@ -100,16 +110,18 @@ fn ipv4_address(input: &[u8]) -> Parsed<'_, Ipv4Addr> {
     }
 }
 
-/// Up to three digits, 0 to 255; a leading zero would be octal to some, so there is none.
+/// One to three digits, 0 to 255; a leading zero would be octal to some, so there is none.
 fn decimal_octet(input: &[u8]) -> Parsed<'_, u8> {
-    let (mut rest, mut octet) = (input, 0u8);
-    while let [digit @ b'0'..=b'9', after @ ..] = rest {
-        let sum = octet.checked_mul(10).and_then(|tens| tens.checked_add(digit - b'0'));
-        let leads_with_zero = octet == 0 && rest.len() < input.len();
-        octet = sum.filter(|_| !leads_with_zero).ok_or(nom::Err::Error(()))?;
-        rest = after;
-    }
-    if rest.len() < input.len() { Ok((rest, octet)) } else { Err(nom::Err::Error(())) }
+    let value = |digit: &u8| u16::from(digit - b'0');
+    let (rest, octet) = match input {
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', rest @ ..] => {
+            (rest, value(a) * 100 + value(b) * 10 + value(c))
+        }
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', rest @ ..] => (rest, value(a) * 10 + value(b)),
+        [a @ b'0'..=b'9', rest @ ..] => (rest, value(a)),
+        _ => return Err(nom::Err::Error(())),
+    };
+    u8::try_from(octet).map(|octet| (rest, octet)).map_err(|_| nom::Err::Error(()))
 }
 
 /// An address as `received` and `maddr` have it: with or without brackets (RFC 5118 §4.5).

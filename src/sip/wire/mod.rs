@@ -2,6 +2,8 @@
 //! One reading decides policy *and* forwarding, so what two parsers could read differently is refused here.
 //! Not here: any state between two messages, and anything that a message means.
 
+#![warn(clippy::indexing_slicing)]
+
 mod abnf;
 mod error;
 mod fields;
@@ -399,6 +401,25 @@ mod tests {
     #[test]
     fn keep_alives_are_told_from_messages() {
         assert!(is_keep_alive(b"\r\n\r\n") && is_keep_alive(b"") && !is_keep_alive(GOOD.as_bytes()));
+    }
+
+    #[test]
+    fn seconds_may_have_a_comment_and_parameters() {
+        for (value, expected) in [
+            ("120", Some(120)),
+            ("18000;duration=3600", Some(18_000)),
+            ("120 (I'm in a meeting)", Some(120)),
+            ("120 (busy) ;duration=5", Some(120)),
+            ("949302838503028349304023988", None),
+            ("4294967296", None),
+            ("-1", None),
+            ("12 13", None),
+            ("", None),
+        ] {
+            let text = with("X-Bridge-Token: abc", &format!("Retry-After: {value}"));
+            let seconds = Message::parse(text.as_bytes()).unwrap().number(Header::RetryAfter);
+            assert_eq!(seconds, Some(expected.ok_or(Error::Malformed(Header::RetryAfter))), "{value}");
+        }
     }
 
     #[test]

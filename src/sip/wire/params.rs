@@ -1,7 +1,7 @@
 //! Lists of `;name=value` (RFC 3261 §25.1: generic-param, uri-parameter).
 //! Not here: what a parameter means.
 
-use super::abnf::{self, Param, is_space, skip_space};
+use super::abnf::{self, Param, VALUE, is_space, skip_space};
 
 /// Checked parameters over the bytes that they were read from. Names are compared without regard to case.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -61,7 +61,8 @@ pub(super) fn split_param(bytes: &[u8]) -> Option<(Param<'_>, &[u8])> {
 fn split_value(bytes: &[u8]) -> (&[u8], &[u8]) {
     match bytes.first() {
         Some(b'"') => abnf::quoted_string(bytes).map_or((bytes, &[]), |(after, quoted)| (quoted, after)),
-        Some(_) | None => split_at(bytes, |byte| byte == b';' || is_space(byte)),
+        // The value of a checked parameter, of a header or of a URI, has no byte that is not of this class.
+        Some(_) | None => split_at(bytes, |byte| !abnf::is(VALUE, byte)),
     }
 }
 

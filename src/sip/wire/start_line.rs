@@ -6,7 +6,7 @@ use super::{Error, Uri};
 use nom::Parser;
 use nom::bytes::complete::{tag_no_case, take_until1};
 use nom::character::complete::{char as byte, digit1};
-use nom::combinator::{map_opt, not, opt, rest, value, verify};
+use nom::combinator::{map, map_opt, opt, recognize, rest, verify};
 use nom::sequence::{preceded, terminated};
 
 /// The start line.
@@ -136,9 +136,11 @@ fn request_line(input: &[u8]) -> Parsed<'_, (Method<'_>, &[u8], Version)> {
 
 /// `SIP-Version`
 fn sip_version(input: &[u8]) -> Parsed<'_, Version> {
-    let other = (tag_no_case(&b"SIP/"[..]), digit1, byte('.'), digit1);
-    let version_2 = terminated(tag_no_case(&b"SIP/2.0"[..]), not(digit1));
-    value(Version::Two, version_2).or(value(Version::Other, other)).parse(input)
+    if let b"SIP/2.0" = input {
+        return Ok((&[], Version::Two));
+    }
+    let version = preceded(tag_no_case(&b"SIP/"[..]), recognize((digit1, byte('.'), digit1)));
+    map(version, |version| if version == b"2.0" { Version::Two } else { Version::Other }).parse(input)
 }
 
 /// The version that we speak, and any other.

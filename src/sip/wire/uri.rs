@@ -7,10 +7,10 @@ use super::host::{self, Host};
 use super::params::{Params, same_unescaped};
 use crate::limits;
 use nom::Parser;
-use nom::bytes::complete::{tag_no_case, take, take_while, take_while1};
+use nom::bytes::complete::{take, take_while, take_while1};
 use nom::character::complete::char as byte;
-use nom::combinator::{map, opt, recognize, value, verify};
-use nom::sequence::{pair, preceded, terminated};
+use nom::combinator::{map, recognize, verify};
+use nom::sequence::{pair, terminated};
 
 /// A URI over the bytes it was read from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -124,11 +124,13 @@ pub(super) fn addr_spec(input: &[u8]) -> Parsed<'_, Uri<'_>> {
     Ok((rest, uri))
 }
 
-/// `scheme ":"`, the two of SIP first.
+/// `scheme ":"`
 fn scheme_and_colon(input: &[u8]) -> Parsed<'_, Scheme<'_>> {
-    let sip = value(Scheme::Sip, tag_no_case(&b"sip:"[..]));
-    let sips = value(Scheme::Sips, tag_no_case(&b"sips:"[..]));
-    sip.or(sips).or(map(terminated(scheme, byte(':')), Scheme::Other)).parse(input)
+    match input {
+        [b's' | b'S', b'i' | b'I', b'p' | b'P', b':', rest @ ..] => Ok((rest, Scheme::Sip)),
+        [b's' | b'S', b'i' | b'I', b'p' | b'P', b's' | b'S', b':', rest @ ..] => Ok((rest, Scheme::Sips)),
+        _ => map(terminated(scheme, byte(':')), Scheme::Other).parse(input),
+    }
 }
 
 /// `scheme`
@@ -142,20 +144,28 @@ fn scheme(input: &[u8]) -> Parsed<'_, &[u8]> {
 fn sip_uri<'a>(scheme: Scheme<'a>, input: &'a [u8]) -> Parsed<'a, Uri<'a>> {
     // The `;` and `?` of a user part separate nothing (RFC 4475 §3.1.1.9), so the userinfo is what reaches to the `@`.
     // Behind the userinfo no `@` is unescaped: there is one way to read each.
-    let (rest, userinfo) = opt(userinfo).parse(input)?;
+    let (rest, (user, password)) = match userinfo(input) {
+        Ok((rest, (user, password))) => (rest, (Some(user), password)),
+        Err(_) => (input, (None, None)),
+    };
     let (rest, (host, port)) = host::hostport(rest)?;
     let (rest, params) = uri_parameters(rest)?;
     let (rest, headers) = headers(rest)?;
-    let (user, password) = userinfo.map_or((None, None), |(user, password)| (Some(user), password));
     let params = Params::of_checked(params);
     Ok((rest, Uri { scheme, user, password, host: Some(host), port, params, headers, bytes: &[] }))
 }
 
 /// `userinfo`
 fn userinfo(input: &[u8]) -> Parsed<'_, (&[u8], Option<&[u8]>)> {
-    let user = verify(escaped_run(USER), |user: &[u8]| !user.is_empty());
-    let password = preceded(byte(':'), escaped_run(PASSWORD));
-    terminated(pair(user, opt(password)), byte('@')).parse(input)
+    let (rest, user) = escaped_run(USER)(input)?;
+    let (rest, password) = match rest {
+        [b':', password @ ..] => escaped_run(PASSWORD)(password).map(|(rest, password)| (rest, Some(password)))?,
+        _ => (rest, None),
+    };
+    match rest {
+        [b'@', rest @ ..] if !user.is_empty() => Ok((rest, (user, password))),
+        _ => Err(nom::Err::Error(())),
+    }
 }
 
 /// `uri-parameters`

@@ -4,8 +4,8 @@
 use super::abnf::{self, Parsed, lws, separator, token};
 use super::{Error, Host, Params, host};
 use nom::Parser;
-use nom::bytes::complete::{tag_no_case, take, take_while};
-use nom::combinator::{consumed, value};
+use nom::bytes::complete::{take, take_while};
+use nom::combinator::consumed;
 use nom::sequence::preceded;
 use std::net::IpAddr;
 
@@ -85,9 +85,10 @@ fn protocol_and_sent_by(input: &[u8]) -> Parsed<'_, ProtocolAndSentBy<'_>> {
 
 /// `sent-protocol`: name and version are any token, so that a request of another version can be answered (RFC 4475 §3.1.2.16).
 fn sent_protocol(input: &[u8]) -> Parsed<'_, &[u8]> {
-    let usual = value((), tag_no_case(&b"SIP/2.0/"[..]));
-    let other = value((), (token, separator(b'/'), token, separator(b'/')));
-    preceded(usual.or(other), preceded(take_while(abnf::is_space), token)).parse(input)
+    if let Some(transport) = input.strip_prefix(b"SIP/2.0/") {
+        return preceded(take_while(abnf::is_space), token).parse(transport);
+    }
+    preceded((token, separator(b'/'), token, separator(b'/')), token).parse(input)
 }
 
 #[cfg(test)]

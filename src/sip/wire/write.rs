@@ -173,8 +173,9 @@ fn put_top_via(out: &mut BytesMut, line: Raw<'_>, via: &Via<'_>, peer: SocketAdd
     let value = via.as_bytes();
     let params = via.params.as_bytes();
     let before_params = value.len() - params.len();
-    put_text(out, value.get(..before_params).unwrap_or_default());
-    let rport_asked = put_via_params(out, params);
+    let folded = line.folded;
+    put_raw(out, Raw { value: value.get(..before_params).unwrap_or_default(), folded });
+    let rport_asked = put_via_params(out, Raw { value: params, folded });
     let source = peer.ip().to_canonical();
     let mut known = Short::new();
     // RFC 3261 §18.2.1: when sent-by is a name or another address. RFC 3581 §4: and whenever rport is there.
@@ -187,26 +188,28 @@ fn put_top_via(out: &mut BytesMut, line: Raw<'_>, via: &Via<'_>, peer: SocketAdd
         push_number(&mut known, u32::from(peer.port()));
     }
     out.put_slice(&known);
-    put_text(out, line.value.get(value.len()..).unwrap_or_default());
+    put_raw(out, Raw { value: line.value.get(value.len()..).unwrap_or_default(), folded });
 }
 
 /// The parameters but `received` and `rport`. Tells whether `rport` was among them.
-fn put_via_params(out: &mut BytesMut, params: &[u8]) -> bool {
-    let (mut rest, mut kept_from, mut rport_asked) = (params, 0, false);
+fn put_via_params(out: &mut BytesMut, params: Raw<'_>) -> bool {
+    let Raw { value: all, folded } = params;
+    let (mut rest, mut kept_from, mut rport_asked) = (all, 0, false);
     while let Some(((name, _), after)) = split_param(rest) {
         let is_rport = name.eq_ignore_ascii_case(b"rport");
         if is_rport || name.eq_ignore_ascii_case(b"received") {
-            put_text(out, params.get(kept_from..params.len() - rest.len()).unwrap_or_default());
-            kept_from = params.len() - after.len();
+            put_raw(out, Raw { value: all.get(kept_from..all.len() - rest.len()).unwrap_or_default(), folded });
+            kept_from = all.len() - after.len();
         }
         rport_asked |= is_rport;
         rest = after;
     }
-    put_text(out, params.get(kept_from..).unwrap_or_default());
+    put_raw(out, Raw { value: all.get(kept_from..).unwrap_or_default(), folded });
     rport_asked
 }
 
 /// The first line of a header of the request after its name; a broken request may have more of them.
+#[inline(always)]
 fn put_first(out: &mut BytesMut, name: &[u8], request: &Head<'_>, header: Header) {
     if let Some(raw) = request.raw(header).next() {
         out.put_slice(name);
@@ -291,11 +294,14 @@ fn put_end(out: &mut BytesMut, contact: Option<&str>, headers: &[(&str, &str)], 
     out.put_slice(content);
 }
 
+// Inlined, so that the literal before the value is stored and not copied by a call: a tenth of a response's time.
+#[inline(always)]
 fn put_field(out: &mut BytesMut, before: &[u8], value: &[u8]) {
     out.put_slice(before);
     put_text(out, value);
 }
 
+#[inline(always)]
 fn put_raw(out: &mut BytesMut, raw: Raw<'_>) {
     if raw.folded { unfold(out, raw.value) } else { out.put_slice(raw.value) }
 }
@@ -331,25 +337,27 @@ fn push(short: &mut Short, bytes: &[u8]) {
 }
 
 fn push_number(short: &mut Short, number: u32) {
-    let mut digits = [b'0'; 10];
-    let (mut left, mut length) = (number, 0);
-    for digit in digits.iter_mut().rev() {
-        *digit += u8::try_from(left % 10).unwrap_or(0);
-        left /= 10;
-        length += 1;
-        if left == 0 {
-            break;
-        }
+    if number >= 10 {
+        push_number(short, number / 10);
     }
-    push(short, digits.get(digits.len() - length..).unwrap_or_default());
+    let digit = u8::try_from(number % 10).unwrap_or(0);
+    short.try_push(b'0' + digit).expect("what is pushed is short");
+}
+
+fn push_octet(short: &mut Short, octet: u8) {
+    let digits = [b'0' + octet / 100, b'0' + octet / 10 % 10, b'0' + octet % 10];
+    let leading_zeros = usize::from(octet < 100) + usize::from(octet < 10);
+    push(short, digits.get(leading_zeros..).unwrap_or_default());
 }
 
 fn push_ip(short: &mut Short, ip: IpAddr) {
     match ip {
         IpAddr::V4(ip) => {
             for (at, octet) in ip.octets().into_iter().enumerate() {
-                push(short, if at == 0 { b"" } else { b"." });
-                push_number(short, u32::from(octet));
+                if at > 0 {
+                    push(short, b".");
+                }
+                push_octet(short, octet);
             }
         }
         IpAddr::V6(ip) => {
