@@ -1,0 +1,13 @@
+//! Any bytes as a SIP message: no panic, and what was accepted can be read to the end.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use parkway::sip::wire::Message;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(message) = Message::parse(bytes) {
+        let lists = message.vias().count() + message.contacts().count() + message.routes().count();
+        let own = message.bytes().len() + message.body().len();
+        assert!(own <= 2 * bytes.len() && lists <= bytes.len(), "a view is never larger than what it views");
+    }
+});
