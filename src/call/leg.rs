@@ -3,11 +3,11 @@
 //! Not here: what the two legs are to each other (`merging`, `bridged`), and what they say in SDP (`session`).
 
 use super::Turn;
-use crate::sip::Path;
 use crate::sip::endpoint::{ClientId, DialogId, Endpoint, Reply, ServerId};
-use crate::sip::wire::{Message, Method, Start};
+use crate::sip::wire::{Head, Message, Method, Start};
 use arrayvec::ArrayVec;
 use bytes::Bytes;
+use std::net::IpAddr;
 
 /// A final response that is no answer, with what tells the peer why.
 #[derive(Clone, Debug, Default)]
@@ -97,8 +97,8 @@ pub struct Pending {
     pub dialog: DialogId,
     /// The INVITE's transaction.
     pub invite: ServerId,
-    /// Where the INVITE came from.
-    pub path: Path,
+    /// The address that the INVITE came from.
+    pub peer: IpAddr,
 }
 
 impl Pending {
@@ -110,7 +110,7 @@ impl Pending {
     /// A 2xx with a session description.
     pub fn answer(self, turn: &mut Turn<'_>, sdp: &[u8]) -> Answered {
         turn.endpoint.respond(turn.now, self.invite, &described(sdp));
-        Answered { dialog: self.dialog, path: self.path }
+        Answered { dialog: self.dialog, peer: self.peer }
     }
 
     /// Any other final response; the early dialog ends with it (RFC 3261 §12.3).
@@ -129,9 +129,9 @@ impl Pending {
 
     /// What the INVITE's body says, as its sender wrote it; empty if it had none.
     pub fn offer(&self, endpoint: &Endpoint) -> Bytes {
-        let invite = endpoint.invite(self.dialog);
-        let message = invite.and_then(|bytes| Message::parse(bytes).ok());
-        message.map(|message| Bytes::copy_from_slice(message.body())).unwrap_or_default()
+        let Some(invite) = endpoint.invite(self.dialog) else { return Bytes::new() };
+        // A part of the INVITE that the dialog keeps anyway, not a copy.
+        Head::of_kept(invite).map(|(_, body)| invite.slice_ref(body)).unwrap_or_default()
     }
 }
 
@@ -140,8 +140,8 @@ impl Pending {
 pub struct Answered {
     /// The dialog.
     pub dialog: DialogId,
-    /// Where its INVITE came from.
-    pub path: Path,
+    /// The address that its INVITE came from.
+    pub peer: IpAddr,
 }
 
 impl Answered {

@@ -22,13 +22,12 @@ use crate::media;
 use crate::name::Name;
 use crate::policy::Permit;
 use crate::sdp::{self, Agreement, Description};
-use crate::sip::Path;
 use crate::sip::endpoint::{DialogId, ServerId};
 use crate::sip::wire::{Message, Method};
 use crate::time::Instant;
 use crate::token::{Claim, SubjectHash};
 use bytes::Bytes;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// A client's INVITE that may have the call: policy said yes and the token was good.
 #[derive(Debug)]
@@ -183,11 +182,11 @@ impl Merging {
 
     /// The ports are there.
     fn opened(self, caller: SocketAddr, client: SocketAddr, facts: &Facts, turn: &mut Turn<'_>) -> State {
-        let end = |address, path: Path, turn: &mut Turn<'_>| {
-            End::new(turn.settings.reachable(address), turn.rng.u64() >> 1, path.peer.ip())
+        let end = |address, peer: IpAddr, turn: &mut Turn<'_>| {
+            End::new(turn.settings.reachable(address), turn.rng.u64() >> 1, peer)
         };
         let mut ends =
-            Ends { caller: end(caller, self.caller.path(), turn), client: end(client, self.client.path(), turn) };
+            Ends { caller: end(caller, self.caller.peer(), turn), client: end(client, self.client.peer(), turn) };
         match ends.hear_offers(&self.caller_says, &self.client_says, turn) {
             Ok(agreed) => self.advance(ends, agreed, facts, turn),
             Err(refusal) => self.client_fails(refusal, None, facts, turn),
@@ -362,10 +361,10 @@ impl Merging {
 }
 
 impl Caller {
-    fn path(&self) -> Path {
+    fn peer(&self) -> IpAddr {
         match self {
-            Caller::Parked(parked) => parked.caller.path,
-            Caller::Answered(leg) => leg.path,
+            Caller::Parked(parked) => parked.caller.peer,
+            Caller::Answered(leg) => leg.peer,
         }
     }
 
@@ -385,10 +384,10 @@ impl Caller {
 }
 
 impl Client {
-    fn path(&self) -> Path {
+    fn peer(&self) -> IpAddr {
         match self {
-            Client::Pending(leg) => leg.path,
-            Client::Answered(leg) => leg.path,
+            Client::Pending(leg) => leg.peer,
+            Client::Answered(leg) => leg.peer,
         }
     }
 

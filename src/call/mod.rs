@@ -25,7 +25,7 @@ use crate::name::Name;
 use crate::rng::Rng;
 use crate::sdp::Description;
 use crate::sip::endpoint::{ClientId, DialogId, Endpoint, ServerId};
-use crate::sip::wire::Message;
+use crate::sip::wire::{Header, Message};
 use crate::time::{Duration, Instant, Now};
 use crate::token::SubjectHash;
 use std::collections::VecDeque;
@@ -288,18 +288,17 @@ impl Facts {
 
     /// The record of a call that is over now, as far as it is known without a bridge. The caller's dialog must still be there.
     fn record(&self, caller: Option<DialogId>, over: &Over, turn: &Turn<'_>) -> Record {
-        let invite =
-            caller.and_then(|caller| turn.endpoint.invite(caller)).and_then(|bytes| Message::parse(bytes).ok());
-        let uri = |pick: fn(&Message<'_>) -> String| invite.as_ref().map(pick).unwrap_or_default();
+        let invite = caller.and_then(|caller| record::invite(turn.endpoint, caller));
+        let uri = |header| invite.as_ref().and_then(|invite| record::uri_in(invite, header)).unwrap_or_default();
         Record {
             v: 1,
             call: self.id,
-            sip_call_id: uri(|message| record::text(message.call_id())),
+            sip_call_id: caller.and_then(|caller| record::call_id(turn.endpoint, caller)).unwrap_or_default(),
             client_sip_call_id: None,
             trunk: self.trunk.name.clone(),
             name: self.route.name.to_string(),
-            from: uri(|message| record::uri_text(&message.from())),
-            to: uri(|message| record::uri_text(&message.to())),
+            from: uri(Header::From),
+            to: uri(Header::To),
             started: self.started.wall,
             answered: None,
             ended: turn.now.wall,

@@ -5,7 +5,7 @@ use crate::id::{CallId, Side};
 use crate::media::Closed;
 use crate::sip::endpoint::{DialogId, Endpoint};
 use crate::sip::typed;
-use crate::sip::wire::{Message, NameAddr};
+use crate::sip::wire::{Head, Header, NameAddr};
 use crate::time::{Duration, Wall};
 use serde::{Serialize, Serializer};
 use std::sync::Arc;
@@ -121,8 +121,17 @@ pub struct Record {
 
 /// The Call-ID of a dialog's INVITE.
 pub(super) fn call_id(endpoint: &Endpoint, dialog: DialogId) -> Option<String> {
-    let message = Message::parse(endpoint.invite(dialog)?).ok()?;
-    Some(text(message.call_id()))
+    invite(endpoint, dialog)?.header(Header::CallId).map(text)
+}
+
+/// A dialog's INVITE.
+pub(super) fn invite(endpoint: &Endpoint, dialog: DialogId) -> Option<Head<'_>> {
+    Head::of_kept(endpoint.invite(dialog)?).map(|(head, _)| head)
+}
+
+/// The URI in one of its addresses.
+pub(super) fn uri_in(invite: &Head<'_>, header: Header) -> Option<String> {
+    NameAddr::parse(invite.header(header)?).ok().map(|address| uri_text(&address))
 }
 
 /// A URI as records and events have it: normalised where it is SIP's, as it came where it is not.

@@ -75,7 +75,7 @@ impl Switch {
         self.lot.waiting().begin(&trunk.name);
         self.lot.waiting().enter(&route.name, source);
         let facts = Facts { id, at, trunk, route, source, started: now, refused: (0, None) };
-        let caller = Pending { dialog, invite: transaction, path };
+        let caller = Pending { dialog, invite: transaction, peer: path.peer.ip() };
         let call = Call::arrive(facts, caller, invite, &mut self.turn(now));
         self.stats.calls += 1;
         tracing::debug!(call = %id, peer = %path, "parked");

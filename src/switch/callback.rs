@@ -37,7 +37,6 @@ pub(super) struct Asking {
     id: CallId,
     claim: Claim,
     caller: Caller,
-    source: Path,
 }
 
 impl Switch {
@@ -117,8 +116,8 @@ impl Switch {
     ) {
         let owner = Owner { call, side: Side::Client };
         let Some((transaction, dialog)) = self.endpoint.accept(now, path, invite, owner) else { return };
-        let leg = Pending { dialog, invite: transaction, path };
-        let asking = Asking { leg, call, id, claim, caller, source: path };
+        let leg = Pending { dialog, invite: transaction, peer: path.peer.ip() };
+        let asking = Asking { leg, call, id, claim, caller };
         let engine = self.engine.clone();
         let decision = match self.query(&asking) {
             Some((usage, name)) => policy::ask(&*engine, now, &asking.query(usage, &name)),
@@ -252,7 +251,7 @@ impl Asking {
             subject,
             name,
             media: MediaKinds::AUDIO,
-            source: Some(self.source.peer.ip()),
+            source: Some(self.leg.peer),
             usage,
             call: Some(self.id),
         }

@@ -5,10 +5,12 @@ use super::out::{Worded, exact, reply_path};
 use super::{DialogId, Due, Endpoint, Notice, Owner, Reply, ServerId};
 use crate::sip::transaction::timer::Alarm;
 use crate::sip::transaction::{Send, ServerInvite, ServerOther, Tell, Todo};
-use crate::sip::wire::{Message, Method, Start};
+use crate::sip::wire::write::Answerable;
+use crate::sip::wire::{Head, Message, Method};
 use crate::sip::{Path, Transport};
 use crate::time::{Instant, Now};
 use bytes::Bytes;
+use std::net::SocketAddr;
 
 /// One request of a peer's and its answer.
 pub(super) struct Server {
@@ -23,9 +25,9 @@ pub(super) struct Server {
     key: u128,
     merged: Option<u128>,
     pub(super) cseq: u32,
-    /// Where the request came from, and where the answer goes.
+    /// Where the request came from, and the port there that the answer goes to.
     source: Path,
-    back: Path,
+    back_port: u16,
     /// The request, until the final answer: provisional answers are made from it anew.
     request: Bytes,
     latest: Latest,
@@ -97,6 +99,11 @@ impl Server {
         ServerId { slot, generation: self.generation }
     }
 
+    /// Where the answer goes.
+    fn back(&self) -> Path {
+        Path { peer: SocketAddr::new(self.source.peer.ip(), self.back_port), ..self.source }
+    }
+
     pub(super) fn is_pending(&self) -> bool {
         match &self.machine {
             Machine::Invite(machine) => machine.is_pending(),
@@ -144,7 +151,7 @@ impl Endpoint {
             merged: new.merged,
             cseq: request.cseq().number,
             source: new.path,
-            back: reply_path(request, new.path),
+            back_port: reply_path(request, new.path).peer.port(),
             request: new.request,
             latest: Latest::None,
             is_cancelled: false,
@@ -172,13 +179,13 @@ impl Endpoint {
             return false;
         };
         let Some(todo) = server.machine.handle_response(now.at, reply.status) else { return false };
-        let (tag, source, back) = (server.dialog, server.source, server.back);
+        let (tag, source, back) = (server.dialog, server.source, server.back());
         let is_invite = server.machine.invite().is_some();
         let request = server.request.clone();
-        let request = Message::parse(&request).expect("it was parsed before it was kept");
-        let Start::Request { method, .. } = request.start() else { return false };
+        let (request, _) = Head::of_kept(&request).expect("it was parsed before it was kept");
+        let Some(method) = request.method() else { return false };
         let worded = Worded { method, tag, in_dialog: is_invite, reply };
-        let bytes = self.output.reply(&request, &source, &worded);
+        let bytes = self.output.reply(Answerable::of_head(&request), &source, &worded);
         self.keep(id, reply, &bytes);
         self.output.send(back, bytes);
         self.settle_server(id, todo);
@@ -202,7 +209,7 @@ impl Endpoint {
     }
 
     /// What a final answer to an INVITE does to its dialog (§12.1, §12.2.2, §12.3).
-    fn invite_is_answered(&mut self, dialog: DialogId, id: ServerId, status: u16, request: &Message<'_>) {
+    fn invite_is_answered(&mut self, dialog: DialogId, id: ServerId, status: u16, request: &Head<'_>) {
         let Some(held) = self.dialogs.get_mut(&dialog).filter(|held| held.invite_received == Some(id)) else { return };
         held.invite_received = None;
         if (200..300).contains(&status) {
@@ -280,13 +287,13 @@ impl Endpoint {
             Latest::Kept(bytes) => bytes.clone(),
             Latest::Plain(status) => {
                 let reply = Reply { status: *status, reason: None, headers: &[], body: None };
-                let Ok(request) = Message::parse(&server.request) else { return };
+                let Some((request, _)) = Head::of_kept(&server.request) else { return };
                 let worded = Worded { method: Method::Invite, tag: server.dialog, in_dialog: true, reply: &reply };
-                self.output.reply(&request, &server.source, &worded)
+                self.output.reply(Answerable::of_head(&request), &server.source, &worded)
             }
         };
         self.stats.repeats_sent += 1;
-        self.output.send(server.back, bytes);
+        self.output.send(server.back(), bytes);
     }
 
     /// Tells the machine of an ACK, and lets go of an answer that need not be sent again.

@@ -27,7 +27,7 @@ use crate::rng::Rng;
 use crate::sip::Path;
 use crate::sip::dialog::Dialog;
 use crate::sip::transaction::timer::Wheel;
-use crate::sip::wire::{Message, Method, Start, is_keep_alive};
+use crate::sip::wire::{Head, Message, Method, Start, is_keep_alive};
 use crate::time::{Instant, Now};
 use answer::{New, Server};
 use bytes::Bytes;
@@ -199,9 +199,9 @@ struct Held {
 
 impl Held {
     /// A target refresh (§12.2): the Contact replaces the remote target.
-    fn refresh(&mut self, message: &Message<'_>) {
-        if let Ok(contact) = message.contact()
-            && self.dialog.is_confirmed
+    fn refresh(&mut self, message: &Head<'_>) {
+        if self.dialog.is_confirmed
+            && let Ok(contact) = message.contact()
         {
             self.dialog.target = Some(exact(contact.uri.as_bytes()));
         }

@@ -95,7 +95,7 @@ impl<'a> Broken<'a> {
 
     /// What [`reply`](super::write::reply) needs for that response; `None` when none may be sent.
     pub fn answerable(&self) -> Option<Answerable<'_, 'a>> {
-        self.may_be_answered().map(Answerable::of_broken)
+        self.may_be_answered().map(Answerable::of_head)
     }
 
     fn may_be_answered(&self) -> Option<&Head<'a>> {

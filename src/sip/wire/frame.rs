@@ -4,7 +4,7 @@
 
 use super::abnf::{self, TOKEN, is_space, skip_space};
 use super::values::Values;
-use super::{Error, Header, via};
+use super::{Error, Header, Method, start_line, via};
 use crate::limits;
 use arrayvec::ArrayVec;
 
@@ -39,6 +39,19 @@ pub(super) struct Raw<'a> {
 }
 
 impl<'a> Head<'a> {
+    /// The index of a message that was read before and kept as [`Message::bytes`](super::Message::bytes), and its body. Nothing
+    /// is judged again, which is most of the work of reading. `None` for what was never a message.
+    pub fn of_kept(message: &'a [u8]) -> Option<(Head<'a>, &'a [u8])> {
+        let mut head = Head::new(message);
+        let body = head.read().ok()?;
+        Some((head, body))
+    }
+
+    /// The method of a request.
+    pub fn method(&self) -> Option<Method<'a>> {
+        start_line::method_of(self.start_line)
+    }
+
     /// The first raw value of a header: trimmed, folds still inside.
     pub fn header(&self, header: Header) -> Option<&'a [u8]> {
         self.headers(header).next()

@@ -128,12 +128,6 @@ impl<'a> Message<'a> {
         self.checked.cseq
     }
 
-    /// The first Contact; `*` is an error here (only REGISTER has it).
-    pub fn contact(&self) -> Result<NameAddr<'a>, Error> {
-        let first = self.values(Header::Contact).next().ok_or(Error::Missing(Header::Contact))?;
-        NameAddr::parse(first).map_err(|_| Error::Malformed(Header::Contact))
-    }
-
     /// Every Contact value.
     pub fn contacts(&self) -> impl Iterator<Item = Result<NameAddr<'a>, Error>> {
         self.values(Header::Contact).map(NameAddr::parse)
@@ -171,6 +165,14 @@ impl<'a> Message<'a> {
     pub fn rack(&self) -> Option<Result<RAck<'a>, Error>> {
         let value = self.header(Header::RAck)?;
         Some(abnf::whole(fields::rack, value).ok_or(Error::Malformed(Header::RAck)))
+    }
+}
+
+impl<'a> Head<'a> {
+    /// The first Contact; `*` is an error here (only REGISTER has it).
+    pub fn contact(&self) -> Result<NameAddr<'a>, Error> {
+        let first = self.values(Header::Contact).next().ok_or(Error::Missing(Header::Contact))?;
+        NameAddr::parse(first).map_err(|_| Error::Malformed(Header::Contact))
     }
 }
 

@@ -116,8 +116,8 @@ impl<'m, 'a> Answerable<'m, 'a> {
         self.via
     }
 
-    /// Of a head that has the headers that a response copies.
-    pub(super) fn of_broken(head: &'m Head<'a>) -> Answerable<'m, 'a> {
+    /// Of a head that has the headers that a response copies: of a broken request, or of one that was checked and kept.
+    pub fn of_head(head: &'m Head<'a>) -> Answerable<'m, 'a> {
         let via = head.header(Header::Via).and_then(|line| fields::first_via(line).ok());
         let to = head.header(Header::To).and_then(|to| NameAddr::parse(to).ok());
         Answerable { head, via, to_takes_tag: to.is_some_and(|to| to.tag().is_none()) }

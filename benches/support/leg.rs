@@ -1,0 +1,124 @@
+//! One leg of a call as a trunk or a client sees it: the requests of a script, each built from what Parkway answered to the one before.
+//! Not here: sockets, retransmission, and any judgement; a bench looks at the status and goes on.
+
+use std::net::SocketAddr;
+
+/// What both sides offer: G.711 and telephone-event.
+const OFFER: &str = "v=0\r\n\
+    o=- 20518 1 IN IP4 127.0.0.1\r\n\
+    s=-\r\n\
+    c=IN IP4 127.0.0.1\r\n\
+    t=0 0\r\n\
+    m=audio 40100 RTP/AVP 8 0 101\r\n\
+    a=rtpmap:8 PCMA/8000\r\n\
+    a=rtpmap:0 PCMU/8000\r\n\
+    a=rtpmap:101 telephone-event/8000\r\n\
+    a=fmtp:101 0-15\r\n\
+    a=ptime:20\r\n";
+
+/// A user agent client's view of its dialog.
+pub(crate) struct Leg {
+    /// Every call has another: it is in the Call-ID, the tag and the branches.
+    number: u64,
+    own: SocketAddr,
+    /// The Request-URI: what is called, then Parkway's Contact.
+    target: String,
+    /// `To`, with Parkway's tag as soon as it is known.
+    to: String,
+}
+
+impl Leg {
+    /// A leg that has not sent anything yet.
+    pub(crate) fn new(number: u64, own: SocketAddr, target: &str) -> Leg {
+        Leg { number, own, target: target.into(), to: format!("<{target}>") }
+    }
+
+    /// The INVITE, with further header lines; without any it has about 880 bytes, which is what trunks send.
+    pub(crate) fn invite(&self, more: &str) -> String {
+        let own = self.own;
+        let more = format!(
+            "Record-Route: <sip:{own};lr>\r\n\
+             Contact: <sip:+4917012345678@{own}>\r\n\
+             Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE\r\n\
+             Supported: 100rel, timer, replaces\r\n\
+             User-Agent: Trunk-SBC/7.4.1\r\n\
+             P-Asserted-Identity: <sip:+4917012345678@trunk.example.net;user=phone>\r\n\
+             {more}Content-Type: application/sdp\r\n"
+        );
+        self.request("INVITE", 1, "invite", &more, OFFER)
+    }
+
+    /// Takes Parkway's tag and Contact from a response.
+    pub(crate) fn hear(&mut self, response: &str) {
+        if let Some(to) = header(response, "To") {
+            self.to = to.into();
+        }
+        if let Some(contact) = header(response, "Contact") {
+            self.target = contact.trim_matches(['<', '>']).into();
+        }
+    }
+
+    /// The ACK of a 2xx: a request of its own (RFC 3261 §13.2.2.4).
+    pub(crate) fn acknowledge(&self) -> String {
+        self.request("ACK", 1, "ack", "", "")
+    }
+
+    /// The ACK of any other final response: part of the INVITE's transaction (RFC 3261 §17.1.1.3).
+    pub(crate) fn acknowledge_refusal(&self) -> String {
+        self.request("ACK", 1, "invite", "", "")
+    }
+
+    /// The CANCEL of the INVITE (RFC 3261 §9.1).
+    pub(crate) fn cancel(&self) -> String {
+        self.request("CANCEL", 1, "invite", "", "")
+    }
+
+    /// The BYE.
+    pub(crate) fn bye(&self) -> String {
+        self.request("BYE", 2, "bye", "", "")
+    }
+
+    fn request(&self, method: &str, cseq: u32, branch: &str, more: &str, body: &str) -> String {
+        let Leg { number, own, target, to } = self;
+        format!(
+            "{method} {target} SIP/2.0\r\n\
+             Via: SIP/2.0/UDP {own};rport;branch=z9hG4bK-524287-1---{number:016x}-{branch}\r\n\
+             Max-Forwards: 70\r\n\
+             From: \"Anna Beispiel\" <sip:+4917012345678@trunk.example.net>;tag=8f2c{number:08x}\r\n\
+             To: {to}\r\n\
+             Call-ID: {number:016x}-7d0a-4c55-9a3e-2b1f6d7c8e90@{ip}\r\n\
+             CSeq: {cseq} {method}\r\n\
+             {more}Content-Length: {length}\r\n\r\n{body}",
+            ip = own.ip(),
+            length = body.len(),
+        )
+    }
+}
+
+/// The number of the leg that a response is for.
+pub(crate) fn number(response: &str) -> Option<u64> {
+    let (number, _) = header(response, "Call-ID")?.split_once('-')?;
+    u64::from_str_radix(number, 16).ok()
+}
+
+/// The status of a response to that method; `None` for a request, and for a response to another one.
+pub(crate) fn status(message: &str, method: &str) -> Option<u16> {
+    let status = message.strip_prefix("SIP/2.0 ")?.get(..3)?.parse().ok()?;
+    header(message, "CSeq")?.ends_with(method).then_some(status)
+}
+
+/// 200 to a request of Parkway's (RFC 3261 §8.2.6).
+pub(crate) fn ok(request: &str) -> String {
+    let mut response = String::from("SIP/2.0 200 OK\r\n");
+    for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
+        let value = header(request, name).unwrap_or_default();
+        response.extend([name, ": ", value, "\r\n"]);
+    }
+    response + "Content-Length: 0\r\n\r\n"
+}
+
+/// The first field of that name, as Parkway writes it.
+fn header<'m>(message: &'m str, name: &str) -> Option<&'m str> {
+    let value = |line: &'m str| line.strip_prefix(name)?.strip_prefix(": ");
+    message.split("\r\n").take_while(|line| !line.is_empty()).find_map(value)
+}
