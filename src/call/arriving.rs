@@ -1,10 +1,10 @@
-//! Arriving: an INVITE was accepted and its route is known. Today that is all there is to know, so it is parked at once; an
-//! application's instructions will be waited for here.
+//! Arriving: an INVITE was accepted, and where it goes is not settled yet. Routes are known at once, so a call is here for one step
+//! only; an application's instructions will be waited for here.
 
 use super::leg::Pending;
 use super::parked::Parked;
 use super::record::uri_text;
-use super::{Facts, Incoming, Notice, Turn};
+use super::{Event, Facts, Incoming, Notice, State, Turn};
 use crate::limits;
 use crate::policy::MediaKinds;
 use crate::sdp::{Description, Kind};
@@ -19,8 +19,27 @@ pub(super) struct Arriving {
 }
 
 impl Arriving {
+    /// Something happened.
+    pub(super) fn handle(self, event: Event<'_>, facts: &Facts, turn: &mut Turn<'_>) -> State {
+        match event {
+            Event::Routed { invite } => State::Parked(self.park(facts, invite, turn)),
+            Event::Callback(_)
+            | Event::Cancelled { .. }
+            | Event::Request { .. }
+            | Event::Acknowledged { .. }
+            | Event::Response { .. }
+            | Event::Failed { .. }
+            | Event::Unacknowledged { .. }
+            | Event::Media(_)
+            | Event::Declined { .. }
+            | Event::Ringing { .. }
+            | Event::Timeout
+            | Event::Stop => State::Arriving(self),
+        }
+    }
+
     /// Lets the caller ring and tells the clients of the name.
-    pub(super) fn park(self, facts: &Facts, invite: &Message<'_>, turn: &mut Turn<'_>) -> Parked {
+    fn park(self, facts: &Facts, invite: &Message<'_>, turn: &mut Turn<'_>) -> Parked {
         self.caller.ring(turn, facts.route.ring);
         turn.notify(Notice::Incoming(incoming(facts, invite, turn)));
         let (deadline, repeat_at) = (turn.now.at + facts.route.park, turn.now.at + turn.settings.repeat);

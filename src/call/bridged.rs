@@ -114,7 +114,8 @@ impl Bridged {
                 self.stay()
             }
             // A re-INVITE cannot be taken back once the other side was asked: it is answered as the other side answers.
-            Event::Cancelled { .. }
+            Event::Routed { .. }
+            | Event::Cancelled { .. }
             | Event::Declined { .. }
             | Event::Ringing { .. }
             | Event::Media(_)

@@ -66,7 +66,8 @@ impl Ending {
             Event::Callback(callback) => callback.refuse(turn, 410),
             // The endpoint sends a BYE that waited for an ACK.
             Event::Acknowledged { .. } | Event::Unacknowledged { .. } => {}
-            Event::Timeout
+            Event::Routed { .. }
+            | Event::Timeout
             | Event::Media(_)
             | Event::Cancelled { .. }
             | Event::Declined { .. }

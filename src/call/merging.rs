@@ -167,7 +167,8 @@ impl Merging {
                 self.stay()
             }
             Event::Stop => self.caller_fails(Over::stopped(), None, facts, turn),
-            Event::Declined { .. }
+            Event::Routed { .. }
+            | Event::Declined { .. }
             | Event::Ringing { .. }
             | Event::Response { .. }
             | Event::Failed { .. }

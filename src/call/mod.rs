@@ -42,6 +42,7 @@ pub struct Call {
 /// The state of a call. The large ones are boxed: most calls at most times are parked.
 #[derive(Debug)]
 enum State {
+    Arriving(arriving::Arriving),
     Parked(parked::Parked),
     Merging(Box<merging::Merging>),
     Bridged(Box<bridged::Bridged>),
@@ -134,6 +135,11 @@ impl Turn<'_> {
 
 /// Something happened to a call.
 pub enum Event<'a> {
+    /// Where the call goes is settled: it can be parked.
+    Routed {
+        /// Its INVITE.
+        invite: &'a Message<'a>,
+    },
     /// A client has called back, and may.
     Callback(Box<Callback>),
     /// A leg took its INVITE back.
@@ -319,15 +325,15 @@ impl Facts {
 }
 
 impl Call {
-    /// A new call from an accepted INVITE: it is parked at once, and the clients of its name are told.
-    pub fn arrive(facts: Facts, caller: Pending, invite: &Message<'_>, turn: &mut Turn<'_>) -> Call {
-        let state = State::Parked(arriving::Arriving { caller }.park(&facts, invite, turn));
-        Call { facts, state }
+    /// A new call from an accepted INVITE. [`Event::Routed`] comes next.
+    pub fn new(facts: Facts, caller: Pending) -> Call {
+        Call { facts, state: State::Arriving(arriving::Arriving { caller }) }
     }
 
     /// Something happened. `None`: the call is over and nothing is left of it.
     pub fn handle(mut self, event: Event<'_>, turn: &mut Turn<'_>) -> Option<Call> {
         self.state = match self.state {
+            State::Arriving(arriving) => arriving.handle(event, &self.facts, turn),
             State::Parked(parked) => parked.handle(event, &self.facts, turn),
             State::Merging(merging) => merging.handle(event, &self.facts, turn),
             State::Bridged(bridged) => bridged.handle(event, &self.facts, turn),
@@ -343,7 +349,7 @@ impl Call {
             State::Parked(parked) => Some(parked.wake_at()),
             State::Merging(merging) => merging.wake_at(),
             State::Ending(ending) => Some(ending.wake_at()),
-            State::Bridged(_) | State::Over => None,
+            State::Arriving(_) | State::Bridged(_) | State::Over => None,
         }
     }
 
@@ -360,6 +366,7 @@ impl Call {
     /// Which state, as metrics and logs write it.
     pub fn state(&self) -> Phase {
         match &self.state {
+            State::Arriving(_) => Phase::Arriving,
             State::Parked(_) => Phase::Parked,
             State::Merging(_) => Phase::Merging,
             State::Bridged(_) => Phase::Bridged,
@@ -372,7 +379,7 @@ impl Call {
         match &self.state {
             State::Merging(merging) => Some(merging.holder()),
             State::Bridged(bridged) => Some(bridged.holder()),
-            State::Parked(_) | State::Ending(_) | State::Over => None,
+            State::Arriving(_) | State::Parked(_) | State::Ending(_) | State::Over => None,
         }
     }
 
@@ -380,7 +387,7 @@ impl Call {
     pub fn is_recorded(&self) -> bool {
         match &self.state {
             State::Ending(ending) => ending.is_recorded(),
-            State::Parked(_) | State::Merging(_) | State::Bridged(_) => false,
+            State::Arriving(_) | State::Parked(_) | State::Merging(_) | State::Bridged(_) => false,
             State::Over => true,
         }
     }
@@ -388,11 +395,12 @@ impl Call {
     /// The dialog of one of its legs.
     pub fn dialog(&self, side: Side) -> Option<DialogId> {
         match (&self.state, side) {
+            (State::Arriving(arriving), Side::Caller) => Some(arriving.caller.dialog),
             (State::Parked(parked), Side::Caller) => Some(parked.caller.dialog),
             (State::Merging(merging), side) => Some(merging.dialog(side)),
             (State::Bridged(bridged), side) => Some(bridged.dialog(side)),
             (State::Ending(ending), side) => ending.dialog(side),
-            (State::Parked(_), Side::Client) | (State::Over, _) => None,
+            (State::Arriving(_) | State::Parked(_), Side::Client) | (State::Over, _) => None,
         }
     }
 
@@ -402,7 +410,7 @@ impl Call {
             State::Merging(merging) => Some(merging.flow()),
             State::Bridged(bridged) => Some(bridged.flow()),
             State::Ending(ending) => ending.flow(),
-            State::Parked(_) | State::Over => None,
+            State::Arriving(_) | State::Parked(_) | State::Over => None,
         }
     }
 }
@@ -415,6 +423,8 @@ pub fn acceptable(offer: &Description<'_>, settings: &Settings) -> Result<(), Re
 /// The state of a call, as others see it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Phase {
+    /// It is not settled where it goes.
+    Arriving,
     /// It waits for a callback.
     Parked,
     /// A callback is being joined to it.
@@ -427,11 +437,12 @@ pub enum Phase {
 
 impl Phase {
     /// All of them.
-    pub const ALL: [Phase; 4] = [Phase::Parked, Phase::Merging, Phase::Bridged, Phase::Ending];
+    pub const ALL: [Phase; 5] = [Phase::Arriving, Phase::Parked, Phase::Merging, Phase::Bridged, Phase::Ending];
 
-    /// `parked`, `merging`, `bridged` or `ending`.
+    /// `arriving`, `parked`, `merging`, `bridged` or `ending`.
     pub fn as_str(self) -> &'static str {
         match self {
+            Phase::Arriving => "arriving",
             Phase::Parked => "parked",
             Phase::Merging => "merging",
             Phase::Bridged => "bridged",

@@ -37,7 +37,8 @@ impl Parked {
             Event::Declined { .. } => self.end(Over::declined(), facts, turn),
             Event::Timeout => self.handle_timeout(facts, turn),
             Event::Stop => self.end(Over::stopped(), facts, turn),
-            Event::Ringing { .. }
+            Event::Routed { .. }
+            | Event::Ringing { .. }
             | Event::Acknowledged { .. }
             | Event::Response { .. }
             | Event::Failed { .. }

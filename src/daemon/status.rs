@@ -26,7 +26,7 @@ impl Status {
     pub(super) fn show(&self, switch: &Switch) {
         let metrics = &self.metrics;
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-        switch.census().into_iter().for_each(|(state, calls)| metrics.calls.with(state).set(count(calls)));
+        switch.census().for_each(|(phase, calls)| metrics.calls.with(phase.as_str()).set(count(calls)));
         let (sip, tables, stats) = (switch.endpoint().stats(), switch.endpoint().counts(), switch.stats());
         metrics.sip_malformed_total.set(sip.malformed_total());
         metrics.sip_retransmissions_total.set(sip.repeats_sent);

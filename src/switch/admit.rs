@@ -2,8 +2,8 @@
 //! Everybody else gets a final response and leaves nothing behind.
 //! Not here: callbacks (`callback`), and what becomes of a call once it is parked (`call`).
 
-use super::Switch;
-use crate::call::{Call, Facts, Pending, Refusal, Route, Trunk};
+use super::{Standing, Switch};
+use crate::call::{Call, Event, Facts, Pending, Refusal, Route, Trunk};
 use crate::id::{CallId, Side};
 use crate::limits;
 use crate::sdp::Description;
@@ -73,15 +73,13 @@ impl Switch {
         let id = CallId(self.rng.u128());
         let source = path.peer.ip().to_canonical();
         self.lot.waiting().begin(&trunk.name);
-        self.lot.waiting().enter(&route.name, source);
         let facts = Facts { id, at, trunk, route, source, started: now, refused: (0, None) };
         let caller = Pending { dialog, invite: transaction, peer: path.peer.ip() };
-        let call = Call::arrive(facts, caller, invite, &mut self.turn(now));
+        let call = Call::new(facts.clone(), caller);
+        self.account(&facts, Standing::default(), Standing::of(&call));
         self.stats.calls += 1;
-        tracing::debug!(call = %id, peer = %path, "parked");
         self.lot.insert(at, id, call);
-        self.wake_call(at);
-        self.carry_out(now);
+        self.step(now, at, Event::Routed { invite });
     }
 }
 

@@ -100,7 +100,7 @@ impl Switch {
         match call.state() {
             Phase::Parked => Ok((at, id)),
             Phase::Merging => Err(Refusal::because(486, GoneReason::AnsweredElsewhere.reason_header())),
-            Phase::Bridged | Phase::Ending => Err(gone()),
+            Phase::Arriving | Phase::Bridged | Phase::Ending => Err(gone()),
         }
     }
 

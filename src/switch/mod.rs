@@ -37,7 +37,7 @@ use callback::Usage;
 use lot::{Fate, Lot};
 use questions::Questions;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -58,6 +58,8 @@ pub struct Switch {
     actions: VecDeque<Action>,
     effects: VecDeque<Effect>,
     draining: bool,
+    /// How many calls there are in each state, in the order of [`Phase::ALL`].
+    census: [usize; Phase::ALL.len()],
     stats: Stats,
     /// A test's way to let one call's next step panic.
     #[cfg(test)]
@@ -99,6 +101,7 @@ impl Switch {
             actions: VecDeque::new(),
             effects: VecDeque::new(),
             draining: false,
+            census: [0; Phase::ALL.len()],
             stats: Stats::default(),
             #[cfg(test)]
             fault: None,
@@ -166,14 +169,8 @@ impl Switch {
     }
 
     /// How many calls there are now, by state.
-    pub fn census(&self) -> BTreeMap<&'static str, usize> {
-        let mut census = BTreeMap::from(Phase::ALL.map(|phase| (phase.as_str(), 0)));
-        for at in self.lot.all() {
-            if let Some(call) = self.lot.get(at) {
-                *census.entry(call.state().as_str()).or_default() += 1;
-            }
-        }
-        census
+    pub fn census(&self) -> impl Iterator<Item = (Phase, usize)> {
+        Phase::ALL.into_iter().zip(self.census)
     }
 
     /// How many calls there are now.
@@ -295,7 +292,7 @@ impl Switch {
         // One span a call: whatever is logged during the step names it. Made anew for each step: a parked call keeps none.
         let _span = tracing::info_span!("call", id = %call.facts().id, name = %call.facts().route.name).entered();
         let (facts, before) = (call.facts().clone(), Standing::of(&call));
-        let (phase, flow, caller) = (call.state(), call.flow(), call.dialog(Side::Caller));
+        let (flow, caller) = (call.flow(), call.dialog(Side::Caller));
         #[cfg(test)]
         let fault = self.fault.take_if(|fault| *fault == at).is_some();
         let mut turn = self.turn(now);
@@ -307,8 +304,8 @@ impl Switch {
         }));
         match stepped {
             Ok(Some(call)) => {
-                if phase != call.state() {
-                    tracing::debug!(from = phase.as_str(), to = call.state().as_str(), "the call goes on");
+                if before.phase != Some(call.state()) {
+                    tracing::debug!(state = call.state().as_str(), "the call goes on");
                 }
                 self.account(&facts, before, Standing::of(&call));
                 self.lot.put(at, call);
@@ -354,6 +351,10 @@ impl Switch {
 
     /// Keeps the counts that admission and policy go by.
     fn account(&mut self, facts: &Facts, before: Standing, after: Standing) {
+        if before.phase != after.phase {
+            self.recount(before.phase, |count| count.saturating_sub(1));
+            self.recount(after.phase, |count| count + 1);
+        }
         if before.waits && !after.waits {
             self.lot.waiting().leave(&facts.route.name, facts.source);
             if after.holder.is_some() {
@@ -380,6 +381,13 @@ impl Switch {
                 Action::Notify(Notice::Incoming(_)) | Action::Media(_) => {}
             }
             self.effects.push_back(Effect::from(action));
+        }
+    }
+
+    fn recount(&mut self, phase: Option<Phase>, count: impl Fn(usize) -> usize) {
+        let at = phase.and_then(|phase| Phase::ALL.iter().position(|one| *one == phase));
+        if let Some(calls) = at.and_then(|at| self.census.get_mut(at)) {
+            *calls = count(*calls);
         }
     }
 
@@ -412,6 +420,8 @@ impl Switch {
 /// What of a call counts against a limit.
 #[derive(Clone, Copy, Default)]
 struct Standing {
+    /// The state it is in.
+    phase: Option<Phase>,
     waits: bool,
     holder: Option<SubjectHash>,
     /// Whether its record is written.
@@ -420,7 +430,7 @@ struct Standing {
 
 impl Standing {
     fn of(call: &Call) -> Standing {
-        let waits = matches!(call.state(), Phase::Parked | Phase::Merging);
-        Standing { waits, holder: call.holder(), recorded: call.is_recorded() }
+        let waits = matches!(call.state(), Phase::Arriving | Phase::Parked | Phase::Merging);
+        Standing { phase: Some(call.state()), waits, holder: call.holder(), recorded: call.is_recorded() }
     }
 }

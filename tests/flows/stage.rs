@@ -82,9 +82,11 @@ impl Stage {
         }
         match self.switch.is_idle() {
             true => Ok(()),
-            false => {
-                Err(format!("something is left over: {:?} {:?}", self.switch.census(), self.switch.endpoint().counts()))
-            }
+            false => Err(format!(
+                "something is left over: {:?} {:?}",
+                self.switch.census().collect::<Vec<_>>(),
+                self.switch.endpoint().counts()
+            )),
         }
     }
 
