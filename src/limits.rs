@@ -104,6 +104,8 @@ pub const RECORDS_QUEUED_MAX: usize = 16_384;
 pub const LOG_LINES_QUEUED_MAX: usize = 8_192;
 /// How often the service manager gets a status line where it does not ask for a sign of life more often.
 pub const STATUS_EVERY: Duration = Duration::from_secs(5);
+/// While the daemon is ending, how often it looks whether it has: a restart waits no longer than this for nothing.
+pub const END_LOOK: Duration = Duration::from_millis(50);
 /// DSCP of what the relay sends: Expedited Forwarding (RFC 3246), what telephony uses.
 pub const DSCP_EXPEDITED: u8 = 46;
 
@@ -115,8 +117,9 @@ pub const SUBSCRIBER_BYTES_MAX: usize = 262_144;
 pub const NOTICES_QUEUED_MAX: usize = 16_384;
 /// Longest frame and longest message from a client, bytes (RELIABILITY A17).
 pub const CLIENT_MESSAGE_BYTES_MAX: usize = 65_536;
-/// Most messages that a client may send in one second; it has a handful to say of a call.
-pub const CLIENT_MESSAGES_PER_SECOND_MAX: u32 = 20;
+/// Most messages that a client may send in one second. It has a handful to say of a call, and one connection may be an application
+/// server's that takes a hundred calls at once.
+pub const CLIENT_MESSAGES_PER_SECOND_MAX: u32 = 500;
 /// Most mistakes of a client before its channel is closed: a wrong program makes them for ever.
 pub const CLIENT_MISTAKES_MAX: u32 = 5;
 /// Longest wait for a browser's first frame, which authorises its channel.

@@ -1,6 +1,6 @@
 //! All that the switch can ask the shell to do: closed, and done by one match in `daemon`.
 
-use crate::call::{Action, Notice, Record};
+use crate::call::{Notice, Record};
 use crate::id::QuestionId;
 use crate::media;
 use crate::policy::Question;
@@ -24,14 +24,4 @@ pub enum Effect {
     },
     /// Write a call detail record.
     Record(Box<Record>),
-}
-
-impl From<Action> for Effect {
-    fn from(action: Action) -> Effect {
-        match action {
-            Action::Media(command) => Effect::Media(command),
-            Action::Notify(notice) => Effect::Notify(notice),
-            Action::Record(record) => Effect::Record(record),
-        }
-    }
 }

@@ -56,6 +56,8 @@ pub struct Switch {
     /// When which call wants to be called again. An entry that its call no longer wants is skipped.
     alarms: BinaryHeap<Reverse<(Instant, CallRef)>>,
     actions: VecDeque<Action>,
+    /// For the relay, apart from the other effects because they are done before any message leaves.
+    commands: VecDeque<media::Command>,
     effects: VecDeque<Effect>,
     draining: bool,
     /// How many calls there are in each state, in the order of [`Phase::ALL`].
@@ -99,6 +101,7 @@ impl Switch {
             usage: Usage::default(),
             alarms: BinaryHeap::new(),
             actions: VecDeque::new(),
+            commands: VecDeque::new(),
             effects: VecDeque::new(),
             draining: false,
             census: [0; Phase::ALL.len()],
@@ -147,9 +150,12 @@ impl Switch {
         }
     }
 
-    /// What is to be done next.
+    /// What is to be done next. The relay is told first: whoever gets a 200 may send audio at once, and whoever gets a BYE
+    /// must not be heard after it.
     pub fn poll_effect(&mut self) -> Option<Effect> {
-        self.endpoint.poll_transmit().map(Effect::Transmit).or_else(|| self.effects.pop_front())
+        let command = self.commands.pop_front().map(Effect::Media);
+        let transmit = |endpoint: &mut Endpoint| endpoint.poll_transmit().map(Effect::Transmit);
+        command.or_else(|| transmit(&mut self.endpoint)).or_else(|| self.effects.pop_front())
     }
 
     /// When to call [`Switch::handle_timeout`] at the latest.
@@ -372,15 +378,18 @@ impl Switch {
     /// Hands on what calls want done, and remembers what concerns us.
     fn carry_out(&mut self, now: Now) {
         while let Some(action) = self.actions.pop_front() {
-            match &action {
-                Action::Notify(Notice::Gone(gone)) => {
-                    let fate = Fate { reason: gone.reason, winner: gone.winner.clone(), at: gone.at };
-                    self.lot.fates().remember(now.at, gone.call, fate);
-                }
-                Action::Record(record) => self.stats.note_record(record),
-                Action::Notify(Notice::Incoming(_)) | Action::Media(_) => {}
+            if let Action::Notify(Notice::Gone(gone)) = &action {
+                let fate = Fate { reason: gone.reason, winner: gone.winner.clone(), at: gone.at };
+                self.lot.fates().remember(now.at, gone.call, fate);
             }
-            self.effects.push_back(Effect::from(action));
+            match action {
+                Action::Media(command) => self.commands.push_back(command),
+                Action::Notify(notice) => self.effects.push_back(Effect::Notify(notice)),
+                Action::Record(record) => {
+                    self.stats.note_record(&record);
+                    self.effects.push_back(Effect::Record(record));
+                }
+            }
         }
     }
 

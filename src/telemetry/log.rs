@@ -14,11 +14,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
-use tracing::{Event, Subscriber};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{FilterFn, filter_fn};
 use tracing_subscriber::fmt::format::{Format, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// How long the end of the process waits for the last lines to be written, and how often it looks.
 const LAST_WAIT: Duration = Duration::from_secs(1);
@@ -38,8 +41,12 @@ impl Log {
         let filter = EnvFilter::new(level.as_deref().unwrap_or(&config.level));
         let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(log.sink.clone());
         let set = match config.format {
-            LogFormat::Text => subscriber.event_format(OneLine(Format::default())).try_init(),
-            LogFormat::Json => subscriber.json().flatten_event(true).map_event_format(OneLine).try_init(),
+            LogFormat::Text => {
+                subscriber.event_format(OneLine(Format::default())).finish().with(no_frames()).try_init()
+            }
+            LogFormat::Json => {
+                subscriber.json().flatten_event(true).map_event_format(OneLine).finish().with(no_frames()).try_init()
+            }
         };
         set.map(|()| log).map_err(io::Error::other)
     }
@@ -54,6 +61,12 @@ impl Log {
         let thread = std::thread::Builder::new().name("log".into()).spawn(move || write_lines(output, &queue))?;
         Ok(Log { sink: Sink { lines, dropped: Arc::default() }, thread: Some(thread) })
     }
+}
+
+/// The WebSocket library writes whole frames at `trace`, and in them are bridge tokens and JWTs: that never gets into a log,
+/// whatever else is traced.
+fn no_frames() -> FilterFn {
+    filter_fn(|event| *event.level() != Level::TRACE || !event.target().contains("tungstenite"))
 }
 
 impl Drop for Log {

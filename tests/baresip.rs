@@ -1,0 +1,153 @@
+//! baresip, an ordinary softphone that cannot set headers, dials the URI from the event: it must get the call, and both sides
+//! must hear each other.
+//! Not here: clients that bring their token in a header (`sipp`).
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod common;
+
+use common::story::park;
+use common::{Daemon, Rights, Subscriber, program, until};
+use parkway::media::tone::{Sine, dominant_hz};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// What the softphone says, and what the caller says.
+const PHONE_HZ: u16 = 700;
+const CALLER_HZ: u16 = 440;
+/// How long the softphone lives; it hangs up at its end.
+const SECONDS: &str = "5";
+
+#[test]
+fn a_softphone_that_dials_the_uri_from_the_event_talks_to_the_caller() {
+    let Some(modules) = modules() else { return };
+    let daemon = Daemon::start();
+    let rights = Rights { dial: true, ..Rights::full("demo") };
+    let mut subscriber = Subscriber::open(&daemon, "demo", &rights);
+    subscriber.expect("synced");
+    let mut caller = park(&daemon);
+    let incoming = subscriber.incoming();
+    let dir = daemon.dir().join("baresip");
+    let mut phone = Softphone::dial(&dir, &modules, incoming.dial.as_deref().expect("a URI to dial"));
+
+    let answer = caller.phone.expect(200);
+    caller.voice.talk(answer.audio().unwrap(), CALLER_HZ);
+    let heard = caller.voice.wait_for(50);
+    let (tone, strange) = (heard.hz().unwrap_or_default(), heard.strange);
+    assert!(tone.abs_diff(PHONE_HZ) <= 3 && strange == 0, "the caller heard {tone} Hz, {strange} strange packets");
+    assert_eq!(subscriber.gone(&incoming.call, "answered_elsewhere").as_deref(), Some("demo"));
+
+    caller.phone.be_hung_up_on();
+    assert!(program::wait(&mut phone.0, Duration::from_secs(10)).is_some_and(|status| status.success()));
+    let heard = recording(&dir);
+    // The last second is after the first packets and before the end.
+    let tone = dominant_hz(heard.rchunks(4000).nth(1).unwrap_or_default()).unwrap_or_default();
+    assert!(tone.abs_diff(CALLER_HZ) <= 3, "the softphone heard {tone} Hz in {} samples", heard.len());
+
+    let record = daemon.finish(1).remove(0);
+    assert_eq!((record["outcome"].as_str(), record["ended_by"].as_str()), (Some("answered"), Some("client")));
+    for side in ["caller", "client"] {
+        let forwarded = record["media"][side]["packets_forwarded"].as_u64();
+        assert!(forwarded.is_some_and(|packets| packets >= 50), "{side}: {record:#}");
+    }
+}
+
+#[test]
+fn a_softphone_that_dials_a_uri_too_late_is_told_so() {
+    let Some(modules) = modules() else { return };
+    let daemon = Daemon::start();
+    let mut subscriber = Subscriber::open(&daemon, "demo", &Rights { dial: true, ..Rights::full("demo") });
+    subscriber.expect("synced");
+    let mut caller = park(&daemon);
+    let incoming = subscriber.incoming();
+    caller.phone.cancel();
+    subscriber.gone(&incoming.call, "caller_cancelled");
+    let dir = daemon.dir().join("baresip");
+    let mut phone = Softphone::dial(&dir, &modules, incoming.dial.as_deref().unwrap());
+    let said = until("the softphone is refused", Duration::from_secs(10), || {
+        let said = fs::read_to_string(dir.join("output")).unwrap_or_default();
+        said.contains("session closed").then_some(said)
+    });
+    assert!(said.contains("410"), "{said}");
+    assert!(program::wait(&mut phone.0, Duration::from_secs(10)).is_some());
+    daemon.finish(1);
+}
+
+/// Where its modules are, if it is installed.
+fn modules() -> Option<PathBuf> {
+    if !program::is_installed("baresip", "baresip-core") {
+        return None;
+    }
+    let places =
+        ["/usr/lib/baresip/modules", "/usr/lib/x86_64-linux-gnu/baresip/modules", "/usr/local/lib/baresip/modules"];
+    let found = places.iter().map(PathBuf::from).find(|dir| dir.join("sndfile.so").exists());
+    if found.is_none() {
+        eprintln!("SKIPPED: baresip's modules are not in {places:?}");
+    }
+    found
+}
+
+/// A running baresip. Dropping it ends it, by its own id.
+struct Softphone(Child);
+
+impl Softphone {
+    /// A softphone without any sound card: it plays a file and records what it decodes.
+    fn dial(dir: &Path, modules: &Path, uri: &str) -> Softphone {
+        fs::create_dir(dir).unwrap();
+        fs::write(dir.join("config"), configuration(dir, modules)).unwrap();
+        fs::write(dir.join("accounts"), "<sip:phone@127.0.0.1>;regint=0;audio_codecs=PCMU/8000/1,PCMA/8000/1\n")
+            .unwrap();
+        fs::write(dir.join("contacts"), "").unwrap();
+        fs::write(dir.join("tone.wav"), wave(&Sine::new(PHONE_HZ).take(30 * 8000).collect::<Vec<i16>>())).unwrap();
+        let output = fs::File::create(dir.join("output")).unwrap();
+        let errors = output.try_clone().unwrap();
+        let mut command = Command::new("baresip");
+        command.arg("-f").arg(dir).args(["-e", &format!("/dial {uri}"), "-t", SECONDS]).env("HOME", dir);
+        Softphone(command.stdin(Stdio::null()).stdout(output).stderr(errors).spawn().unwrap())
+    }
+}
+
+impl Drop for Softphone {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn configuration(dir: &Path, modules: &Path) -> String {
+    let (dir, modules) = (dir.display(), modules.display());
+    format!(
+        "poll_method epoll\nsip_listen 127.0.0.1:0\nnet_interface 127.0.0.1\ncall_max_calls 2\n\
+         audio_player aubridge,sink\naudio_source aufile,{dir}/tone.wav\naudio_alert aubridge,sink\naudio_channels 1\n\
+         ausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\nausrc_format s16\nauplay_format s16\n\
+         snd_path {dir}\nmodule_path {modules}\nmodule g711.so\nmodule aubridge.so\nmodule aufile.so\nmodule sndfile.so\n\
+         module_tmp account.so\nmodule_app menu.so\n"
+    )
+}
+
+/// Samples as a WAV file: 8 kHz, one channel, 16 bits.
+fn wave(samples: &[i16]) -> Vec<u8> {
+    let bytes = u32::try_from(samples.len() * 2).unwrap();
+    let mut file = Vec::new();
+    file.extend(b"RIFF");
+    file.extend((36 + bytes).to_le_bytes());
+    file.extend(b"WAVEfmt ");
+    file.extend(16u32.to_le_bytes());
+    file.extend([1u16, 1].map(u16::to_le_bytes).as_flattened());
+    file.extend([8000u32, 16_000].map(u32::to_le_bytes).as_flattened());
+    file.extend([2u16, 16].map(u16::to_le_bytes).as_flattened());
+    file.extend(b"data");
+    file.extend(bytes.to_le_bytes());
+    samples.iter().for_each(|sample| file.extend(sample.to_le_bytes()));
+    file
+}
+
+/// What it decoded, from the file that it wrote: a header of 44 bytes and samples of 16 bits.
+fn recording(dir: &Path) -> Vec<i16> {
+    let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let decoded = files.filter(|path| path.to_string_lossy().ends_with("-dec.wav"));
+    let bytes = decoded.map(|path| fs::read(path).unwrap()).next().expect("a recording");
+    bytes[44..].chunks_exact(2).map(|sample| i16::from_le_bytes([sample[0], sample[1]])).collect()
+}

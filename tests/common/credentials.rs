@@ -1,0 +1,96 @@
+//! The JWTs of clients, minted with the library as an application's own server would mint them, and all secrets that a test
+//! has handed out, so that the log can be searched for them.
+
+use super::setup::{KID, SECRET};
+use parkway::name::Name;
+use parkway::policy::{self, Algorithm, Grant, Order, SigningKey};
+use parkway::time::{Duration, Wall};
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+/// What a client may do.
+#[derive(Clone, Debug)]
+pub(crate) struct Rights {
+    /// `sub`.
+    pub(crate) subject: String,
+    /// Names it may hear of and answer.
+    pub(crate) receive: Vec<Name>,
+    /// The second of these.
+    pub(crate) bridge: Vec<Name>,
+    /// Whether it gets a URI that can be dialled.
+    pub(crate) dial: bool,
+    /// How many calls at a time.
+    pub(crate) concurrent: u32,
+    /// Seconds from now to its `exp`; negative when it is long over.
+    pub(crate) expires_in: i64,
+}
+
+impl Rights {
+    /// May hear of calls for this name, and answer them.
+    pub(crate) fn full(name: &str) -> Rights {
+        Rights { bridge: vec![parse(name)], ..Rights::listen_only(name) }
+    }
+
+    /// May hear of calls and answer none.
+    pub(crate) fn listen_only(name: &str) -> Rights {
+        Rights {
+            subject: format!("user-of-{name}"),
+            receive: vec![parse(name)],
+            bridge: Vec::new(),
+            dial: false,
+            concurrent: 1000,
+            expires_in: 3600,
+        }
+    }
+
+    /// The same for another person.
+    pub(crate) fn of(self, subject: &str) -> Rights {
+        Rights { subject: subject.into(), ..self }
+    }
+
+    /// The JWT.
+    pub(crate) fn mint(&self) -> String {
+        let key = SigningKey::new(Algorithm::Hs256, SECRET.as_bytes(), Some(KID)).unwrap();
+        let grant = Grant {
+            receive: self.receive.clone(),
+            bridge: self.bridge.clone(),
+            dial: self.dial,
+            concurrent: self.concurrent,
+            ..Grant::default()
+        };
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let day_ago = Wall::default() + now.checked_sub(Duration::from_secs(86_400)).unwrap();
+        let expires = now.as_secs().checked_add_signed(self.expires_in).unwrap();
+        let order = Order {
+            subject: &self.subject,
+            audience: "parkway",
+            issued: day_ago,
+            expires: Wall::default() + Duration::from_secs(expires),
+            not_before: None,
+            grant,
+        };
+        policy::mint(&key, &order).unwrap()
+    }
+}
+
+fn parse(name: &str) -> Name {
+    Name::parse(name).unwrap()
+}
+
+/// Everything that must never be in a log.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Secrets(Arc<Mutex<Vec<String>>>);
+
+impl Secrets {
+    /// Notes one.
+    pub(crate) fn add(&self, secret: &str) {
+        self.0.lock().unwrap().push(secret.to_owned());
+    }
+
+    /// Those of them that are in the text; of a JWT its signature and its claims are looked for too.
+    pub(crate) fn found_in(&self, text: &str) -> Vec<String> {
+        let all = self.0.lock().unwrap().clone();
+        let parts = all.iter().flat_map(|secret| secret.split('.')).filter(|part| part.len() > 40);
+        parts.filter(|part| text.contains(*part)).map(str::to_owned).collect()
+    }
+}
