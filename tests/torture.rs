@@ -70,11 +70,9 @@ fn allowed(words: &str, message: &[u8]) -> BTreeSet<Outcome> {
             _ if is_in_dialog(message) => allowed.insert(Outcome::Refused(481)),
             "INVITE" | "OPTIONS" => allowed.insert(Outcome::Accepted),
             "BYE" => allowed.insert(Outcome::Refused(481)),
+            "REGISTER" => allowed.insert(Outcome::Refused(405)),
             _ => allowed.insert(Outcome::Refused(501)),
         };
-    }
-    if method == "REGISTER" {
-        allowed.insert(Outcome::Refused(405));
     }
     if says(&["discard", "drop"]) {
         allowed.insert(Outcome::Dropped);

@@ -2,7 +2,7 @@
 //! Not here: what needs a dialog or a transaction to decide, and whether the call is wanted.
 
 use super::Reply;
-use crate::sip::wire::{Header, Message, Method, Scheme, Start};
+use crate::sip::wire::{Header, Message, Method, NameAddr, Scheme, Start};
 
 /// The methods that are served, as Allow has them. [`is_served`] is the same list.
 pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
@@ -81,9 +81,10 @@ fn is_served(method: Method<'_>) -> Result<(), Refusal> {
     }
 }
 
-/// Checks a request that is neither ACK nor CANCEL, in the order of §8.2.
+/// Checks a request that is neither ACK nor CANCEL: whether it can be read at all, then in the order of §8.2.
 pub(super) fn check(request: &Message<'_>) -> Result<(), Refusal> {
     let Start::Request { method, uri } = request.start() else { return Ok(()) };
+    check_contacts(request, method)?;
     is_served(method)?;
     match uri.scheme {
         Scheme::Sip | Scheme::Sips => {}
@@ -95,8 +96,14 @@ pub(super) fn check(request: &Message<'_>) -> Result<(), Refusal> {
     if method == Method::Invite { check_invite(request) } else { Ok(()) }
 }
 
+/// A Contact that two readers could read differently is nobody's address (RFC 4475 §3.1.2.13). Only REGISTER has `*` (§10.2.2).
+fn check_contacts(request: &Message<'_>, method: Method<'_>) -> Result<(), Refusal> {
+    let is_readable = |value| (method == Method::Register && value == b"*") || NameAddr::parse(value).is_ok();
+    if request.values(Header::Contact).all(is_readable) { Ok(()) } else { Err(Refusal::Malformed) }
+}
+
 fn check_invite(request: &Message<'_>) -> Result<(), Refusal> {
-    if request.record_routes().any(|route| route.is_err()) || request.contacts().any(|contact| contact.is_err()) {
+    if request.record_routes().any(|route| route.is_err()) {
         return Err(Refusal::Malformed);
     }
     if !request.body().is_empty() {
