@@ -53,7 +53,8 @@ fn measure(calls: u64) -> Vec<[String; 3]> {
         ["… of the kernel, in sockets".into(), a_call(parked.kernel.saturating_sub(before.kernel)), "–".into()],
         [
             "daemon before, with all parked, after, with as many parked again".into(),
-            [before, parked, after, parked_again].map(|reading| format!("{:.0}", reading.megabytes())).join(", ") + " MB",
+            [before, parked, after, parked_again].map(|reading| format!("{:.0}", reading.megabytes())).join(", ")
+                + " MB",
             "the last as the second".into(),
         ],
     ]

@@ -2,8 +2,10 @@
 //! Goals (PERF "Signalling"): at most 600 ns, 0 allocations and an eighth of rsip typed; a 180 in at most 100 ns, 0 allocations.
 //!
 //! `cargo bench --bench parse`; with `-- --test` everything runs once, so that it still compiles and agrees.
-#![allow(missing_docs, unsafe_code, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used)]
 #![allow(clippy::disallowed_types, reason = "rsip's whole messages are what we are compared with")]
+
+mod support;
 
 use bytes::BytesMut;
 use criterion::{Criterion, Throughput};
@@ -12,33 +14,9 @@ use parkway::sip::wire::{Message, Start};
 use parkway::sip::{Path, Transport};
 use rsip::message::HeadersExt as _;
 use rsip::prelude::{ToTypedHeader as _, UntypedHeader as _};
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-
-/// The system's allocator, counting.
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: every call goes to `System` as it came; the counter touches no memory of the caller's.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(block, layout) }
-    }
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.realloc(block, layout, size) }
-    }
-}
+use support::counting::{Counting, allocations};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -138,9 +116,9 @@ struct Row<'r> {
 impl<'r> Row<'r> {
     fn new(name: &'static str, mut run: impl FnMut() -> usize + 'r) -> Row<'r> {
         black_box(run());
-        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        let before = allocations();
         black_box(run());
-        let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+        let allocations = allocations() - before;
         Row { name, run: Box::new(run), times: Vec::new(), allocations }
     }
 

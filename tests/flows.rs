@@ -9,8 +9,9 @@
 //! time   +32s                       so much time passes             channel, operator: who else tells it things
 //! ```
 //! A user agent says `INVITE`, `ACK`, `CANCEL`, `BYE`, `OPTIONS`, or a status as its response; `again` repeats its last message and `again BYE`
-//! the last of that name; `forked` repeats its INVITE by another way. An INVITE takes `offer=pcma,pcmu,te101`, `to=number`, `token`, `bearer`,
-//! `as=subject`, `call=2`. What was heard can be looked into: `Warning:denied`, `sdp:a=sendonly`, `formats=8,101`, `empty`, `x3` for three of them.
+//! the last of that name; `forked` repeats its INVITE by another way. An INVITE takes `offer=pcma,pcmu,te101`, `to=number`, `token`, `bearer`
+//! (twice for two of the header), `as=subject`, `call=2`. What was heard can be looked into: `Warning:denied`, `sdp:a=sendonly`,
+//! `formats=8,101`, `empty`, `x3` for three of them.
 //! Order matters within what one of them hears. Whatever is heard and not mentioned is an error, and so is whatever is left at the end.
 
 #[path = "flows/actor.rs"]

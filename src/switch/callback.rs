@@ -66,13 +66,14 @@ impl Switch {
         let mut buffer = [0; limits::NAME_BYTES_MAX];
         let user = called_user(invite, &mut buffer).unwrap_or("");
         let bad_token = || Refusal::warned(403, "bridge_token_invalid", "the bridge token is not valid");
-        let Some(text) = invite.other(TOKEN_HEADER) else {
+        if invite.other(TOKEN_HEADER).is_none() {
             let claim = token::open(&self.keys, now.wall, user.as_bytes(), &Audience::Dial).map_err(|_| bad_token())?;
             return Ok((Caller::Dialled, claim));
-        };
+        }
         let jwt = bearer(invite).ok_or_else(|| unauthorized(Reason::NoCredential))?;
         let claims = policy::verify(&self.keyring, now.wall, jwt).map_err(unauthorized)?;
         let name = Name::parse(user).map_err(|_| bad_token())?;
+        let text = only(invite.others(TOKEN_HEADER)).ok_or_else(bad_token)?;
         let audience = Audience::Client { name: &name, subject: claims.subject() };
         let claim = token::open(&self.keys, now.wall, text, &audience).map_err(|_| bad_token())?;
         Ok((Caller::Bearer { claims: Box::new(claims), name }, claim))
@@ -258,10 +259,18 @@ impl Asking {
     }
 }
 
-/// The JWT of `Authorization: Bearer …` (RFC 8898 §2.1).
+/// The JWT of `Authorization: Bearer …` (RFC 8898 §2.1). Credentials of other schemes may be beside it.
 fn bearer<'a>(request: &Message<'a>) -> Option<&'a [u8]> {
-    let (scheme, token) = request.header(Header::Authorization)?.split_at_checked(7)?;
-    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
+    only(request.headers(Header::Authorization).filter_map(|credentials| {
+        let (scheme, token) = credentials.split_at_checked(7)?;
+        scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
+    }))
+}
+
+/// What is there once. Of two, whoever reads the request before or after us could take the other.
+fn only<T>(mut all: impl Iterator<Item = T>) -> Option<T> {
+    let first = all.next()?;
+    all.next().is_none().then_some(first)
 }
 
 /// 401 with the challenge that tells a client what to bring (RFC 8898 §2.2).

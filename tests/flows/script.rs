@@ -104,6 +104,14 @@ impl Words {
         self.find(|word| word.strip_prefix(key)?.strip_prefix('='))
     }
 
+    /// The first `key` or `key=kind`, which is of no kind or of that.
+    pub(crate) fn kind(&self, key: &str) -> Option<&str> {
+        self.find(|word| match word.strip_prefix(key)? {
+            "" => Some(""),
+            kind => kind.strip_prefix('='),
+        })
+    }
+
     /// The number in `key=value`.
     pub(crate) fn number<N: std::str::FromStr>(&self, key: &str) -> Result<Option<N>, String> {
         let value = self.value(key);

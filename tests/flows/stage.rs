@@ -170,7 +170,7 @@ impl Stage {
         let mut user = words.value("to").unwrap_or(default).to_string();
         let mut headers = Vec::new();
         let call = words.number::<usize>("call")?.unwrap_or(self.parked.len());
-        if let Some(kind) = words.value("token").or_else(|| words.has("token").then_some("")) {
+        while let Some(kind) = words.kind("token") {
             let incoming =
                 call.checked_sub(1).and_then(|call| self.parked.get(call)).ok_or("no such call was parked")?;
             let token = token(kind, incoming, &user, subject, self.now)?;
@@ -179,7 +179,7 @@ impl Stage {
                 _ => headers.push(("X-Bridge-Token", token)),
             }
         }
-        if let Some(kind) = words.value("bearer").or_else(|| words.has("bearer").then_some("")) {
+        while let Some(kind) = words.kind("bearer") {
             headers.push(("Authorization", format!("Bearer {}", self.plan.jwt(kind, subject, self.now.wall)?)));
         }
         Ok(Extras { user, headers })

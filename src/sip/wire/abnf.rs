@@ -20,9 +20,10 @@ pub(super) const HOST: u16 = 32;
 pub(super) const URIC: u16 = 64;
 pub(super) const VALUE: u16 = 128;
 pub(super) const CALL_ID: u16 = 256;
+pub(super) const LABEL: u16 = 512;
 
 /// Letters and digits are of every class.
-const ALNUM: u16 = 0x1ff;
+const ALNUM: u16 = 0x3ff;
 
 /// Which classes each byte is of; one load decides, where a chain of comparisons would be the cost of the whole parser.
 static CLASSES: [u16; 256] = classes();
@@ -47,6 +48,7 @@ const fn classes() -> [u16; 256] {
     table = with(table, HNV, b"-_.!~*'()[]/?:+$=&");
     // A hostname has no `_`, but hosts inside of companies do.
     table = with(table, HOST, b"-._");
+    table = with(table, LABEL, b"-_");
     table = with(table, URIC, b"-_.!~*'();/?:@&=+$,#[]");
     // gen-value: token or host, and what phones put unquoted into tags; nothing that ends a value or is in an address.
     table = with(table, VALUE, b"-.!%*_+`'~[]:/=&$()");
@@ -149,7 +151,7 @@ fn quoted_pair(input: &[u8]) -> Parsed<'_, &[u8]> {
 pub(super) type Param<'a> = (&'a [u8], Option<&'a [u8]>);
 
 /// Of one parameter: absent, there without a value, or with one.
-type Given<'a> = Option<Option<&'a [u8]>>;
+pub(super) type Given<'a> = Option<Option<&'a [u8]>>;
 
 /// `generic-param`
 fn generic_param(input: &[u8]) -> Parsed<'_, Param<'_>> {
@@ -173,9 +175,7 @@ fn gen_value(input: &[u8]) -> Parsed<'_, &[u8]> {
 pub(super) fn header_params<'a>(decisive: &'static [u8]) -> impl Fn(&'a [u8]) -> Parsed<'a, (&'a [u8], Given<'a>)> {
     move |input| {
         let (mut rest, mut found) = (input, None);
-        while let Ok((after, ())) = separator(b';')(rest) {
-            // What follows a SEMI must be a parameter: `;;` and a `;` at the end are refused, not overlooked (RFC 4475 §3.1.2.1).
-            let (after, (name, value)) = generic_param(after)?;
+        while let Some((after, (name, value))) = next_param(rest)? {
             if name.eq_ignore_ascii_case(decisive) && found.replace(value).is_some() {
                 return Err(nom::Err::Failure(()));
             }
@@ -183,6 +183,16 @@ pub(super) fn header_params<'a>(decisive: &'static [u8]) -> impl Fn(&'a [u8]) ->
         }
         let (_, params) = take(input.len() - rest.len())(input)?;
         Ok((rest, (params, found)))
+    }
+}
+
+/// `SEMI generic-param`, or nothing. What follows a SEMI must be a parameter: `;;` and a `;` at the end are refused, not
+/// overlooked (RFC 4475 §3.1.2.1).
+#[inline(always)]
+pub(super) fn next_param(input: &[u8]) -> Result<Option<(&[u8], Param<'_>)>, nom::Err<()>> {
+    match separator(b';')(input) {
+        Ok((after, ())) => generic_param(after).map(Some),
+        Err(_) => Ok(None),
     }
 }
 

@@ -104,6 +104,20 @@ const fn packed() -> [u128; ALL.len()] {
     table
 }
 
+/// For each length of a name, the bits of as many first bytes.
+static FIRST_BYTES: [u128; PACKED_BYTES] = first_bytes();
+
+#[expect(clippy::indexing_slicing, reason = "runs in the compiler")]
+const fn first_bytes() -> [u128; PACKED_BYTES] {
+    let mut table = [0; PACKED_BYTES];
+    let mut length = 1;
+    while length < PACKED_BYTES {
+        table[length] = table[length - 1] << 8 | 0xff;
+        length += 1;
+    }
+    table
+}
+
 /// The highest bit of the first byte that is a colon, and perhaps bits above it; 0 if none is. Taking 1 from a byte that is 0
 /// borrows into its highest bit, which is the classic way to find it without a loop.
 fn colon_bit(packed: u128) -> u128 {
@@ -163,7 +177,7 @@ impl Header {
         let value = line.get(length + 1..)?;
         let slot = hash(length, *bytes.first()?, *bytes.get(length / 2)?);
         let candidate = BY_HASH.get(slot).copied()?;
-        let name = packed & (1u128.checked_shl(u8::BITS * u32::try_from(length).ok()?)? - 1);
+        let name = packed & FIRST_BYTES.get(length)?;
         (PACKED.get(candidate.index()) == Some(&name)).then_some((candidate, value))
     }
 

@@ -1,7 +1,7 @@
 //! Hosts and ports (RFC 3261 §25.1: host, hostport), addresses as RFC 5118 has them.
 //! Not here: resolving a name, and which addresses may be sent to.
 
-use super::abnf::{self, HOST, Parsed, separator};
+use super::abnf::{self, HOST, LABEL, Parsed, separator};
 use nom::Parser;
 use nom::bytes::complete::{take, take_until};
 use nom::character::complete::char as byte;
@@ -78,20 +78,27 @@ fn ipv6_reference(input: &[u8]) -> Parsed<'_, Ipv6Addr> {
 /// `hostname`. RFC 3261: its last label begins with a letter, so it is never an IPv4 address, and no other spelling of one
 /// (`0x7f.1`, `2130706433`) passes for a name.
 fn hostname(input: &[u8]) -> Parsed<'_, Host<'_>> {
-    let (mut length, mut before, mut last_begins_with) = (0usize, b'.', None);
-    for byte in input.iter().copied().take_while(|byte| abnf::is(HOST, *byte)) {
-        // A label is not empty, and neither begins nor ends with a hyphen.
-        if before == b'.' && matches!(byte, b'-' | b'.') || before == b'-' && byte == b'.' {
-            return Err(nom::Err::Error(()));
+    let (mut rest, mut last) = label(input)?;
+    while let [b'.', after @ ..] = rest {
+        rest = after;
+        if !rest.first().is_some_and(|next| abnf::is(HOST, *next)) {
+            // A dot may be behind the last label.
+            break;
         }
-        if before == b'.' {
-            last_begins_with = Some(byte);
-        }
-        (before, length) = (byte, length + 1);
+        (rest, last) = label(rest)?;
     }
-    match last_begins_with {
-        Some(first) if !first.is_ascii_digit() && before != b'-' => take(length).map(Host::Name).parse(input),
+    match last.first() {
+        Some(first) if !first.is_ascii_digit() => take(input.len() - rest.len()).map(Host::Name).parse(input),
         Some(_) | None => Err(nom::Err::Error(())),
+    }
+}
+
+/// One or more letters, digits and hyphens; no hyphen at its ends.
+#[inline(always)]
+fn label(input: &[u8]) -> Parsed<'_, &[u8]> {
+    match abnf::run(LABEL)(input)? {
+        (_, [b'-', ..] | [.., b'-']) => Err(nom::Err::Error(())),
+        label => Ok(label),
     }
 }
 
@@ -159,7 +166,12 @@ mod tests {
             ("2130706433", None),
             ("127.0.0.0x1", None),
             ("-a.example", None),
+            ("a-.example", None),
+            ("a.-example", None),
+            ("a.example-", None),
             ("a..example", None),
+            ("a.example..", None),
+            ("a.1.", None),
             (".", None),
             ("", None),
             ("a b", None),

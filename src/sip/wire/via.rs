@@ -1,7 +1,7 @@
 //! The Via header (RFC 3261 §20.42): where a request went, where its answer goes.
 //! Not here: adding `received` and `rport` (`write`).
 
-use super::abnf::{self, Parsed, lws, separator, token};
+use super::abnf::{self, Given, Param, Parsed, lws, separator, token};
 use super::{Error, Host, Params, host};
 use nom::Parser;
 use nom::bytes::complete::{take, take_while};
@@ -22,7 +22,21 @@ pub struct Via<'a> {
     pub params: Params<'a>,
     sent_by: &'a [u8],
     branch: Option<&'a [u8]>,
+    rport: Option<Option<u16>>,
+    source: Source,
     bytes: &'a [u8],
+}
+
+/// Where in the value `received` and `rport` are, which an answer has of its own (RFC 3261 §18.2.1, RFC 3581 §4). Noted while the
+/// value is read, so that whoever answers need not read it again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Source {
+    #[default]
+    Nowhere,
+    /// In one place: from the first `;` up to what follows.
+    At(u16, u16),
+    /// In more places than one, or too far out.
+    Scattered,
 }
 
 impl<'a> Via<'a> {
@@ -53,8 +67,17 @@ impl<'a> Via<'a> {
 
     /// RFC 3581: absent, asked for (`Some(None)`), or filled in.
     pub fn rport(&self) -> Option<Option<u16>> {
-        let value = self.params.get("rport")?;
-        Some(value.and_then(|digits| abnf::whole(abnf::port, digits)))
+        self.rport
+    }
+
+    /// What an answer keeps of the value, before and behind `received` and `rport`; `None` if it takes a walk over the
+    /// parameters to tell.
+    pub(super) fn around_source(&self) -> Option<(&'a [u8], &'a [u8])> {
+        match self.source {
+            Source::Nowhere => Some((self.bytes, &[])),
+            Source::At(from, to) => Some((self.bytes.get(..from.into())?, self.bytes.get(to.into()..)?)),
+            Source::Scattered => None,
+        }
     }
 }
 
@@ -65,11 +88,57 @@ pub(super) fn begins_well(value: &[u8]) -> bool {
 
 /// `via-parm`
 pub(super) fn via_parm(input: &[u8]) -> Parsed<'_, Via<'_>> {
-    let (rest, (transport, (sent_by, (host, port)))) = protocol_and_sent_by(input)?;
-    let (rest, (params, branch)) = abnf::header_params(b"branch")(rest)?;
-    let params = Params::of_checked(params);
+    let (params, (transport, (sent_by, (host, port)))) = protocol_and_sent_by(input)?;
+    let (mut rest, mut noted) = (params, Noted::default());
+    while let Some((after, param)) = abnf::next_param(rest)? {
+        noted.note(param, input.len() - rest.len(), input.len() - after.len())?;
+        rest = after;
+    }
+    let (_, params) = take(params.len() - rest.len())(params)?;
     let (_, bytes) = take(input.len() - rest.len())(input)?;
-    Ok((rest, Via { transport, host, port, params, sent_by, branch: branch.flatten(), bytes }))
+    let (params, branch) = (Params::of_checked(params), noted.branch.flatten());
+    let Noted { rport, source, .. } = noted;
+    Ok((rest, Via { transport, host, port, params, sent_by, branch, rport, source, bytes }))
+}
+
+/// What the parameters say that is asked for in each request.
+#[derive(Default)]
+struct Noted<'a> {
+    branch: Given<'a>,
+    rport: Option<Option<u16>>,
+    source: Source,
+}
+
+impl<'a> Noted<'a> {
+    /// One parameter, and where it is. Two branches are refused, as [`abnf::header_params`] has it.
+    fn note(&mut self, (name, value): Param<'a>, from: usize, to: usize) -> Result<(), nom::Err<()>> {
+        if name.eq_ignore_ascii_case(b"branch") {
+            return self.branch.replace(value).map_or(Ok(()), |_| Err(nom::Err::Failure(())));
+        }
+        if name.eq_ignore_ascii_case(b"rport") {
+            self.rport.get_or_insert(value.and_then(|digits| abnf::whole(abnf::port, digits)));
+        }
+        if is_source(name) {
+            self.source = self.source.and(from, to);
+        }
+        Ok(())
+    }
+}
+
+impl Source {
+    /// With another of them, from its `;` up to what follows; side by side they are one place.
+    fn and(self, from: usize, to: usize) -> Source {
+        match (self, u16::try_from(from), u16::try_from(to)) {
+            (Source::Nowhere, Ok(from), Ok(to)) => Source::At(from, to),
+            (Source::At(first, end), Ok(from), Ok(to)) if end == from => Source::At(first, to),
+            (Source::Nowhere | Source::At(..) | Source::Scattered, _, _) => Source::Scattered,
+        }
+    }
+}
+
+/// Whether a parameter says where a request came from.
+pub(super) fn is_source(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"rport") || name.eq_ignore_ascii_case(b"received")
 }
 
 /// The transport, the bytes of sent-by, and what they say.
@@ -136,6 +205,23 @@ mod tests {
         {
             let text = format!("SIP/2.0/UDP a.example{text}");
             assert_eq!(via(&text).rport(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_says_the_source_is_cut_out() {
+        for (text, expected) in [
+            (";branch=b", Some((";branch=b", ""))),
+            (";rport;branch=b", Some(("", ";branch=b"))),
+            (";branch=b ; RPort = 1;x", Some((";branch=b", ";x"))),
+            (";a;rport;received=192.0.2.1;x", Some((";a", ";x"))),
+            (";rport;a;received=192.0.2.1", None),
+            (";rport;a;rport", None),
+        ] {
+            let text = format!("SIP/2.0/UDP a.example{text}");
+            let expected = expected.map(|(before, behind)| (format!("SIP/2.0/UDP a.example{before}"), behind));
+            let expected = expected.as_ref().map(|(before, behind)| (before.as_bytes(), behind.as_bytes()));
+            assert_eq!(via(&text).around_source(), expected, "{text}");
         }
     }
 

@@ -5,7 +5,7 @@
 use super::abnf::is_space;
 use super::frame::Raw;
 use super::params::split_param;
-use super::{Head, Header, Message, Method, NameAddr, Via, fields};
+use super::{Head, Header, Message, Method, NameAddr, Via, fields, via};
 use crate::sip::wire::Path;
 use arrayvec::{ArrayString, ArrayVec};
 use bytes::{BufMut, BytesMut};
@@ -143,13 +143,13 @@ pub fn reply<'m, 'a: 'm>(out: &mut BytesMut, request: impl Into<Answerable<'m, '
     put_end(out, reply.contact, reply.headers, reply.body);
 }
 
+#[inline(always)]
 fn put_status_line(out: &mut BytesMut, reply: &Reply<'_>) {
-    let mut line = Short::new();
-    push(&mut line, b"SIP/2.0 ");
-    push_number(&mut line, u32::from(reply.status));
-    push(&mut line, b" ");
-    out.put_slice(&line);
-    put_text(out, reply.reason.as_bytes());
+    let digit = |value: u16| b'0' + u8::try_from(value % 10).unwrap_or(0);
+    let status = [digit(reply.status / 100), digit(reply.status / 10), digit(reply.status)];
+    out.put_slice(b"SIP/2.0 ");
+    out.put_slice(&status);
+    put_field(out, b" ", reply.reason.as_bytes());
 }
 
 fn put_vias(out: &mut BytesMut, request: &Answerable<'_, '_>, path: &Path) {
@@ -170,13 +170,39 @@ fn put_vias(out: &mut BytesMut, request: &Answerable<'_, '_>, path: &Path) {
 
 /// The line with the first Via value, which gets what only we know about where the request came from.
 fn put_top_via(out: &mut BytesMut, line: Raw<'_>, via: &Via<'_>, peer: SocketAddr) {
-    let value = via.as_bytes();
-    let params = via.params.as_bytes();
-    let before_params = value.len() - params.len();
     let folded = line.folded;
-    put_raw(out, Raw { value: value.get(..before_params).unwrap_or_default(), folded });
-    let rport_asked = put_via_params(out, Raw { value: params, folded });
+    match via.around_source() {
+        Some((before, behind)) => {
+            put_raw(out, Raw { value: before, folded });
+            put_raw(out, Raw { value: behind, folded });
+        }
+        None => put_without_source(out, via, folded),
+    }
+    put_source(out, via, peer);
+    let others = line.value.get(via.as_bytes().len()..).unwrap_or_default();
+    if !others.is_empty() {
+        put_raw(out, Raw { value: others, folded });
+    }
+}
+
+/// The value without its `received`s and `rport`s, wherever they are.
+fn put_without_source(out: &mut BytesMut, via: &Via<'_>, folded: bool) {
+    let (all, mut rest) = (via.as_bytes(), via.params.as_bytes());
+    let mut kept_from = 0;
+    while let Some(((name, _), after)) = split_param(rest) {
+        if via::is_source(name) {
+            put_raw(out, Raw { value: all.get(kept_from..all.len() - rest.len()).unwrap_or_default(), folded });
+            kept_from = all.len() - after.len();
+        }
+        rest = after;
+    }
+    put_raw(out, Raw { value: all.get(kept_from..).unwrap_or_default(), folded });
+}
+
+/// `received` and `rport`, as far as the answer needs them.
+fn put_source(out: &mut BytesMut, via: &Via<'_>, peer: SocketAddr) {
     let source = peer.ip().to_canonical();
+    let rport_asked = via.rport().is_some();
     let mut known = Short::new();
     // RFC 3261 §18.2.1: when sent-by is a name or another address. RFC 3581 §4: and whenever rport is there.
     if rport_asked || via.host.ip() != Some(source) {
@@ -188,30 +214,12 @@ fn put_top_via(out: &mut BytesMut, line: Raw<'_>, via: &Via<'_>, peer: SocketAdd
         push_number(&mut known, u32::from(peer.port()));
     }
     out.put_slice(&known);
-    put_raw(out, Raw { value: line.value.get(value.len()..).unwrap_or_default(), folded });
-}
-
-/// The parameters but `received` and `rport`. Tells whether `rport` was among them.
-fn put_via_params(out: &mut BytesMut, params: Raw<'_>) -> bool {
-    let Raw { value: all, folded } = params;
-    let (mut rest, mut kept_from, mut rport_asked) = (all, 0, false);
-    while let Some(((name, _), after)) = split_param(rest) {
-        let is_rport = name.eq_ignore_ascii_case(b"rport");
-        if is_rport || name.eq_ignore_ascii_case(b"received") {
-            put_raw(out, Raw { value: all.get(kept_from..all.len() - rest.len()).unwrap_or_default(), folded });
-            kept_from = all.len() - after.len();
-        }
-        rport_asked |= is_rport;
-        rest = after;
-    }
-    put_raw(out, Raw { value: all.get(kept_from..).unwrap_or_default(), folded });
-    rport_asked
 }
 
 /// The first line of a header of the request after its name; a broken request may have more of them.
 #[inline(always)]
 fn put_first(out: &mut BytesMut, name: &[u8], request: &Head<'_>, header: Header) {
-    if let Some(raw) = request.raw(header).next() {
+    if let Some(raw) = request.first(header) {
         out.put_slice(name);
         put_raw(out, raw);
     }
@@ -337,12 +345,21 @@ fn push(short: &mut Short, bytes: &[u8]) {
 }
 
 fn push_number(short: &mut Short, number: u32) {
-    if number >= 10 {
-        push_number(short, number / 10);
+    let mut digits = [b'0'; DIGITS_MAX];
+    let (mut left, mut length) = (number, 0);
+    for digit in digits.iter_mut().rev() {
+        *digit += u8::try_from(left % 10).unwrap_or(0);
+        left /= 10;
+        length += 1;
+        if left == 0 {
+            break;
+        }
     }
-    let digit = u8::try_from(number % 10).unwrap_or(0);
-    short.try_push(b'0' + digit).expect("what is pushed is short");
+    push(short, digits.get(DIGITS_MAX - length..).unwrap_or_default());
 }
+
+/// The digits of 2^32 - 1.
+const DIGITS_MAX: usize = 10;
 
 fn push_octet(short: &mut Short, octet: u8) {
     let digits = [b'0' + octet / 100, b'0' + octet / 10 % 10, b'0' + octet % 10];
@@ -520,6 +537,13 @@ mod tests {
                 "192.0.2.1:255",
                 "192.0.2.1;branch=b;received=192.0.2.1;rport=255",
             ),
+            ("192.0.2.1;RPort;a=1;rport", "192.0.2.1:9", "192.0.2.1;a=1;branch=b;received=192.0.2.1;rport=9"),
+            (
+                "192.0.2.1;received=::1;a=\";rport\";rport",
+                "[::2]:9",
+                "192.0.2.1;a=\";rport\";branch=b;received=::2;rport=9",
+            ),
+            ("192.0.2.1;received=192.0.2.7", "192.0.2.1:5060", "192.0.2.1;branch=b"),
             ("192.0.2.1", "[::ffff:192.0.2.1]:5060", "192.0.2.1;branch=b"),
             ("[2001:db8::1]:5061", "[2001:db8::2]:5061", "[2001:db8::1]:5061;branch=b;received=2001:db8::2"),
         ] {
