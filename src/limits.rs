@@ -89,7 +89,7 @@ pub const ENDING_MAX: Duration = Duration::from_secs(70);
 pub const SIP_RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 /// Datagrams handled between two looks at anything else: a millisecond's worth.
 pub const SIP_BATCH_MAX: usize = 64;
-/// Messages from other threads that may wait for the switch. What does not fit is dropped and counted; calls live by their timers.
+/// Messages from other threads that may wait for the switch. What does not fit is dropped; calls live by their timers.
 pub const SWITCH_QUEUE_MAX: usize = 65_536;
 /// How long a stop may take once all calls have been told: a BYE and its answer, with a repetition or two.
 pub const STOP_MAX: Duration = Duration::from_secs(3);
@@ -104,8 +104,6 @@ pub const RECORDS_QUEUED_MAX: usize = 16_384;
 pub const LOG_LINES_QUEUED_MAX: usize = 8_192;
 /// How often the service manager gets a status line where it does not ask for a sign of life more often.
 pub const STATUS_EVERY: Duration = Duration::from_secs(5);
-/// While the daemon is ending, how often it looks whether it has: a restart waits no longer than this for nothing.
-pub const END_LOOK: Duration = Duration::from_millis(50);
 /// DSCP of what the relay sends: Expedited Forwarding (RFC 3246), what telephony uses.
 pub const DSCP_EXPEDITED: u8 = 46;
 

@@ -4,7 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
 use std::fs;
-use std::process::{Command, Output};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 const SECRET: &str = "a-secret-of-more-than-thirty-two-bytes";
@@ -53,6 +54,26 @@ fn a_bad_configuration_is_78_with_file_line_and_key() {
 }
 
 #[test]
+fn what_cannot_be_used_is_named_with_its_place_and_what_to_do() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap();
+    for (text, code, place, remedy) in [
+        (format!("[http]\nlisten = \"{taken}\"\n"), 69, ":2: http.listen: ", "choose another port"),
+        ("[records]\npath = \"/nonexistent/cdr\"\n".into(), 78, ":2: records.path: ", "make its directory"),
+    ] {
+        let (_dir, path) = file(&text);
+        let output = parkway(&["-c", &path, "--set", "sip.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0"]);
+        let last = text_of_last_line(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{last}");
+        assert!(last.starts_with(&format!("parkway: {path}{place}")) && last.contains(remedy), "{last}");
+    }
+}
+
+fn text_of_last_line(bytes: &[u8]) -> &str {
+    text(bytes).lines().last().unwrap_or_default()
+}
+
+#[test]
 fn what_is_printed_is_the_effective_configuration_without_its_secrets() {
     let (_dir, path) = with_a_key();
     let output = parkway(&["-c", &path, "--print-config", "--set", "park.calls_max=7"]);
@@ -84,6 +105,23 @@ fn without_a_secret_to_sign_with_no_token_is_minted() {
     let output = parkway(&["token", "mint", "--name", "demo"]);
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(78), ""));
     assert!(text(&output.stderr).contains("set node.state_dir"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn the_daemon_says_what_is_unwise_and_ends_with_0_when_it_is_told_to() {
+    let set =
+        ["sip.listen=127.0.0.1:0", "http.listen=127.0.0.1:0", "admin.listen=127.0.0.1:0", "sip.advertised=192.0.2.1"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_parkway"));
+    command.args(set.iter().flat_map(|set| ["--set", set])).env_remove("RUST_LOG").env_remove("NOTIFY_SOCKET");
+    let mut daemon = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(daemon.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let began: Vec<String> = log.by_ref().take_while(|line| !line.contains("ready")).collect();
+    for warning in ["sip.advertised=192.0.2.1: ", "keys are made for this run only"] {
+        assert!(began.iter().any(|line| line.contains("WARN") && line.contains(warning)), "{warning}: {began:?}");
+    }
+    assert!(Command::new("kill").args(["-TERM", &daemon.id().to_string()]).status().unwrap().success());
+    assert_eq!(daemon.wait().unwrap().code(), Some(0));
+    assert!(log.any(|line| line.contains("draining")));
 }
 
 #[test]

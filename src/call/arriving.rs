@@ -34,7 +34,8 @@ impl Arriving {
             | Event::Declined { .. }
             | Event::Ringing { .. }
             | Event::Timeout
-            | Event::Stop => State::Arriving(self),
+            | Event::Stop
+            | Event::Abandon => State::Arriving(self),
         }
     }
 

@@ -108,7 +108,11 @@ impl Bridged {
                 self.end(End::failed("no ACK for our 200"), facts, turn)
             }
             Event::Media(media::Event::Silent { side, .. }) => self.end(End::silent(side), facts, turn),
-            Event::Stop => self.end(End::stopped(), facts, turn),
+            // Nobody would notice by silence any more: what watched for it is gone too.
+            Event::Media(media::Event::Failed { .. } | media::Event::Closed { .. }) => {
+                self.end(End::without_media("the relay lost the call"), facts, turn)
+            }
+            Event::Stop | Event::Abandon => self.end(End::stopped(), facts, turn),
             Event::Callback(callback) => {
                 callback.refuse(turn, 410);
                 self.stay()
@@ -335,6 +339,10 @@ impl End {
             Side::Caller => "no RTP from the caller",
             Side::Client => "no RTP from the client",
         };
+        End::without_media(reason)
+    }
+
+    fn without_media(reason: &'static str) -> End {
         End { header: Some("Q.850;cause=41;text=\"No media\""), ..End::failed(reason) }
     }
 

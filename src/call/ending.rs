@@ -62,6 +62,7 @@ impl Ending {
             }
             Event::Failed { side, transaction } => self.step(side, |leg| leg.handle_bye_done(turn, transaction)),
             Event::Media(media::Event::Closed { report, .. }) => self.write(Some(report), turn),
+            Event::Abandon => self.give_up(turn),
             Event::Timeout if turn.now.at >= self.deadline => self.give_up(turn),
             Event::Callback(callback) => callback.refuse(turn, 410),
             // The endpoint sends a BYE that waited for an ACK.

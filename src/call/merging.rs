@@ -148,7 +148,9 @@ impl Merging {
             Event::Media(media::Event::Opened { flow, caller, client }) if flow == self.flow => {
                 self.opened(caller, client, facts, turn)
             }
-            Event::Media(media::Event::Failed { flow, .. }) if flow == self.flow => {
+            Event::Media(media::Event::Failed { flow, .. } | media::Event::Closed { flow, .. })
+                if flow == self.flow =>
+            {
                 self.client_fails(Refusal::status(503), None, facts, turn)
             }
             Event::Acknowledged { side, ack } => self.acknowledged(side, ack, facts, turn),
@@ -166,7 +168,7 @@ impl Merging {
                 callback.refuse(turn, 486);
                 self.stay()
             }
-            Event::Stop => self.caller_fails(Over::stopped(), None, facts, turn),
+            Event::Stop | Event::Abandon => self.caller_fails(Over::stopped(), None, facts, turn),
             Event::Routed { .. }
             | Event::Declined { .. }
             | Event::Ringing { .. }

@@ -202,6 +202,8 @@ pub enum Event<'a> {
     Timeout,
     /// Parkway stops now.
     Stop,
+    /// Parkway has stopped: whatever was not heard by now never will be.
+    Abandon,
 }
 
 /// Why a waiting call is over, for its caller, its clients and its record.

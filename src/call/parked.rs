@@ -36,7 +36,7 @@ impl Parked {
             }
             Event::Declined { .. } => self.end(Over::declined(), facts, turn),
             Event::Timeout => self.handle_timeout(facts, turn),
-            Event::Stop => self.end(Over::stopped(), facts, turn),
+            Event::Stop | Event::Abandon => self.end(Over::stopped(), facts, turn),
             Event::Routed { .. }
             | Event::Ringing { .. }
             | Event::Acknowledged { .. }

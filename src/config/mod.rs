@@ -222,6 +222,11 @@ impl Config {
         warn::warnings(self)
     }
 
+    /// What was found wrong with a key only when it was put to use.
+    pub fn mistake(&self, key: &str, what: impl Into<String>) -> Mistake {
+        self.places.mistake(key, what)
+    }
+
     /// The effective configuration as TOML, secrets masked (`--print-config`).
     pub fn to_toml(&self) -> String {
         self.effective.to_toml()

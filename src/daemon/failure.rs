@@ -1,8 +1,10 @@
 //! Why the daemon could not start or go on, and the exit code that says so to a service manager.
 
+use crate::config::Config;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 
 /// One line for stderr, and how the process ends.
 #[derive(Debug)]
@@ -44,8 +46,16 @@ impl Failure {
         Failure { code: Code::Configuration, what }
     }
 
+    /// The file of records cannot be written.
+    pub(super) fn records(config: &Config, error: &io::Error) -> Failure {
+        let path = config.records.path.as_deref().unwrap_or(Path::new(""));
+        let what =
+            format!("cannot write {}: {error}; make its directory and let this user write there", path.display());
+        Failure::configuration(config.mistake("records.path", what).to_string())
+    }
+
     /// An address of the configuration cannot be listened on.
-    pub(super) fn bind(key: &str, address: SocketAddr, error: &io::Error) -> Failure {
+    pub(super) fn bind(config: &Config, key: &str, address: SocketAddr, error: &io::Error) -> Failure {
         let remedies = [
             (io::ErrorKind::AddrInUse, "another program has it; stop that or choose another port"),
             (io::ErrorKind::AddrNotAvailable, "no interface of this machine has that address; see `ip address`"),
@@ -53,7 +63,8 @@ impl Failure {
         ];
         let known = remedies.iter().find(|(kind, _)| *kind == error.kind());
         let remedy = known.map_or("choose another address or port", |(_, remedy)| remedy);
-        Failure { code: Code::CannotBind, what: format!("{key}: cannot listen on {address}: {error}; {remedy}") }
+        let mistake = config.mistake(key, format!("cannot listen on {address}: {error}; {remedy}"));
+        Failure { code: Code::CannotBind, what: mistake.to_string() }
     }
 }
 

@@ -4,7 +4,7 @@
 //! ```text
 //!  switch thread:  Switchboard (switch, SIP sockets) ──Command──▶ relay workers (RTP sockets)
 //!        ▲  └──Notice──▶ fan-out ─▶ WebSockets                       │
-//!        └───────── one bounded queue ◀──── Event, ClientMessage ────┘
+//!        └──────── bounded queues ◀──── Event, ClientMessage ────────┘
 //!  http runtime:   public listener, admin listener, fan-out
 //! ```
 
@@ -16,6 +16,8 @@ mod settings;
 mod signals;
 mod status;
 mod switchboard;
+#[cfg(test)]
+mod tests;
 
 pub use failure::{Code, Failure};
 
@@ -23,6 +25,7 @@ use crate::call::ClientMessage;
 use crate::config::{Config, Keys};
 use crate::http;
 use crate::limits;
+use crate::media;
 use crate::net::Sockets;
 use crate::notify::{self, Authority};
 use crate::policy::{Grants, Keyring, PolicyEngine};
@@ -49,8 +52,14 @@ pub struct Daemon {
     status: Arc<Status>,
     relay: Arc<Relay>,
     switchboard: Option<JoinHandle<()>>,
-    http: Option<tokio::runtime::Runtime>,
+    http: Option<Http>,
     closed: watch::Sender<bool>,
+}
+
+/// The threads of HTTP, and the task that says goodbye to all subscribers once it is told to.
+struct Http {
+    runtime: tokio::runtime::Runtime,
+    subscriptions: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
 /// Where a running Parkway listens: the configured addresses, with the ports that were taken where they said 0.
@@ -67,6 +76,7 @@ pub struct Addresses {
 /// Runs until a signal ends it. `Ok` is a clean end.
 pub fn run(config: Config) -> Result<(), Failure> {
     let _log = Log::start(&config.log).map_err(|error| Failure::configuration(format!("log: {error}")))?;
+    config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let (drain, signals) = (config.drain.deadline, signals::Signals::catch()?);
     let daemon = Daemon::start(config)?;
     signals::attend(daemon, signals, drain)
@@ -76,9 +86,14 @@ impl Daemon {
     /// Binds everything and starts all threads. When it returns, everything is listening.
     pub fn start(config: Config) -> Result<Daemon, Failure> {
         let keys = Keys::open(&config).map_err(|mistake| Failure::configuration(mistake.to_string()))?;
+        if keys.ephemeral {
+            tracing::warn!(
+                "keys are made for this run only, tokens and JWTs end with it; set node.state_dir to keep them"
+            );
+        }
         let metrics = Arc::new(Metrics::new(Clock::start().now().wall));
         let records = Records::start(config.records.path.as_deref(), Arc::clone(&metrics))
-            .map_err(|error| Failure::configuration(format!("records.path: {error}")))?;
+            .map_err(|error| Failure::records(&config, &error))?;
         let status = Arc::new(Status::new(Arc::clone(&metrics)));
         let http_runtime = runtime(tokio::runtime::Builder::new_multi_thread().worker_threads(1))?;
         let listeners = Listeners::bind(&config)?;
@@ -86,18 +101,19 @@ impl Daemon {
         let sockets = {
             let _inside = switch_runtime.enter();
             Sockets::bind(&config.sip.listen)
-                .map_err(|(address, error)| Failure::bind("sip.listen", address, &error))?
+                .map_err(|(address, error)| Failure::bind(&config, "sip.listen", address, &error))?
         };
         let sip = sockets.addresses();
         let (words, words_out) = mpsc::channel(limits::SWITCH_QUEUE_MAX);
-        let relay = Arc::new(start_relay(&config, &sip, words.clone())?);
+        let (events, events_out) = mpsc::channel(limits::SWITCH_QUEUE_MAX);
+        let relay = Arc::new(start_relay(&config, &sip, events)?);
         let security = Security::of(&config, &keys)?;
         let (messages, clients) = mpsc::channel(limits::SWITCH_QUEUE_MAX);
         let (publisher, registry, fan_out) = notify::open(security.registry(&config, &sip, &keys, messages));
         let (closed, closing) = watch::channel(false);
         let addresses = Addresses { sip: sip.clone(), http: listeners.http_address, admin: listeners.admin_address };
         http_runtime.spawn(fan_out.run());
-        listeners.serve(&http_runtime, &config, registry, Arc::clone(&status), metrics, closing);
+        let subscriptions = listeners.serve(&http_runtime, &config, registry, Arc::clone(&status), metrics, closing);
         let switchboard = Switchboard {
             switch: security.switch(&config, &sip),
             sockets,
@@ -105,6 +121,7 @@ impl Daemon {
             publisher,
             records,
             words: words_out,
+            events: events_out,
             clients,
             clock: Clock::start(),
             status: Arc::clone(&status),
@@ -114,7 +131,7 @@ impl Daemon {
         let switchboard = thread
             .spawn(move || switch_runtime.block_on(switchboard.run()))
             .map_err(|error| Failure::run_time(format!("cannot start a thread: {error}")))?;
-        let (switchboard, http) = (Some(switchboard), Some(http_runtime));
+        let (switchboard, http) = (Some(switchboard), Some(Http { runtime: http_runtime, subscriptions }));
         Ok(Daemon { addresses, words, status, relay, switchboard, http, closed })
     }
 
@@ -142,9 +159,9 @@ impl Daemon {
         let _ = self.words.try_send(Word::ReopenRecords);
     }
 
-    /// Whether the switch thread has come to its end.
-    pub fn is_over(&self) -> bool {
-        self.switchboard.as_ref().is_none_or(JoinHandle::is_finished)
+    /// Returns when the switch thread has come to its end, by itself or by a panic.
+    async fn over(&self) {
+        self.words.closed().await;
     }
 
     /// Waits for the end that [`Daemon::drain`] or [`Daemon::stop`] began, and closes what is left. An error if a thread panicked.
@@ -156,7 +173,10 @@ impl Daemon {
 
     fn close(&mut self) {
         let _ = self.closed.send(true);
-        if let Some(runtime) = self.http.take() {
+        if let Some(Http { runtime, subscriptions }) = self.http.take() {
+            // A runtime that is shut down drops its tasks where they stand, before they have said why a channel ends. Whatever comes
+            // of them in time is their affair: all is closed after it.
+            let _ended = runtime.block_on(async { tokio::time::timeout(limits::STOP_MAX, subscriptions).await });
             runtime.shutdown_timeout(limits::STOP_MAX);
         }
     }
@@ -183,8 +203,8 @@ struct Listeners {
 impl Listeners {
     fn bind(config: &Config) -> Result<Listeners, Failure> {
         let bind = |key, address| {
-            let listener = TcpListener::bind(address).map_err(|error| Failure::bind(key, address, &error))?;
-            let bound = listener.local_addr().map_err(|error| Failure::bind(key, address, &error))?;
+            let listener = TcpListener::bind(address).map_err(|error| Failure::bind(config, key, address, &error))?;
+            let bound = listener.local_addr().map_err(|error| Failure::bind(config, key, address, &error))?;
             Ok((listener, bound))
         };
         let (http, http_address) = bind("http.listen", config.http.listen)?;
@@ -200,7 +220,7 @@ impl Listeners {
         status: Arc<Status>,
         metrics: Arc<Metrics>,
         closing: watch::Receiver<bool>,
-    ) {
+    ) -> tokio::task::JoinHandle<std::io::Result<()>> {
         let settings = http::Settings { allowed_origins: config.http.allowed_origins.clone(), ..Default::default() };
         let subscribers = Arc::clone(&registry);
         let page = move || {
@@ -208,8 +228,8 @@ impl Listeners {
             metrics.render()
         };
         let admin = http::Admin { ready: Arc::new(move || status.is_ready()), metrics: Arc::new(page) };
-        runtime.spawn(http::serve(self.http, settings, registry, closed(closing.clone())));
-        runtime.spawn(http::serve_admin(self.admin, admin, closed(closing)));
+        runtime.spawn(http::serve_admin(self.admin, admin, closed(closing.clone())));
+        runtime.spawn(http::serve(self.http, settings, registry, closed(closing)))
     }
 }
 
@@ -268,7 +288,7 @@ impl Security {
     }
 }
 
-fn start_relay(config: &Config, sip: &[SocketAddr], words: mpsc::Sender<Word>) -> Result<Relay, Failure> {
+fn start_relay(config: &Config, sip: &[SocketAddr], events: mpsc::Sender<media::Event>) -> Result<Relay, Failure> {
     let address = settings::media_address(config, sip);
     let settings = RelaySettings {
         workers: config.media.workers,
@@ -279,7 +299,7 @@ fn start_relay(config: &Config, sip: &[SocketAddr], words: mpsc::Sender<Word>) -
         seed: entropy(),
     };
     // A full queue loses the event: the call's own deadlines deal with a relay that says nothing.
-    let tell = move |event| drop(words.try_send(Word::Media(event)));
+    let tell = move |event| drop(events.try_send(event));
     Relay::start(settings, tell).map_err(|error| Failure::run_time(format!("cannot start the relay: {error}")))
 }
 

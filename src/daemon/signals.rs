@@ -38,10 +38,10 @@ pub(super) fn attend(daemon: Daemon, signals: Signals, drain: Duration) -> Resul
     runtime.block_on(async {
         let mut look = tokio::time::interval(service.watchdog_every().unwrap_or(limits::STATUS_EVERY));
         let mut pulse = super::pulse::Pulse::of(&daemon);
-        let mut ended = tokio::time::interval(limits::END_LOOK);
         let mut asked_to_end = false;
-        while !daemon.is_over() {
+        loop {
             tokio::select! {
+                () = daemon.over() => break,
                 _ = terminate.recv() => end(&daemon, &service, &mut asked_to_end, drain),
                 _ = interrupt.recv() => end(&daemon, &service, &mut asked_to_end, drain),
                 _ = hang_up.recv() => daemon.reopen_records(),
@@ -51,7 +51,6 @@ pub(super) fn attend(daemon: Daemon, signals: Signals, drain: Duration) -> Resul
                     }
                     service.status(&daemon.status.line());
                 }
-                _ = ended.tick(), if asked_to_end => {}
             }
         }
     });

@@ -1,5 +1,6 @@
 //! The switch thread: it alone has the switch and the SIP sockets. What happened goes in, what is to be done comes out of one match.
-//! No queue lies between a datagram and its call; everything from other threads comes through one bounded queue.
+//! No queue lies between a datagram and its call; what comes from other threads comes through bounded queues, one for each kind of
+//! sender, so that no relay can crowd out an operator.
 
 use super::clock::Clock;
 use super::status::Status;
@@ -17,11 +18,9 @@ use crate::time::Duration;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// What other threads tell the switch thread.
+/// What the operator tells the switch thread.
 #[derive(Debug)]
 pub(super) enum Word {
-    /// From a relay worker.
-    Media(media::Event),
     /// No new calls; end when there are none, at the latest after this time.
     Drain(Duration),
     /// End all calls now.
@@ -38,6 +37,7 @@ pub(super) struct Switchboard {
     pub(super) publisher: Publisher,
     pub(super) records: Records,
     pub(super) words: mpsc::Receiver<Word>,
+    pub(super) events: mpsc::Receiver<media::Event>,
     pub(super) clients: mpsc::Receiver<ClientMessage>,
     pub(super) clock: Clock,
     pub(super) status: Arc<Status>,
@@ -61,19 +61,24 @@ impl Switchboard {
         let mut second = tokio::time::interval(Duration::from_secs(1));
         loop {
             self.carry_out();
+            self.end_drain();
             if self.is_done() {
                 break;
             }
             let wake = self.wake_at();
+            // Whoever is ready has the same chance: under a flood of datagrams timers, the relay and the watchdog get their turns too.
             tokio::select! {
-                biased;
                 socket = self.sockets.readable() => self.read(socket),
+                Some(event) = self.events.recv() => self.attend_relay(event),
                 Some(word) = self.words.recv() => self.hear(word),
                 Some(message) = self.clients.recv() => self.input(Input::Client(message)),
                 () = tokio::time::sleep_until(wake) => self.handle_timeout(),
                 _ = second.tick() => self.status.show(&self.switch),
             }
         }
+        // No call is left without its record, whoever still owes us a word.
+        self.input(Input::Abandon);
+        self.carry_out();
         self.status.show(&self.switch);
     }
 
@@ -88,9 +93,19 @@ impl Switchboard {
         }
     }
 
+    /// One batch of the relay's events: as many as of datagrams, so that neither queue grows behind the other.
+    fn attend_relay(&mut self, first: media::Event) {
+        let now = self.clock.now();
+        self.switch.handle(now, Input::Media(first));
+        for _ in 1..limits::SIP_BATCH_MAX {
+            self.carry_out();
+            let Ok(event) = self.events.try_recv() else { return };
+            self.switch.handle(now, Input::Media(event));
+        }
+    }
+
     fn hear(&mut self, word: Word) {
         match word {
-            Word::Media(event) => self.input(Input::Media(event)),
             Word::Drain(longest) => {
                 self.input(Input::Drain);
                 if self.closing == Closing::Open {
@@ -131,12 +146,23 @@ impl Switchboard {
         }
     }
 
+    /// All calls have run out before the drain's deadline: what is left is to see that their peers know.
+    fn end_drain(&mut self) {
+        if matches!(self.closing, Closing::Draining(_)) && self.switch.calls() == 0 {
+            self.stop();
+        }
+    }
+
+    /// Whether all calls are over and their peers know it.
+    fn is_quiet(&self) -> bool {
+        self.switch.calls() == 0 && !self.switch.is_unheard()
+    }
+
     /// Whether there is nothing left to wait for.
     fn is_done(&self) -> bool {
         match self.closing {
-            Closing::Open => false,
-            Closing::Draining(_) => self.switch.calls() == 0,
-            Closing::Stopping(until) => self.switch.calls() == 0 || tokio::time::Instant::now() >= until,
+            Closing::Open | Closing::Draining(_) => false,
+            Closing::Stopping(until) => self.is_quiet() || tokio::time::Instant::now() >= until,
         }
     }
 

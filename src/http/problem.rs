@@ -53,6 +53,11 @@ impl Problem {
         }
     }
 
+    /// The stable id.
+    pub(super) fn id(self) -> &'static str {
+        self.texts().0
+    }
+
     /// The stable id, the title and what to do about it.
     fn texts(self) -> (&'static str, &'static str, &'static str) {
         match self {

@@ -48,7 +48,10 @@ pub(super) async fn subscribe(
     let Ok(upgrade) = upgrade else { return Problem::NotWebSocket.into_response() };
     let (slot, caller) = match admit(&public, peer, &headers, query) {
         Ok(admitted) => admitted,
-        Err(problem) => return problem.into_response(),
+        Err(problem) => {
+            tracing::debug!(%peer, reason = problem.id(), "a subscription was refused");
+            return problem.into_response();
+        }
     };
     // 1 kB to read into and nothing to gather writes in: 2.7 kB a channel instead of 134 kB.
     upgrade

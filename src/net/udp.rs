@@ -64,7 +64,8 @@ impl Sockets {
     /// (an ICMP error from a peer that is gone) is passed over: retransmission timers deal with it.
     pub fn receive(&mut self, socket: usize) -> Option<Received<'_>> {
         let listener = self.sockets.get(socket)?;
-        loop {
+        // A socket that has nothing but errors is left alone until the next look: others want their turn.
+        for _ in 0..limits::SIP_BATCH_MAX {
             match listener.socket.try_recv_from(&mut self.buffer) {
                 Ok((length, peer)) => {
                     let bytes = self.buffer.get(..length)?;
@@ -74,6 +75,7 @@ impl Sockets {
                 Err(_) => {}
             }
         }
+        None
     }
 
     /// Sends a datagram from one of our addresses. `false`: the kernel did not take it; SIP repeats what matters.

@@ -181,6 +181,7 @@ impl Switch {
             }
             Verdict::Deny(reason) => {
                 self.usage.give_back(subject);
+                tracing::info!(call = %id, peer = %leg.peer, reason = reason.as_str(), "policy denied a callback");
                 let refusal = Refusal::warned(403, reason.as_str(), reason.title());
                 self.stats.callbacks.note("denied");
                 leg.refuse(&mut self.turn(now), &refusal);

@@ -31,4 +31,6 @@ pub enum Input<'a> {
     Drain,
     /// The drain's deadline: end what is left.
     Stop,
+    /// The stop's deadline: what peers and the relay have not said by now is not waited for, and no call is left without a record.
+    Abandon,
 }

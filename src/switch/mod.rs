@@ -123,11 +123,17 @@ impl Switch {
             Input::Client(message) => self.handle_client(now, message),
             Input::Answer { question, answer } => self.handle_answer(now, question, answer),
             Input::Drain => self.draining = true,
-            Input::Stop => {
-                self.draining = true;
-                self.lot.all().into_iter().for_each(|at| self.step(now, at, Event::Stop));
+            Input::Stop => self.stop(now, || Event::Stop),
+            Input::Abandon => {
+                self.stop(now, || Event::Stop);
+                self.stop(now, || Event::Abandon);
             }
         }
+    }
+
+    fn stop(&mut self, now: Now, how: fn() -> Event<'static>) {
+        self.draining = true;
+        self.lot.all().into_iter().for_each(|at| self.step(now, at, how()));
     }
 
     /// Time has passed.
@@ -182,6 +188,11 @@ impl Switch {
     /// How many calls there are now.
     pub fn calls(&self) -> usize {
         self.lot.len()
+    }
+
+    /// Whether a peer that was told the end of its call has not confirmed it: our word may have been lost, and is repeated.
+    pub fn is_unheard(&self) -> bool {
+        self.endpoint.awaits_ack()
     }
 
     /// Whether nothing is left over: no call, dialog, transaction, flow, question or reserved place.
@@ -262,16 +273,7 @@ impl Switch {
     }
 
     fn handle_media(&mut self, now: Now, event: media::Event) {
-        let flow = event.flow();
-        let at = match event {
-            media::Event::Closed { .. } | media::Event::Failed { .. } => self.flows.remove(&flow),
-            media::Event::Opened { .. }
-            | media::Event::Latched { .. }
-            | media::Event::Silent { .. }
-            | media::Event::Dtmf { .. } => self.flows.get(&flow).copied(),
-        };
-        let current = at.filter(|at| self.lot.get(*at).and_then(Call::flow) == Some(flow));
-        if let Some(at) = current {
+        if let Some(at) = self.flows.get(&event.flow()).copied() {
             self.step(now, at, Event::Media(event));
         }
     }
@@ -320,6 +322,7 @@ impl Switch {
             Ok(None) => self.forget(at, &facts, before),
             Err(_) => self.lose(now, at, &facts, before, (flow, caller)),
         }
+        self.follow_flow(at, flow);
         self.carry_out(now);
         let waits = self.lot.get(at).is_some_and(|call| Standing::of(call).waits);
         if before.waits && !waits {
@@ -347,11 +350,15 @@ impl Switch {
         self.stats.panics += 1;
         tracing::error!(call = %facts.id, "the call panicked and was ended");
         self.actions.clear();
-        let record = facts.lost(caller, &self.turn(now));
+        // What the step broke on may be in the INVITE, which the record reads too: then it has to do without.
+        let record = catch_unwind(AssertUnwindSafe(|| facts.lost(caller, &self.turn(now))));
+        let record = record.unwrap_or_else(|_| facts.lost(None, &self.turn(now)));
         self.endpoint.abandon(now, at);
         self.forget(at, facts, before);
         self.actions.extend(flow.map(|flow| Action::Media(media::Command::Close { flow })));
-        self.actions.extend(before.waits.then(|| Action::Notify(facts.gone_failed(now))));
+        // Clients were told of it when it was parked, not before.
+        let announced = before.waits && before.phase != Some(Phase::Arriving);
+        self.actions.extend(announced.then(|| Action::Notify(facts.gone_failed(now))));
         self.actions.extend((!before.recorded).then(|| Action::Record(Box::new(record))));
     }
 
@@ -402,10 +409,19 @@ impl Switch {
 
     fn wake_call(&mut self, at: CallRef) {
         let wanted = self.lot.get(at).and_then(Call::wake_at);
-        if let Some(flow) = self.lot.get(at).and_then(Call::flow) {
+        self.wake(at, wanted);
+    }
+
+    /// Keeps whose events a flow's are. One that its call has let go of is nobody's, whether the relay ever says that it is closed
+    /// or not.
+    fn follow_flow(&mut self, at: CallRef, before: Option<FlowId>) {
+        let after = self.lot.get(at).and_then(Call::flow);
+        if let Some(left) = before.filter(|_| before != after) {
+            self.flows.remove(&left);
+        }
+        if let Some(flow) = after {
             self.flows.insert(flow, at);
         }
-        self.wake(at, wanted);
     }
 
     /// Sees to it that a call is called again in time. One alarm a call: an earlier one stands until it goes off.

@@ -1,13 +1,16 @@
-//! What only a planted fault can show: a call that panics takes nothing with it. Everything else about the switch is in `tests/flows`.
+//! What only the inside can show: a call that panics takes nothing with it, and what is logged. Everything else about the switch is in
+//! `tests/flows`.
 
 use super::*;
 use crate::call::{Pattern, Route, Trunk};
-use crate::policy::{Grants, Keyring};
+use crate::policy::{Algorithm, Grant, Grants, Keyring, Order, SigningKey, VerifyingKey, mint};
 use crate::rng::Rng;
 use crate::sip::Transport;
 use crate::sip::endpoint::EndpointSettings;
 use crate::time::{Duration, Wall};
 use crate::token::{Audience, Contents, seal};
+use std::io::Write;
+use std::sync::Mutex;
 
 const NOW: Now = Now { at: Instant(1_000_000), wall: Wall(1_795_000_000_000) };
 
@@ -31,11 +34,20 @@ fn switch() -> Switch {
     Switch::new(Parts {
         settings: Arc::new(Settings { node: 1, trunks, routes, call: Arc::new(call), caps }),
         keys: Arc::new(Keys::new(1, [7; 32])),
-        keyring: Arc::new(Keyring::new("parkway")),
+        keyring: Arc::new(keyring()),
         engine: Arc::new(Grants { dial_concurrent: 9 }),
         rng: Rng::from_seed([1; 32]),
         endpoint: Endpoint::new(Rng::from_seed([2; 32]), EndpointSettings::default()),
     })
+}
+
+/// Signs the JWTs of clients that have one.
+const SECRET: [u8; 32] = [5; 32];
+
+fn keyring() -> Keyring {
+    let mut keyring = Keyring::new("parkway");
+    keyring.add("k", VerifyingKey::new(Algorithm::Hs256, &SECRET).unwrap()).unwrap();
+    keyring
 }
 
 /// A message of one of the peers `a`, `b`, `c`, and what the switch does about it, a word each: `a:500`, `b:BYE`, `close`, `gone`, `record`.
@@ -116,6 +128,17 @@ fn check_other(switch: &mut Switch) {
 }
 
 #[test]
+fn a_call_that_panics_as_it_arrives_gets_500_and_one_record() {
+    let mut switch = switch();
+    park(&mut switch, 'c');
+    let next = switch.lot.next();
+    switch.fault = Some(CallRef { generation: next.generation + 1, ..next });
+    let heard = tell(&mut switch, 'a', "INVITE sip:1@x", "1 INVITE", "<sip:1@x>", true);
+    assert_eq!(heard, ["a:100", "a:180", "a:500", "record 500 a"]);
+    check_other(&mut switch);
+}
+
+#[test]
 fn a_parked_call_that_panics_ends_with_500_and_one_record() {
     let mut switch = switch();
     let at = park(&mut switch, 'a');
@@ -161,4 +184,63 @@ fn a_call_that_panics_after_its_record_has_no_second() {
     let heard = tell(&mut switch, 'a', "BYE sip:1@x", "2 BYE", &format!("<sip:1@x>;tag={dialog}"), false);
     assert!(!heard.iter().any(|word| word.starts_with("record")), "{heard:?}");
     check_other(&mut switch);
+}
+
+/// What the switch logs, all levels together.
+#[derive(Clone, Default)]
+struct Logged(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Logged {
+    fn of(act: impl FnOnce()) -> String {
+        let (logged, level) = (Logged::default(), tracing::Level::TRACE);
+        let writer = logged.clone();
+        let subscriber = tracing_subscriber::fmt().with_max_level(level).with_ansi(false);
+        tracing::subscriber::with_default(subscriber.with_writer(move || writer.clone()).finish(), act);
+        let bytes = logged.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+}
+
+#[test]
+fn the_log_has_the_reason_of_a_denial_and_no_secret() {
+    let mut switch = switch();
+    let (mut jwt, mut token, mut call) = (String::new(), String::new(), String::new());
+    let log = Logged::of(|| {
+        let at = park(&mut switch, 'a');
+        let (name, id) = (crate::name::Name::parse("demo").unwrap(), switch.lot.get(at).unwrap().facts().id);
+        let expires = NOW.wall + Duration::from_secs(60);
+        // It may hear of calls for the name, but not take them.
+        let grant = Grant { receive: vec![name.clone()], ..Grant::default() };
+        let order = Order { subject: "ann", audience: "parkway", issued: NOW.wall, expires, not_before: None, grant };
+        jwt = mint(&SigningKey::new(Algorithm::Hs256, &SECRET, Some("k")).unwrap(), &order).unwrap();
+        let subject = crate::policy::verify(&keyring(), NOW.wall, jwt.as_bytes()).unwrap().subject_hash();
+        let contents = Contents { node: 1, call: id, generation: 1, expires, subject };
+        let audience = Audience::Client { name: &name, subject: "ann" };
+        let sealed = seal(&Keys::new(1, [7; 32]), &mut Rng::from_seed([4; 32]), &contents, &audience);
+        (token, call) = (sealed.expose().to_owned(), id.to_string());
+        let to = format!("<sip:demo@x>\r\nX-Bridge-Token: {token}\r\nAuthorization: Bearer {jwt}");
+        assert_eq!(tell(&mut switch, 'd', "INVITE sip:demo@x", "1 INVITE", &to, true), ["d:100", "d:403"]);
+        let forged = to.replace("X-Bridge-Token: ", "X-Bridge-Token: A");
+        assert_eq!(tell(&mut switch, 'c', "INVITE sip:demo@x", "1 INVITE", &forged, true), ["c:403"]);
+        assert_eq!(call_back(&mut switch, at), ["open", "b:100"]);
+        relay(&mut switch, at, opened);
+    });
+    let denial = log.lines().find(|line| line.contains("policy denied")).unwrap();
+    assert!(denial.contains("bridge_not_granted") && denial.contains(&call), "{denial}");
+    assert!(log.contains("bridge_token_invalid"), "{log}");
+    // The token that was dialled too: version and key are the same in all of them, and stand at the beginning.
+    let seals = [&token[..5], jwt.rsplit('.').next().unwrap(), jwt.split('.').nth(1).unwrap()];
+    for secret in seals {
+        assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
+    }
 }

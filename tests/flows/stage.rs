@@ -110,6 +110,7 @@ impl Stage {
                 let input = match verb {
                     "drain" => Input::Drain,
                     "stop" => Input::Stop,
+                    "abandon" => Input::Abandon,
                     _ => return Err(format!("an operator does not `{verb}`")),
                 };
                 self.input(&format!("operator -> {verb}"), input)

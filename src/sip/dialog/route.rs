@@ -59,7 +59,8 @@ fn peer_of_target(invite: &Message<'_>, target: &[u8], source: SocketAddr) -> So
     }
 }
 
-/// The address in a URI, if it has one that a datagram can be sent to from the socket on which `source` was heard.
+/// The address in a URI, if it has one that a datagram can be sent to from the socket on which `source` was heard. Peers elsewhere
+/// cannot point us at ourselves or at what is on our own link only, where clouds keep their metadata (RELIABILITY A18).
 fn routable(uri: &Uri<'_>, source: SocketAddr) -> Option<SocketAddr> {
     let ip = uri.host?.ip()?;
     let same_family = ip.is_ipv4() == source.ip().to_canonical().is_ipv4();
@@ -67,7 +68,12 @@ fn routable(uri: &Uri<'_>, source: SocketAddr) -> Option<SocketAddr> {
         IpAddr::V4(ip) => !ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast(),
         IpAddr::V6(ip) => !ip.is_unspecified() && !ip.is_multicast(),
     };
-    (same_family && one_host).then_some(SocketAddr::new(ip, uri.port.unwrap_or(PORT)))
+    let is_near = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local() || ip.to_ipv4_mapped().is_some(),
+    };
+    let one_side = !is_near(ip) || is_near(source.ip().to_canonical());
+    (same_family && one_host && one_side).then_some(SocketAddr::new(ip, uri.port.unwrap_or(PORT)))
 }
 
 #[cfg(test)]
@@ -109,6 +115,8 @@ mod tests {
             ("<sip:proxy.example;lr>", "<sip:proxy.example;lr>", "192.0.2.1:7000"),
             ("<sip:255.255.255.255;lr>", "<sip:255.255.255.255;lr>", "192.0.2.1:7000"),
             ("<sip:224.0.1.75;lr>", "<sip:224.0.1.75;lr>", "192.0.2.1:7000"),
+            ("<sip:127.0.0.1:22;lr>", "<sip:127.0.0.1:22;lr>", "192.0.2.1:7000"),
+            ("<sip:169.254.169.254:80;lr>", "<sip:169.254.169.254:80;lr>", "192.0.2.1:7000"),
             ("<sip:[2001:db8::1];lr>", "<sip:[2001:db8::1];lr>", "192.0.2.1:7000"),
         ] {
             let header = format!("Record-Route: {routes}\r\nRecord-Route: <sip:q.example;lr>\r\n");

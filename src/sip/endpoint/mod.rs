@@ -26,6 +26,7 @@ use crate::limits;
 use crate::rng::Rng;
 use crate::sip::Path;
 use crate::sip::dialog::Dialog;
+use crate::sip::transaction::ServerInvite;
 use crate::sip::transaction::timer::Wheel;
 use crate::sip::wire::{Head, Message, Method, Start, is_keep_alive};
 use crate::time::{Instant, Now};
@@ -414,6 +415,11 @@ impl Endpoint {
         self.notices.retain(|notice| match notice {
             Notice::Failed { owner, .. } | Notice::Unacknowledged { owner, .. } => owner.call != call,
         });
+    }
+
+    /// Whether a final answer to an INVITE waits for its ACK. Looks at every transaction: for the end of the process.
+    pub fn awaits_ack(&self) -> bool {
+        self.servers.iter().any(|(_, server)| server.machine.invite().is_some_and(ServerInvite::is_unheard))
     }
 
     /// What there is now.

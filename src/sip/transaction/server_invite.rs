@@ -51,6 +51,11 @@ impl ServerInvite {
         matches!(self.state, State::Accepted { repeat: Some(_), .. })
     }
 
+    /// Whether a final answer of any kind was sent and not acknowledged.
+    pub fn is_unheard(&self) -> bool {
+        matches!(self.state, State::Completed { .. }) || self.awaits_ack()
+    }
+
     /// Whether the latest response may have to be sent again.
     pub fn needs_response(&self) -> bool {
         match self.state {
