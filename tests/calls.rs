@@ -5,7 +5,9 @@
 
 mod common;
 
-use common::story::{NUMBER, Side, assert_hear_each_other, bridge, call_back, credentials, park};
+use common::story::{
+    NUMBER, Side, assert_can_be_answered, assert_hear_each_other, bridge, call_back, credentials, park,
+};
 use common::voice::{describe, sdp};
 use common::{Daemon, Message, Phone, Rights, Setup, Subscriber, Voice, Wire};
 use parkway::media::tone::{FRAME_SAMPLES, Law, Sine};
@@ -77,6 +79,21 @@ fn a_call_that_a_client_declines_is_refused_with_603() {
     let mut late = call_back(&daemon, &client, &incoming, Wire::Plain);
     assert!(late.phone.expect(410).header("reason").contains("cause=603"));
     assert_eq!(daemon.finish(1)[0]["outcome"], "declined");
+}
+
+#[test]
+fn a_client_that_may_not_answer_may_not_decline_for_the_others() {
+    let daemon = Daemon::start();
+    let mut client = Subscriber::ready(&daemon, "demo");
+    let mut listener = Subscriber::open(&daemon, "demo/wall", &Rights::listen_only("demo/wall"));
+    listener.expect("synced");
+    let mut caller = park(&daemon);
+    let incoming = client.incoming();
+    listener.incoming();
+    listener.say("decline", &incoming.call);
+    assert_eq!(listener.expect("error")["reason"], "bridge_not_granted");
+    assert_can_be_answered(&daemon, &client, &incoming, &mut caller);
+    daemon.finish(1);
 }
 
 #[test]

@@ -56,6 +56,39 @@ fn systemd_is_told_of_readiness_life_calls_and_the_end() {
     assert_eq!(daemon.records().len(), 1);
 }
 
+#[test]
+fn a_new_key_takes_no_restart_and_the_old_tokens_stay_good() {
+    let daemon = Daemon::start();
+    let mut client = Subscriber::ready(&daemon, "demo");
+    let mut caller = park(&daemon);
+    let before = client.incoming();
+    let master = daemon.dir().join("node.key");
+    let old = std::fs::read_to_string(&master).unwrap();
+    let reread = |times: usize| {
+        daemon.signal("HUP");
+        until("the signal is attended to", Duration::from_secs(5), || {
+            let log = daemon.log();
+            let told = log.matches("keys are read again").count() + log.matches("the old keys stay in force").count();
+            (told == times).then_some(())
+        });
+    };
+    // A damaged file changes nothing, and says so.
+    std::fs::write(&master, "no key").unwrap();
+    reread(1);
+    assert!(daemon.log().contains("the old keys stay in force"));
+    std::fs::write(&master, "5a".repeat(32)).unwrap();
+    reread(2);
+    assert_ne!(std::fs::read_to_string(&master).unwrap(), old);
+    assert_can_be_answered(&daemon, &client, &before, &mut caller);
+    client.gone(&before.call, "answered_elsewhere");
+    let mut second = park(&daemon);
+    let after = client.incoming();
+    // The kid, in clear at a token's start, names the master that sealed it.
+    assert_ne!(before.token[..6], after.token[..6]);
+    assert_can_be_answered(&daemon, &client, &after, &mut second);
+    daemon.finish(2);
+}
+
 /// A new caller is sent away in a drain; OPTIONS too, so that the trunk looks elsewhere.
 fn assert_sends_away(daemon: &Daemon) {
     let mut late = Phone::new(daemon.sip, Wire::Plain);

@@ -11,6 +11,7 @@
 mod clock;
 mod failure;
 mod pulse;
+mod security;
 mod service;
 mod settings;
 mod signals;
@@ -21,23 +22,18 @@ mod tests;
 
 pub use failure::{Code, Failure};
 
-use crate::call::ClientMessage;
 use crate::config::{Config, Keys};
 use crate::http;
 use crate::limits;
 use crate::media;
 use crate::net::Sockets;
-use crate::notify::{self, Authority};
-use crate::policy::{Grants, Keyring, PolicyEngine};
+use crate::notify;
 use crate::relay::{Relay, RelaySettings};
-use crate::rng::Rng;
-use crate::sip::Endpoint;
-use crate::switch::{Parts, Switch};
 use crate::telemetry::{Log, Metrics, Records};
 use crate::time::Duration;
-use crate::token;
 use clock::Clock;
 use ring::rand::{SecureRandom, SystemRandom};
+use security::Security;
 use status::Status;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -51,6 +47,9 @@ pub struct Daemon {
     words: mpsc::Sender<Word>,
     status: Arc<Status>,
     relay: Arc<Relay>,
+    config: Config,
+    security: Security,
+    registry: Arc<notify::Registry>,
     switchboard: Option<JoinHandle<()>>,
     http: Option<Http>,
     closed: watch::Sender<bool>,
@@ -113,7 +112,7 @@ impl Daemon {
         let (closed, closing) = watch::channel(false);
         let addresses = Addresses { sip: sip.clone(), http: listeners.http_address, admin: listeners.admin_address };
         http_runtime.spawn(fan_out.run());
-        let subscriptions = listeners.serve(&http_runtime, &config, registry, Arc::clone(&status), metrics, closing);
+        let subscriptions = listeners.serve(&http_runtime, &config, &registry, Arc::clone(&status), metrics, closing);
         let switchboard = Switchboard {
             switch: security.switch(&config, &sip),
             sockets,
@@ -132,7 +131,7 @@ impl Daemon {
             .spawn(move || switch_runtime.block_on(switchboard.run()))
             .map_err(|error| Failure::run_time(format!("cannot start a thread: {error}")))?;
         let (switchboard, http) = (Some(switchboard), Some(Http { runtime: http_runtime, subscriptions }));
-        Ok(Daemon { addresses, words, status, relay, switchboard, http, closed })
+        Ok(Daemon { addresses, words, status, relay, config, security, registry, switchboard, http, closed })
     }
 
     /// Where it listens.
@@ -154,9 +153,19 @@ impl Daemon {
         let _ = self.words.try_send(Word::Stop);
     }
 
-    /// Opens the file of records anew, after somebody has moved it away.
-    pub fn reopen_records(&self) {
+    /// Opens the file of records anew, after somebody has moved it away, and reads the keys again. Keys that cannot be read leave the
+    /// old ones in force. All else in the configuration takes a restart.
+    fn reload(&mut self) {
         let _ = self.words.try_send(Word::ReopenRecords);
+        match self.security.renew(&self.config) {
+            Ok(()) => {
+                let Security { keys, keyring, .. } = &self.security;
+                let _ = self.words.try_send(Word::Keys(Arc::clone(keys), Arc::clone(keyring)));
+                self.registry.replace_authority(self.security.authority());
+                tracing::info!("keys are read again and the file of records is opened anew");
+            }
+            Err(failure) => tracing::error!("the old keys stay in force: {failure}"),
+        }
     }
 
     /// Returns when the switch thread has come to its end, by itself or by a panic.
@@ -216,76 +225,25 @@ impl Listeners {
         self,
         runtime: &tokio::runtime::Runtime,
         config: &Config,
-        registry: Arc<notify::Registry>,
+        registry: &Arc<notify::Registry>,
         status: Arc<Status>,
         metrics: Arc<Metrics>,
         closing: watch::Receiver<bool>,
     ) -> tokio::task::JoinHandle<std::io::Result<()>> {
         let settings = http::Settings { allowed_origins: config.http.allowed_origins.clone(), ..Default::default() };
-        let subscribers = Arc::clone(&registry);
+        let subscribers = Arc::clone(registry);
         let page = move || {
             metrics.subscriptions.with("websocket").set(subscribers.stats().subscriptions);
             metrics.render()
         };
         let admin = http::Admin { ready: Arc::new(move || status.is_ready()), metrics: Arc::new(page) };
         runtime.spawn(http::serve_admin(self.admin, admin, closed(closing.clone())));
-        runtime.spawn(http::serve(self.http, settings, registry, closed(closing)))
+        runtime.spawn(http::serve(self.http, settings, Arc::clone(registry), closed(closing)))
     }
 }
 
 async fn closed(mut closing: watch::Receiver<bool>) {
     let _ = closing.wait_for(|closed| *closed).await;
-}
-
-/// Keys and engine: who is believed and who may do what. The switch and the subscribers' tasks have the same.
-struct Security {
-    keys: Arc<token::Keys>,
-    keyring: Arc<Keyring>,
-    engine: Arc<dyn PolicyEngine>,
-}
-
-impl Security {
-    fn of(config: &Config, keys: &Keys) -> Result<Security, Failure> {
-        let keyring = keys.keyring(config).map_err(|error| Failure::configuration(format!("policy.key: {error}")))?;
-        Ok(Security {
-            keys: Arc::new(keys.tokens(config)),
-            keyring: Arc::new(keyring),
-            engine: Arc::new(Grants::default()),
-        })
-    }
-
-    fn registry(
-        &self,
-        config: &Config,
-        sip: &[SocketAddr],
-        keys: &Keys,
-        messages: mpsc::Sender<ClientMessage>,
-    ) -> notify::Settings {
-        let authority = Authority {
-            keyring: Arc::clone(&self.keyring),
-            engine: Arc::clone(&self.engine),
-            keys: Arc::clone(&self.keys),
-        };
-        notify::Settings {
-            epoch: Clock::start().now().wall.0,
-            sip_host: sip.first().map(|listener| settings::reachable(config, *listener)).unwrap_or_default(),
-            signing_seed: keys.signing_seed(),
-            authority,
-            rng: Rng::from_seed(entropy()),
-            messages,
-        }
-    }
-
-    fn switch(self, config: &Config, sip: &[SocketAddr]) -> Switch {
-        Switch::new(Parts {
-            settings: Arc::new(settings::of_switch(config, sip)),
-            keys: self.keys,
-            keyring: self.keyring,
-            engine: self.engine,
-            rng: Rng::from_seed(entropy()),
-            endpoint: Endpoint::new(Rng::from_seed(entropy()), settings::of_endpoint(config, sip)),
-        })
-    }
 }
 
 fn start_relay(config: &Config, sip: &[SocketAddr], events: mpsc::Sender<media::Event>) -> Result<Relay, Failure> {

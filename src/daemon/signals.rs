@@ -1,5 +1,6 @@
 //! Signals, and what the service manager is told: the main thread waits here until the daemon is over.
-//! TERM and INT drain; a second one ends it now. HUP opens the file of records anew, for logrotate.
+//! TERM and INT drain; a second one ends it now. HUP opens the file of records anew, for logrotate, and reads
+//! the keys again.
 
 use super::service::Service;
 use super::{Daemon, Failure};
@@ -30,7 +31,7 @@ impl Signals {
 }
 
 /// Tells the service manager that we are ready, then waits for the end.
-pub(super) fn attend(daemon: Daemon, signals: Signals, drain: Duration) -> Result<(), Failure> {
+pub(super) fn attend(mut daemon: Daemon, signals: Signals, drain: Duration) -> Result<(), Failure> {
     let Signals { runtime, mut terminate, mut interrupt, mut hang_up } = signals;
     let service = Service;
     tracing::info!(addresses = ?daemon.addresses(), "ready");
@@ -44,7 +45,7 @@ pub(super) fn attend(daemon: Daemon, signals: Signals, drain: Duration) -> Resul
                 () = daemon.over() => break,
                 _ = terminate.recv() => end(&daemon, &service, &mut asked_to_end, drain),
                 _ = interrupt.recv() => end(&daemon, &service, &mut asked_to_end, drain),
-                _ = hang_up.recv() => daemon.reopen_records(),
+                _ = hang_up.recv() => daemon.reload(),
                 _ = look.tick() => {
                     if pulse.is_alive(&daemon) {
                         service.alive();

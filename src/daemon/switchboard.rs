@@ -9,17 +9,17 @@ use crate::limits;
 use crate::media;
 use crate::net::Sockets;
 use crate::notify::Publisher;
-use crate::policy::Answer;
+use crate::policy::{Answer, Keyring};
 use crate::relay::Relay;
 use crate::sip::{Path, Transport};
 use crate::switch::{Effect, Input, Switch};
 use crate::telemetry::Records;
 use crate::time::Duration;
+use crate::token;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// What the operator tells the switch thread.
-#[derive(Debug)]
 pub(super) enum Word {
     /// No new calls; end when there are none, at the latest after this time.
     Drain(Duration),
@@ -27,6 +27,8 @@ pub(super) enum Word {
     Stop,
     /// The file of records was moved away: open it anew.
     ReopenRecords,
+    /// Other keys from now on.
+    Keys(Arc<token::Keys>, Arc<Keyring>),
 }
 
 /// The switch thread's belongings.
@@ -114,6 +116,7 @@ impl Switchboard {
             }
             Word::Stop => self.stop(),
             Word::ReopenRecords => self.records.reopen(),
+            Word::Keys(keys, keyring) => self.input(Input::Keys { keys, keyring }),
         }
     }
 

@@ -134,6 +134,7 @@ impl<'a> Channel<'a> {
         let (reason, detail) = match self.subscription.say(call, kind) {
             Ok(()) => return Ok(()),
             Err(NotPassed::UnknownCall) => ("unknown_call", "No such call waits for this name"),
+            Err(NotPassed::NotGranted(reason)) => (reason.as_str(), reason.title()),
             Err(NotPassed::Busy) => ("busy", "The server is busy; say it again"),
         };
         self.send_text(socket, event::error(reason, detail).into()).await

@@ -86,6 +86,11 @@ impl Announcer {
         decide(&self.authority(), now, &query).map_err(not_told)
     }
 
+    /// Asks policy whether this subscriber may answer this call, and so may also turn it down for everybody.
+    pub(super) fn may_answer(&self, now: Now, seat: &Seat, call: CallId) -> Result<(), Reason> {
+        decide(&self.authority(), now, &query(Action::Bridge, MediaKinds::AUDIO, seat, call))
+    }
+
     /// The event that tells this subscriber of this call.
     pub(super) fn incoming(&self, now: Now, seat: &Seat, waiting: &Waiting) -> Bytes {
         let authority = self.authority();

@@ -112,6 +112,8 @@ pub struct Stats {
 pub enum NotPassed {
     /// No such call waits for this subscriber, or none any more.
     UnknownCall,
+    /// To decline a call is to decide about it, and its grant does not let it answer calls for this name.
+    NotGranted(Reason),
     /// The switch has too much to do; the client may say it again.
     Busy,
 }
@@ -141,6 +143,9 @@ impl Registry {
     pub(super) fn pass_on(&self, seat: &Seat, call: CallId, kind: ClientMessageKind) -> Result<(), NotPassed> {
         if !self.parked.reaches(call, &seat.name) {
             return Err(NotPassed::UnknownCall);
+        }
+        if kind == ClientMessageKind::Declined {
+            self.announcer.may_answer(self.clock.now(), seat, call).map_err(NotPassed::NotGranted)?;
         }
         let message = ClientMessage { call, name: seat.name.clone(), subject: seat.claims.subject().into(), kind };
         self.messages.try_send(message).map_err(|_| NotPassed::Busy)

@@ -3,11 +3,12 @@
 use crate::call::ClientMessage;
 use crate::id::QuestionId;
 use crate::media;
-use crate::policy::Answer;
+use crate::policy::{Answer, Keyring};
 use crate::sip::Path;
+use crate::token::Keys;
+use std::sync::Arc;
 
 /// Something happened outside.
-#[derive(Debug)]
 pub enum Input<'a> {
     /// A SIP datagram came. The bytes are only lent: what is to last is copied.
     Datagram {
@@ -26,6 +27,13 @@ pub enum Input<'a> {
         question: QuestionId,
         /// What came of it.
         answer: Answer,
+    },
+    /// Other keys from now on: for bridge tokens, which open with those before them as long as these live, and for JWTs.
+    Keys {
+        /// For bridge tokens.
+        keys: Arc<Keys>,
+        /// For JWTs.
+        keyring: Arc<Keyring>,
     },
     /// No new calls from now on; those that are here may go on.
     Drain,

@@ -114,11 +114,8 @@ impl Switch {
     /// Something happened. Drain [`Switch::poll_effect`] afterwards.
     pub fn handle(&mut self, now: Now, input: Input<'_>) {
         match input {
-            Input::Datagram { path, bytes } => {
-                if let Some(event) = self.endpoint.handle_datagram(now, path, bytes) {
-                    self.dispatch(now, event);
-                }
-            }
+            Input::Datagram { path, bytes } => self.handle_datagram(now, path, bytes),
+            Input::Keys { keys, keyring } => (self.keys, self.keyring) = (keys, keyring),
             Input::Media(event) => self.handle_media(now, event),
             Input::Client(message) => self.handle_client(now, message),
             Input::Answer { question, answer } => self.handle_answer(now, question, answer),
@@ -200,6 +197,19 @@ impl Switch {
         let counts = self.endpoint.counts();
         let sip = counts.dialogs + counts.server_transactions + counts.client_transactions;
         self.lot.is_clear() && self.flows.is_empty() && self.questions.is_empty() && self.usage.is_empty() && sip == 0
+    }
+
+    /// A datagram that breaks us outside of a call's step is dropped and counted: whoever sent it ends no call and not the daemon.
+    fn handle_datagram(&mut self, now: Now, path: Path, bytes: &[u8]) {
+        let handled = catch_unwind(AssertUnwindSafe(|| {
+            if let Some(event) = self.endpoint.handle_datagram(now, path, bytes) {
+                self.dispatch(now, event);
+            }
+        }));
+        if handled.is_err() {
+            self.stats.panics += 1;
+            tracing::error!(peer = %path, "a datagram could not be dealt with and was dropped");
+        }
     }
 
     fn dispatch(&mut self, now: Now, event: endpoint::Event<'_>) {

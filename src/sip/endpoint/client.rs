@@ -94,7 +94,8 @@ impl Endpoint {
         headers: &[(&str, &str)],
         body: Option<(&str, &[u8])>,
     ) -> Option<ClientId> {
-        if self.is_full() {
+        // A BYE makes room; without it the peer would never hear that the call is over.
+        if self.is_full() && method != Method::Bye {
             self.stats.full += 1;
             return None;
         }

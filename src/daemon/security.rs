@@ -1,0 +1,95 @@
+//! Keys and engine: who is believed and who may do what. The switch and the subscribers' tasks have the same. HUP reads the keys again:
+//! bridge tokens are sealed with the new one from then on, and open with the old ones as long as these live.
+//! Not here: where keys lie (`config`), and what they do (`token`, `policy`).
+
+use super::clock::Clock;
+use super::{Failure, entropy, settings};
+use crate::call::ClientMessage;
+use crate::config::{Config, Keys};
+use crate::notify::{self, Authority};
+use crate::policy::{Grants, Keyring, PolicyEngine};
+use crate::rng::Rng;
+use crate::secret::Secret;
+use crate::sip::Endpoint;
+use crate::switch::{Parts, Switch};
+use crate::token;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// What a running daemon believes.
+pub(super) struct Security {
+    pub(super) keys: Arc<token::Keys>,
+    pub(super) keyring: Arc<Keyring>,
+    engine: Arc<dyn PolicyEngine>,
+    /// The master that seals now: a key file that says the same changes nothing.
+    master: Secret<[u8; 32]>,
+}
+
+impl Security {
+    /// From the keys of the start.
+    pub(super) fn of(config: &Config, keys: &Keys) -> Result<Security, Failure> {
+        Ok(Security {
+            keys: Arc::new(keys.tokens(config)),
+            keyring: Arc::new(keyring(config, keys)?),
+            engine: Arc::new(Grants::default()),
+            master: keys.master.clone(),
+        })
+    }
+
+    /// Reads the keys again from where the configuration says that they are. An error leaves everything as it was.
+    pub(super) fn renew(&mut self, config: &Config) -> Result<(), Failure> {
+        let newer = Config::load(&config.sources).map_err(|mistakes| Failure::configuration(mistakes.to_string()))?;
+        let keys = Keys::open(&newer).map_err(|mistake| Failure::configuration(mistake.to_string()))?;
+        // Keys that live in memory only would be others at each look, and every client would be sent away.
+        if keys.ephemeral {
+            return Ok(());
+        }
+        let keyring = keyring(&newer, &keys)?;
+        if keys.master.expose() != self.master.expose() {
+            self.keys = Arc::new(self.keys.rotate(*keys.master.expose(), Clock::start().now().wall));
+            self.master = keys.master.clone();
+        }
+        self.keyring = Arc::new(keyring);
+        Ok(())
+    }
+
+    /// What the subscribers' tasks go by.
+    pub(super) fn authority(&self) -> Authority {
+        Authority { keyring: Arc::clone(&self.keyring), engine: Arc::clone(&self.engine), keys: Arc::clone(&self.keys) }
+    }
+
+    /// For the registry of subscribers.
+    pub(super) fn registry(
+        &self,
+        config: &Config,
+        sip: &[SocketAddr],
+        keys: &Keys,
+        messages: mpsc::Sender<ClientMessage>,
+    ) -> notify::Settings {
+        notify::Settings {
+            epoch: Clock::start().now().wall.0,
+            sip_host: sip.first().map(|listener| settings::reachable(config, *listener)).unwrap_or_default(),
+            signing_seed: keys.signing_seed(),
+            authority: self.authority(),
+            rng: Rng::from_seed(entropy()),
+            messages,
+        }
+    }
+
+    /// For the switch thread.
+    pub(super) fn switch(&self, config: &Config, sip: &[SocketAddr]) -> Switch {
+        Switch::new(Parts {
+            settings: Arc::new(settings::of_switch(config, sip)),
+            keys: Arc::clone(&self.keys),
+            keyring: Arc::clone(&self.keyring),
+            engine: Arc::clone(&self.engine),
+            rng: Rng::from_seed(entropy()),
+            endpoint: Endpoint::new(Rng::from_seed(entropy()), settings::of_endpoint(config, sip)),
+        })
+    }
+}
+
+fn keyring(config: &Config, keys: &Keys) -> Result<Keyring, Failure> {
+    keys.keyring(config).map_err(|error| Failure::configuration(format!("policy.key: {error}")))
+}
