@@ -237,28 +237,34 @@ impl Merging {
 
     /// The ACK that brings the answer to our offer.
     fn acknowledged(mut self, from: Side, ack: &Message<'_>, facts: &Facts, turn: &mut Turn<'_>) -> State {
-        let Stage::Asked { side, mut ends, proposed } = self.stage else { return self.stay() };
-        // The stage goes on as it was while another side's ACK is awaited.
-        self.stage = Stage::Opening { deadline: turn.now.at + limits::MEDIA_OPEN_MAX };
-        if side != from {
-            self.stage = Stage::Asked { side, ends, proposed };
-            return self.stay();
-        }
-        match ends.of(side).hear_answer(side, &proposed, ack.body(), turn.settings) {
+        let Some((mut ends, proposed)) = self.take_question(from, turn) else { return self.stay() };
+        match ends.of(from).hear_answer(from, &proposed, ack.body(), turn.settings) {
             Ok(agreement) => {
                 let says = Bytes::copy_from_slice(ack.body());
-                match side {
+                match from {
                     Side::Caller => self.caller_says = says,
                     Side::Client => self.client_says = says,
                 }
                 self.advance(*ends, Some(agreement), facts, turn)
             }
-            Err(refusal) => match side {
+            Err(refusal) => match from {
                 Side::Caller => {
                     self.caller_fails(Over::failed(refusal, "the caller's answer is unusable"), None, facts, turn)
                 }
                 Side::Client => self.client_fails(refusal, None, facts, turn),
             },
+        }
+    }
+
+    /// What a side was asked, if it was: with its answer the asking is over.
+    fn take_question(&mut self, from: Side, turn: &Turn<'_>) -> Option<(Box<Ends>, Box<Agreement>)> {
+        if !matches!(self.stage, Stage::Asked { side, .. } if side == from) {
+            return None;
+        }
+        let next = Stage::Opening { deadline: turn.now.at + limits::MEDIA_OPEN_MAX };
+        match std::mem::replace(&mut self.stage, next) {
+            Stage::Asked { ends, proposed, .. } => Some((ends, proposed)),
+            Stage::Opening { .. } => None,
         }
     }
 

@@ -34,7 +34,7 @@ use crate::time::Duration;
 use clock::Clock;
 use ring::rand::{SecureRandom, SystemRandom};
 use security::Security;
-use status::Status;
+use status::{Sources, Status};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -74,11 +74,11 @@ pub struct Addresses {
 
 /// Runs until a signal ends it. `Ok` is a clean end.
 pub fn run(config: Config) -> Result<(), Failure> {
-    let _log = Log::start(&config.log).map_err(|error| Failure::configuration(format!("log: {error}")))?;
+    let log = Log::start(&config.log).map_err(|error| Failure::configuration(format!("log: {error}")))?;
     config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let (drain, signals) = (config.drain.deadline, signals::Signals::catch()?);
     let daemon = Daemon::start(config)?;
-    signals::attend(daemon, signals, drain)
+    signals::attend(daemon, &log, signals, drain)
 }
 
 impl Daemon {
@@ -112,7 +112,8 @@ impl Daemon {
         let (closed, closing) = watch::channel(false);
         let addresses = Addresses { sip: sip.clone(), http: listeners.http_address, admin: listeners.admin_address };
         http_runtime.spawn(fan_out.run());
-        let subscriptions = listeners.serve(&http_runtime, &config, &registry, Arc::clone(&status), metrics, closing);
+        let sources = Sources { registry: Arc::clone(&registry), relay: Arc::clone(&relay), metrics };
+        let subscriptions = listeners.serve(&http_runtime, &config, sources, Arc::clone(&status), closing);
         let switchboard = Switchboard {
             switch: security.switch(&config, &sip),
             sockets,
@@ -225,20 +226,16 @@ impl Listeners {
         self,
         runtime: &tokio::runtime::Runtime,
         config: &Config,
-        registry: &Arc<notify::Registry>,
+        sources: Sources,
         status: Arc<Status>,
-        metrics: Arc<Metrics>,
         closing: watch::Receiver<bool>,
     ) -> tokio::task::JoinHandle<std::io::Result<()>> {
         let settings = http::Settings { allowed_origins: config.http.allowed_origins.clone(), ..Default::default() };
-        let subscribers = Arc::clone(registry);
-        let page = move || {
-            metrics.subscriptions.with("websocket").set(subscribers.stats().subscriptions);
-            metrics.render()
-        };
+        let registry = Arc::clone(&sources.registry);
+        let page = move || sources.page();
         let admin = http::Admin { ready: Arc::new(move || status.is_ready()), metrics: Arc::new(page) };
         runtime.spawn(http::serve_admin(self.admin, admin, closed(closing.clone())));
-        runtime.spawn(http::serve(self.http, settings, Arc::clone(registry), closed(closing)))
+        runtime.spawn(http::serve(self.http, settings, registry, closed(closing)))
     }
 }
 

@@ -5,6 +5,7 @@
 use super::service::Service;
 use super::{Daemon, Failure};
 use crate::limits;
+use crate::telemetry::Log;
 use crate::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -31,7 +32,7 @@ impl Signals {
 }
 
 /// Tells the service manager that we are ready, then waits for the end.
-pub(super) fn attend(mut daemon: Daemon, signals: Signals, drain: Duration) -> Result<(), Failure> {
+pub(super) fn attend(mut daemon: Daemon, log: &Log, signals: Signals, drain: Duration) -> Result<(), Failure> {
     let Signals { runtime, mut terminate, mut interrupt, mut hang_up } = signals;
     let service = Service;
     tracing::info!(addresses = ?daemon.addresses(), "ready");
@@ -51,6 +52,7 @@ pub(super) fn attend(mut daemon: Daemon, signals: Signals, drain: Duration) -> R
                         service.alive();
                     }
                     service.status(&daemon.status.line());
+                    daemon.status.count_lost_lines(log.dropped());
                 }
             }
         }

@@ -2,6 +2,8 @@
 //! Not here: how the numbers are written (`telemetry`).
 
 use crate::call::{Outcome, Record};
+use crate::notify::Registry;
+use crate::relay::Relay;
 use crate::switch::Switch;
 use crate::telemetry::Metrics;
 use crate::time::Duration;
@@ -68,6 +70,11 @@ impl Status {
         self.metrics.sip_unsent_total.inc();
     }
 
+    /// Lines of the log that were lost since the start.
+    pub(super) fn count_lost_lines(&self, total: u64) {
+        self.metrics.log_lines_dropped_total.set(total);
+    }
+
     /// How often the switch thread has shown itself.
     pub(super) fn beats(&self) -> u64 {
         self.beats.load(Ordering::Relaxed)
@@ -88,5 +95,30 @@ impl Status {
         let calls = |state| self.metrics.calls.with(state).get();
         let draining = if self.is_ready() { "" } else { ", draining" };
         format!("{} parked, {} bridged{draining}", calls("parked") + calls("merging"), calls("bridged"))
+    }
+}
+
+/// Where the numbers of the metrics page come from that nobody pushes: they are looked up when the page is asked for.
+pub(super) struct Sources {
+    pub(super) registry: Arc<Registry>,
+    pub(super) relay: Arc<Relay>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Sources {
+    /// The page for Prometheus.
+    pub(super) fn page(&self) -> String {
+        let (metrics, stats, ports) = (&self.metrics, self.registry.stats(), self.relay.counts());
+        metrics.subscriptions.with("websocket").set(stats.subscriptions);
+        metrics.events_total.with("delivered").set(stats.delivered_total);
+        metrics.events_total.with("withheld").set(stats.withheld_total);
+        metrics.subscriptions_cut_total.with("slow").set(stats.slow_total);
+        metrics.subscriptions_cut_total.with("resync").set(stats.resyncs_total);
+        metrics.client_mistakes_total.set(stats.mistakes_total);
+        let pairs = [("used", ports.pairs_taken), ("resting", ports.pairs_resting), ("free", ports.pairs_free)];
+        for (state, count) in pairs {
+            metrics.rtp_port_pairs.with(state).set(u64::try_from(count).unwrap_or(u64::MAX));
+        }
+        metrics.render()
     }
 }

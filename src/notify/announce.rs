@@ -106,6 +106,7 @@ impl Announcer {
         let mut rng = self.rng();
         let client = Audience::Client { name: &seat.name, subject: seat.claims.subject() };
         let token = token::seal(&authority.keys, &mut rng, &contents, &client);
+        tracing::debug!(call = %waiting.call.call, name = %seat.name, token = %token.hash(), "a client is told");
         let dial = dials.then(|| {
             let token = token::seal(&authority.keys, &mut rng, &contents, &Audience::Dial);
             format!("sip:{}@{}", token.expose(), self.sip_host)

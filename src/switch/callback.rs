@@ -56,7 +56,8 @@ impl Switch {
             },
             Err(refusal) => refusal,
         };
-        tracing::debug!(peer = %path, status = refusal.status, reason = refusal.id, "a callback was refused");
+        let (status, reason) = (refusal.status, refusal.id);
+        tracing::debug!(peer = %path, token = %brought(invite), status, reason, "a callback was refused");
         self.stats.note_callback_refused(refusal.status);
         refusal.write(|reply| self.endpoint.reply(now, path, invite, reply));
     }
@@ -257,6 +258,15 @@ impl Asking {
             usage,
             call: Some(self.id),
         }
+    }
+}
+
+/// What a log may say of the token that a callback brought.
+fn brought(invite: &Message<'_>) -> token::LogHash {
+    let mut buffer = [0; limits::NAME_BYTES_MAX];
+    match invite.other(TOKEN_HEADER) {
+        Some(text) => token::log_hash(text),
+        None => token::log_hash(called_user(invite, &mut buffer).unwrap_or_default().as_bytes()),
     }
 }
 

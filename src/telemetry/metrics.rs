@@ -164,6 +164,12 @@ pub struct Metrics {
     pub policy_decisions_total: Family<Counter>,
     /// Open subscriptions: `websocket`, `sse`, `poll`, `sip`.
     pub subscriptions: Family<Gauge>,
+    /// Events for subscribers: `delivered`, or `withheld` by policy.
+    pub events_total: Family<Counter>,
+    /// Subscribers that were cut off: `slow` readers, `resync` after an overrun of ours.
+    pub subscriptions_cut_total: Family<Counter>,
+    /// Clients' messages that could not be understood.
+    pub client_mistakes_total: Counter,
     /// SIP requests received, by method.
     pub sip_requests_total: Family<Counter>,
     /// SIP responses sent, by status code.
@@ -178,6 +184,8 @@ pub struct Metrics {
     pub sip_transactions: Gauge,
     /// SIP dialogs there are, early ones too.
     pub sip_dialogs: Gauge,
+    /// Pairs of RTP and RTCP ports: `used`, `resting` before they are used again, `free`.
+    pub rtp_port_pairs: Family<Gauge>,
     /// RTP packets forwarded.
     pub rtp_packets_total: Counter,
     /// RTP and RTCP packets dropped: `source`, `malformed`, `unbridged`.
@@ -213,6 +221,9 @@ impl Metrics {
                 [["allow", crate::policy::GRANTED]].into_iter().chain(decisions),
             ),
             subscriptions: Family::one(&["transport"], &["websocket", "sse", "poll", "sip"]),
+            events_total: Family::one(&["result"], &["delivered", "withheld"]),
+            subscriptions_cut_total: Family::one(&["reason"], &["slow", "resync"]),
+            client_mistakes_total: Counter::default(),
             sip_requests_total: Family::one(&["method"], &Method::KNOWN.map(|(name, _)| name)),
             sip_responses_total: Family::one(&["code"], &CODES),
             sip_malformed_total: Counter::default(),
@@ -220,6 +231,7 @@ impl Metrics {
             sip_retransmissions_total: Counter::default(),
             sip_transactions: Gauge::default(),
             sip_dialogs: Gauge::default(),
+            rtp_port_pairs: Family::one(&["state"], &["used", "resting", "free"]),
             rtp_packets_total: Counter::default(),
             rtp_dropped_total: Family::one(&["reason"], &["source", "malformed", "unbridged"]),
             rejects_total: Family::one(&["reason"], &REJECTS),
@@ -266,6 +278,13 @@ impl Metrics {
             &self.policy_decisions_total,
         );
         page.gauges("parkway_subscriptions", "Open subscriptions.", &self.subscriptions);
+        page.counters("parkway_events_total", "Events for subscribers.", &self.events_total);
+        page.counters("parkway_subscriptions_cut_total", "Subscribers cut off.", &self.subscriptions_cut_total);
+        page.counter(
+            "parkway_client_mistakes_total",
+            "Clients' messages that could not be understood.",
+            &self.client_mistakes_total,
+        );
         page.counters("parkway_rejects_total", "INVITEs that were not parked, by reason.", &self.rejects_total);
         page.counter("parkway_panics_total", "Calls lost to a panic.", &self.panics_total);
     }
@@ -286,6 +305,7 @@ impl Metrics {
         );
         page.gauge("parkway_sip_transactions", "SIP transactions there are.", &self.sip_transactions);
         page.gauge("parkway_sip_dialogs", "SIP dialogs there are, early ones too.", &self.sip_dialogs);
+        page.gauges("parkway_rtp_port_pairs", "Pairs of RTP and RTCP ports.", &self.rtp_port_pairs);
         page.counter("parkway_rtp_packets_total", "RTP packets forwarded.", &self.rtp_packets_total);
         page.counters("parkway_rtp_dropped_total", "RTP and RTCP packets dropped.", &self.rtp_dropped_total);
     }
