@@ -14,6 +14,7 @@ use parkway::rng::Rng;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -67,7 +68,10 @@ fn a_port_that_is_taken_is_one_line_with_its_key_and_exit_69() {
     let sip = UdpSocket::bind("127.0.0.1:0").unwrap();
     let (taken, sip) = (taken.local_addr().unwrap(), sip.local_addr().map(|address| (sip, address)).unwrap());
     let dir = TempDir::new().unwrap();
-    fs::write(dir.path().join("clients.secret"), SECRET).unwrap();
+    let secret = dir.path().join("clients.secret");
+    fs::write(&secret, SECRET).unwrap();
+    // A secret that all can read would be a line of its own.
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
     let free = Setup::default().file(dir.path()).replace("\"trace\"", "\"info\"");
     let http = "[http]\nlisten = \"127.0.0.1:0\"";
     for (key, from, to) in [
