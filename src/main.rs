@@ -10,11 +10,11 @@ use parkway::config::{Config, Keys, Sources};
 use parkway::daemon::{self, Code, Failure};
 use parkway::demo;
 use parkway::name::Name;
+use parkway::net::Clock;
 use parkway::policy::{self, Grant, Order};
-use parkway::time::{Duration, Wall};
+use parkway::time::Duration;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::SystemTime;
 
 /// Parks calls, tells clients, bridges their callbacks, relays the media.
 #[derive(Parser)]
@@ -142,7 +142,7 @@ fn print_token(config: &Config, mint: Mint) -> Result<(), Failure> {
     let key = Keys::signing(config).map_err(|mistake| wrong(mistake.to_string()))?;
     let [receive, bridge] = [mint.receive, mint.bridge].map(|names| [mint.name.clone(), names].concat());
     let grant = Grant { receive, bridge, dial: mint.dial, concurrent: mint.concurrent, ..Grant::default() };
-    let issued = now();
+    let issued = Clock::start().now().wall;
     let order = Order {
         subject: &mint.subject,
         audience: &config.policy.audience,
@@ -154,11 +154,6 @@ fn print_token(config: &Config, mint: Mint) -> Result<(), Failure> {
     let token = policy::mint(&key, &order).map_err(|error| wrong(format!("no token: {error}")))?;
     println!("{token}");
     Ok(())
-}
-
-fn now() -> Wall {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Wall(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn name(text: &str) -> Result<Name, String> {

@@ -8,7 +8,6 @@
 //!  http runtime:   public listener, admin listener, fan-out
 //! ```
 
-mod clock;
 mod failure;
 mod pulse;
 mod security;
@@ -26,12 +25,11 @@ use crate::config::{Config, Keys};
 use crate::http;
 use crate::limits;
 use crate::media;
-use crate::net::Sockets;
+use crate::net::{Clock, Sockets};
 use crate::notify;
 use crate::relay::{Relay, RelaySettings};
 use crate::telemetry::{Log, Metrics, Records};
 use crate::time::Duration;
-use clock::Clock;
 use ring::rand::{SecureRandom, SystemRandom};
 use security::Security;
 use status::{Sources, Status};

@@ -2,10 +2,10 @@
 //! bridge tokens are sealed with the new one from then on, and open with the old ones as long as these live.
 //! Not here: where keys lie (`config`), and what they do (`token`, `policy`).
 
-use super::clock::Clock;
 use super::{Failure, entropy, settings};
 use crate::call::ClientMessage;
 use crate::config::{Config, Keys};
+use crate::net::Clock;
 use crate::notify::{self, Authority};
 use crate::policy::{Grants, Keyring, PolicyEngine};
 use crate::rng::Rng;

@@ -2,12 +2,11 @@
 //! No queue lies between a datagram and its call; what comes from other threads comes through bounded queues, one for each kind of
 //! sender, so that no relay can crowd out an operator.
 
-use super::clock::Clock;
 use super::status::Status;
 use crate::call::ClientMessage;
 use crate::limits;
 use crate::media;
-use crate::net::Sockets;
+use crate::net::{Clock, Sockets};
 use crate::notify::Publisher;
 use crate::policy::{Answer, Keyring};
 use crate::relay::Relay;

@@ -6,10 +6,10 @@ use super::{MintRequest, Options, Target, run};
 use crate::config::{Config, Keys, Sources};
 use crate::daemon::{Addresses, Code, Daemon, Failure};
 use crate::name::Name;
+use crate::net::Clock;
 use crate::policy::{self, Grant, Order, SigningKey};
-use crate::time::{Duration, Wall};
+use crate::time::Duration;
 use std::path::PathBuf;
-use std::time::SystemTime;
 use tempfile::TempDir;
 
 /// How long calls of a demonstration that went wrong may take to run out.
@@ -58,8 +58,7 @@ fn mint(key: &SigningKey, audience: &str, request: &MintRequest<'_>) -> String {
     let name = Name::parse(request.name).expect("the demo's name is a constant");
     let names = vec![name];
     let grant = Grant { receive: names.clone(), bridge: names, concurrent: request.concurrent, ..Grant::default() };
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let issued = Wall(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+    let issued = Clock::start().now().wall;
     let expires = issued + request.life;
     let order = Order { subject: request.subject, audience, issued, expires, not_before: None, grant };
     policy::mint(key, &order).expect("the demo asks for what can be granted")

@@ -1,8 +1,10 @@
-//! SIP sockets: they frame and carry bytes, and know nothing of what is in them.
+//! SIP sockets and the clocks that say when: they frame and carry bytes, and know nothing of what is in them.
 //! Not here: RTP sockets (`relay`), HTTP (`http`), and any word of SIP.
 
+mod clock;
 mod udp;
 
+pub use clock::Clock;
 pub use udp::{Received, Sockets};
 
 use std::io;

@@ -14,7 +14,7 @@ use crate::policy::{
     self, Action, Claims, Decision, Keyring, MediaKinds, PolicyEngine, Query, Reason, Subject, Verdict,
 };
 use crate::rng::Rng;
-use crate::time::{Now, Wall};
+use crate::time::Now;
 use crate::token::{self, Audience, Contents, Keys};
 use bytes::Bytes;
 use std::net::IpAddr;
@@ -188,25 +188,6 @@ fn not_told(reason: Reason) -> NotTold {
 /// The URI to call back. RFC 3261 §25.1: a user part may hold `/` and every other byte of a name, but not `@`.
 fn sip_uri(name: &Name, host: &str) -> String {
     format!("sip:{}@{host}", name.as_str().replace('@', "%40"))
-}
-
-/// What the shell's clocks say.
-pub(super) struct Clock {
-    started: std::time::Instant,
-}
-
-impl Clock {
-    /// Monotonic time counts from now.
-    pub(super) fn start() -> Clock {
-        Clock { started: std::time::Instant::now() }
-    }
-
-    /// One reading of both clocks.
-    pub(super) fn now(&self) -> Now {
-        let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let at = crate::time::Instant::default() + self.started.elapsed();
-        Now { at, wall: Wall::default() + since_1970 }
-    }
 }
 
 #[cfg(test)]

@@ -1,22 +1,23 @@
-//! The one place that reads clocks for the core.
+//! The shell's clocks: the one place that reads them for the core.
+//! Not here: the relay's, which reads the monotonic one alone, once a batch of packets.
 
 use crate::time::{Instant, Now, Wall};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Both clocks, the monotonic one counted from its start.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
+pub struct Clock {
     origin: std::time::Instant,
 }
 
 impl Clock {
     /// Starts counting.
-    pub(super) fn start() -> Clock {
+    pub fn start() -> Clock {
         Clock { origin: std::time::Instant::now() }
     }
 
     /// One reading of both.
-    pub(super) fn now(&self) -> Now {
+    pub fn now(&self) -> Now {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Now {
             at: Instant(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX)),
@@ -25,7 +26,7 @@ impl Clock {
     }
 
     /// A deadline of the core, as the runtime's timers want it.
-    pub(super) fn deadline(&self, at: Instant) -> tokio::time::Instant {
+    pub fn deadline(&self, at: Instant) -> tokio::time::Instant {
         tokio::time::Instant::from_std(self.origin + Duration::from_micros(at.0))
     }
 }
