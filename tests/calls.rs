@@ -78,7 +78,9 @@ fn a_call_that_a_client_declines_is_refused_with_603() {
     client.gone(&incoming.call, "declined");
     let mut late = call_back(&daemon, &client, &incoming, Wire::Plain);
     assert!(late.phone.expect(410).header("reason").contains("cause=603"));
-    assert_eq!(daemon.finish(1)[0]["outcome"], "declined");
+    let record = daemon.finish(1).remove(0);
+    assert_eq!(record["outcome"], "declined");
+    assert!(record["rang_ms"].is_u64(), "{record:#}");
 }
 
 #[test]

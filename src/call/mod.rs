@@ -68,6 +68,8 @@ pub struct Facts {
     pub started: Now,
     /// Callbacks that were refused: how many, and the reason id of the last. The record tells.
     pub refused: (u32, Option<&'static str>),
+    /// When the first client said that it rings, milliseconds after the INVITE. The record tells.
+    pub rang_ms: Option<u32>,
 }
 
 /// How calls are handled, whatever their route.
@@ -320,6 +322,7 @@ impl Facts {
             permit: None,
             refused_callbacks: self.refused.0,
             last_refusal: self.refused.1,
+            rang_ms: self.rang_ms,
             codec: None,
             media: None,
         }
@@ -334,6 +337,10 @@ impl Call {
 
     /// Something happened. `None`: the call is over and nothing is left of it.
     pub fn handle(mut self, event: Event<'_>, turn: &mut Turn<'_>) -> Option<Call> {
+        if let Event::Ringing { .. } = event {
+            let since = turn.now.at - self.facts.started.at;
+            self.facts.rang_ms.get_or_insert(u32::try_from(since.as_millis()).unwrap_or(u32::MAX));
+        }
         self.state = match self.state {
             State::Arriving(arriving) => arriving.handle(event, &self.facts, turn),
             State::Parked(parked) => parked.handle(event, &self.facts, turn),

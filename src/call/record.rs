@@ -113,6 +113,8 @@ pub struct Record {
     pub refused_callbacks: u32,
     /// Policy's reason for the last of them.
     pub last_refusal: Option<&'static str>,
+    /// From the INVITE to the first client that said it rings; `null` if none did.
+    pub rang_ms: Option<u32>,
     /// The codec that both sides speak.
     pub codec: Option<String>,
     /// What the relay counted.

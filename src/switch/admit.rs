@@ -73,7 +73,7 @@ impl Switch {
         let id = CallId(self.rng.u128());
         let source = path.peer.ip().to_canonical();
         self.lot.waiting().begin(&trunk.name);
-        let facts = Facts { id, at, trunk, route, source, started: now, refused: (0, None) };
+        let facts = Facts { id, at, trunk, route, source, started: now, refused: (0, None), rang_ms: None };
         let caller = Pending { dialog, invite: transaction, peer: path.peer.ip() };
         let call = Call::new(facts.clone(), caller);
         self.account(&facts, Standing::default(), Standing::of(&call));
