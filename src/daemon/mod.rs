@@ -140,15 +140,13 @@ impl Daemon {
 }
 
 impl Daemon {
-    /// Takes no new calls, lets the others run out for at most `longest`, then ends them.
+    /// Takes no new calls, lets the others run out for at most `longest`, then ends them. The switch thread says when it is so.
     pub fn drain(&self, longest: Duration) {
-        self.status.drain();
         let _ = self.words.try_send(Word::Drain(longest));
     }
 
     /// Ends all calls now.
     pub fn stop(&self) {
-        self.status.drain();
         let _ = self.words.try_send(Word::Stop);
     }
 

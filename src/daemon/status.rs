@@ -80,7 +80,8 @@ impl Status {
         self.beats.load(Ordering::Relaxed)
     }
 
-    /// From now on new calls are refused.
+    /// From now on new calls are refused. Said by the switch thread once it does refuse them: whoever has seen that we are not
+    /// ready finds no call of his taken after that.
     pub(super) fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }

@@ -109,6 +109,7 @@ impl Switchboard {
         match word {
             Word::Drain(longest) => {
                 self.input(Input::Drain);
+                self.status.drain();
                 if self.closing == Closing::Open {
                     self.closing = Closing::Draining(tokio::time::Instant::now() + longest);
                 }
@@ -121,6 +122,7 @@ impl Switchboard {
 
     fn stop(&mut self) {
         self.input(Input::Stop);
+        self.status.drain();
         if !matches!(self.closing, Closing::Stopping(_)) {
             self.closing = Closing::Stopping(tokio::time::Instant::now() + limits::STOP_MAX);
         }
