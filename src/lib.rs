@@ -2,6 +2,7 @@
 
 pub mod id;
 pub mod limits;
+pub mod mutant;
 pub mod name;
 pub mod rng;
 pub mod secret;

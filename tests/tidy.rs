@@ -27,7 +27,7 @@ const ORDER: [&[&str]; 15] = [
     &["main"],
 ];
 /// The one line whose modules may use each other.
-const VOCABULARY: &[&str] = &["id", "name", "time", "rng", "secret", "limits"];
+const VOCABULARY: &[&str] = &["id", "name", "time", "rng", "secret", "limits", "mutant"];
 /// The last module of the core.
 const CORE_END: &str = "switch";
 

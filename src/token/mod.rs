@@ -20,6 +20,7 @@ mod keys;
 pub use claims::{Audience, Claim, Contents, SubjectHash};
 pub use keys::Keys;
 
+use crate::mutant::{Mutant, planted};
 use crate::rng::Rng;
 use crate::secret::Secret;
 use crate::time::Wall;
@@ -106,7 +107,7 @@ pub fn open(keys: &Keys, now: Wall, text: &[u8], audience: &Audience<'_>) -> Res
         let _ = std::hint::black_box(sealed.open_with(keys.newest(), audience));
     }
     let contents = masters.find_map(|master| sealed.open_with(master, audience)).ok_or(Invalid)?;
-    let in_date = now < contents.expires;
+    let in_date = now < contents.expires || planted(Mutant::TokenExpiry);
     let ours = is_ours(keys, &contents, audience);
     if in_date & ours { Ok(Claim { contents, dial: matches!(audience, Audience::Dial) }) } else { Err(Invalid) }
 }
@@ -159,7 +160,9 @@ impl Sealed {
 /// What every token of this ring for this audience says inside.
 fn is_ours(keys: &Keys, contents: &Contents, audience: &Audience<'_>) -> bool {
     let of_its_subject = match audience {
-        Audience::Client { subject, .. } => contents.subject == SubjectHash::of(subject),
+        Audience::Client { subject, .. } => {
+            contents.subject == SubjectHash::of(subject) || planted(Mutant::TokenAudience)
+        }
         Audience::Dial => true,
     };
     contents.node == keys.node() && of_its_subject
@@ -170,7 +173,9 @@ fn associated(kid: [u8; KID_BYTES], audience: &Audience<'_>) -> Aad<Vec<u8>> {
     data.extend_from_slice(PURPOSE);
     data.push(VERSION);
     data.extend_from_slice(&kid);
-    audience.write(&mut data);
+    if !planted(Mutant::TokenAudience) {
+        audience.write(&mut data);
+    }
     Aad::from(data)
 }
 
