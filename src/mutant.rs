@@ -30,6 +30,7 @@ macro_rules! mutants {
 }
 
 mutants! {
+    // Names, tokens, policy.
     /// An event for `foo` reaches `foobar`. I13.
     NameBoundary = "name_boundary",
     /// A token opens after its expiry. I5.
@@ -38,6 +39,102 @@ mutants! {
     TokenAudience = "token_audience",
     /// A token of another generation of the parked leg is as good. I5.
     TokenGeneration = "token_generation",
+    /// What policy denies because its server is not there is allowed. I7.
+    UnavailableAllowed = "unavailable_allowed",
+    /// What policy denies because its server said nothing in time is allowed. I7.
+    TimeoutAllowed = "timeout_allowed",
+    /// Policy's no is taken for a yes. I7.
+    DenialAllowed = "denial_allowed",
+    /// A permit for another call is as good. I7.
+    PermitUnchecked = "permit_unchecked",
+    // The switch: who is admitted, who calls back, what is counted.
+    /// An INVITE from an address that is no trunk's is parked. Model: 403, and no notice.
+    StrangerAdmitted = "stranger_admitted",
+    /// New calls are parked during a drain. L7.
+    DrainIgnored = "drain_ignored",
+    /// One call more than allowed waits for a name. I11.
+    CapOffByOne = "cap_off_by_one",
+    /// A source address whose call waits no more is counted as waiting. I11, L2.
+    SourceKept = "source_kept",
+    /// A client whose callback was denied keeps the place that was reserved for it. I11, L2.
+    PlaceKept = "place_kept",
+    /// A callback that policy allows when another has the call already gets no final answer. I1, L2.
+    SecondCallbackLost = "second_callback_lost",
+    /// A client's CANCEL while policy is asked ends the call instead of the callback. I16.
+    CancelHitsCaller = "cancel_hits_caller",
+    /// A flow that its call has let go of is remembered. L2.
+    FlowKept = "flow_kept",
+    /// What became of a call is not remembered for late callbacks. Model: 410 with the reason.
+    FateForgotten = "fate_forgotten",
+    /// A call that is parked again after a failed merge is not woken any more. L1.
+    AlarmLost = "alarm_lost",
+    // The call: what its legs, its clients and its record are told.
+    /// The caller's provisional response is not repeated. Model: one each `repeat` (RFC 3261 §13.3.1.1).
+    RingNotRepeated = "ring_not_repeated",
+    /// A call waits an hour longer than its route says. L1.
+    ParkDeadline = "park_deadline",
+    /// The other clients are not told that a call was answered. L4: one end for each announcement.
+    GoneNotTold = "gone_not_told",
+    /// Clients are told that a call waits no more once again when its bridge ends. L4.
+    GoneToldTwice = "gone_told_twice",
+    /// A call that nobody answered leaves no record. L5.
+    RecordNotWritten = "record_not_written",
+    /// A call that had a callback leaves two records. L5.
+    RecordTwice = "record_twice",
+    /// A leg that still waits when a merge ends gets no final answer. I1, L2.
+    LegNotRefused = "leg_not_refused",
+    /// The relay is not told to close the flow of a merge that failed. M4, L2.
+    PortsKept = "ports_kept",
+    /// A client's CANCEL during the merge ends the caller's call too. I16.
+    CancelEndsCall = "cancel_ends_call",
+    /// When one leg hangs up, the other gets no BYE. L1.
+    ByeNotSent = "bye_not_sent",
+    /// A leg that hung up gets a BYE besides its 200. Model: no request in a dialog that its BYE ended (RFC 3261 §15).
+    ByeForBye = "bye_for_bye",
+    /// After a re-INVITE without an offer was settled, every other one gets 491. L1.
+    ChangeKept = "change_kept",
+    /// A re-INVITE that waits for the other side when the call ends gets no final answer. I1, L2.
+    ChangeLeftOpen = "change_left_open",
+    /// A call whose relay never says that it closed the flow is kept for an hour. L1.
+    EndingForever = "ending_forever",
+    /// A 2xx to our re-INVITE that crosses the end of the call gets no ACK. Model: each 2xx is acknowledged (RFC 3261 §13.2.2.4).
+    LateAnswerNotAcked = "late_answer_not_acked",
+    // SIP: transactions and dialogs.
+    /// A repeated request is looked at as though it were new. I1, I15.
+    RepeatTakenAsNew = "repeat_taken_as_new",
+    /// An INVITE that forked on its way to us makes two calls. I15: RFC 3261 §8.2.2.2.
+    MergedUndetected = "merged_undetected",
+    /// ACK gets a response. I3.
+    AckAnswered = "ack_answered",
+    /// A 2xx is repeated although its ACK has come, and the call ends for want of it. I1, L3.
+    AckIgnored = "ack_ignored",
+    /// A CANCEL counts although its INVITE has a final answer. I16: a refused client ends the call that way.
+    CancelAfterFinal = "cancel_after_final",
+    /// What is repeated after the final answer is the provisional one. I2.
+    ProvisionalAfterFinal = "provisional_after_final",
+    /// A final answer to an INVITE is not repeated until its ACK. L3, where the first was lost.
+    AnswerNotRepeated = "answer_not_repeated",
+    /// Whoever knows our tag is in the dialog, whatever his Call-ID and tag. I4, I6.
+    PeerUnchecked = "peer_unchecked",
+    /// A request in a dialog counts although its CSeq is old. I4, I15.
+    CSeqUnchecked = "cseq_unchecked",
+    /// All our requests in a dialog have the same CSeq. I4.
+    OwnCSeqStuck = "own_cseq_stuck",
+    /// Our BYE does not wait for the ACK of our 2xx. Model: RFC 3261 §15.
+    ByeBeforeAck = "bye_before_ack",
+    /// A request of ours is never forgotten. L2.
+    ClientTransactionKept = "client_transaction_kept",
+    // Media: what the relay forwards, and where.
+    /// A leg is heard although it, or the other, is on hold. I8.
+    HoldIgnored = "hold_ignored",
+    /// An address that signalling did not name is learned. I9.
+    StrangerLearned = "stranger_learned",
+    /// A leg that is no trunk's gets a burst before it was heard. I9, I10.
+    BurstForUntrusted = "burst_for_untrusted",
+    /// A packet that has nowhere to go is dropped and not counted. M1.
+    DropUncounted = "drop_uncounted",
+    /// Packets cross with the sender's payload type where the other leg has another number for it. Model: RFC 3264 §5.1.
+    PayloadTypeKept = "payload_type_kept",
 }
 
 #[cfg(feature = "sim")]

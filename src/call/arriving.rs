@@ -6,10 +6,12 @@ use super::parked::Parked;
 use super::record::uri_text;
 use super::{Event, Facts, Incoming, Notice, State, Turn};
 use crate::limits;
+use crate::mutant::{Mutant, planted};
 use crate::policy::MediaKinds;
 use crate::sdp::{Description, Kind};
 use crate::sip::typed;
 use crate::sip::wire::Message;
+use crate::time::Duration;
 
 /// The caller's INVITE has its 100.
 #[derive(Debug)]
@@ -43,7 +45,8 @@ impl Arriving {
     fn park(self, facts: &Facts, invite: &Message<'_>, turn: &mut Turn<'_>) -> Parked {
         self.caller.ring(turn, facts.route.ring);
         turn.notify(Notice::Incoming(incoming(facts, invite, turn)));
-        let (deadline, repeat_at) = (turn.now.at + facts.route.park, turn.now.at + turn.settings.repeat);
+        let late = if planted(Mutant::ParkDeadline) { limits::PARK_MAX } else { Duration::ZERO };
+        let (deadline, repeat_at) = (turn.now.at + facts.route.park + late, turn.now.at + turn.settings.repeat);
         Parked { caller: self.caller, deadline, repeat_at }
     }
 }

@@ -8,6 +8,7 @@ use super::session::{Said, Session, not_acceptable};
 use super::{EndedBy, Event, Facts, GoneReason, Outcome, State, Turn};
 use crate::id::{FlowId, Side};
 use crate::media;
+use crate::mutant::{Mutant, planted};
 use crate::name::Name;
 use crate::policy::Permit;
 use crate::sdp::{self, Agreement, Description};
@@ -67,7 +68,9 @@ impl Bridged {
         for command in session.commands(turn.settings) {
             turn.media(command);
         }
-        facts.tell_gone(turn, GoneReason::AnsweredElsewhere, Some(bridge.winner.clone()));
+        if !planted(Mutant::GoneNotTold) {
+            facts.tell_gone(turn, GoneReason::AnsweredElsewhere, Some(bridge.winner.clone()));
+        }
         State::Bridged(Box::new(Bridged { caller, client, session, change: None, since: turn.now, bridge }))
     }
 
@@ -283,6 +286,7 @@ impl Bridged {
     fn acknowledged(mut self: Box<Self>, side: Side, ack: &Message<'_>, facts: &Facts, turn: &mut Turn<'_>) -> State {
         match self.change.take() {
             Some(Change::Offered { to }) if to == side => {
+                self.change = planted(Mutant::ChangeKept).then_some(Change::Offered { to });
                 let agreement = self.session.agreement.clone();
                 match self.session.end(side).hear_answer(side, &agreement, ack.body(), turn.settings) {
                     Ok(agreement) => self.session.agreement = agreement,
@@ -319,8 +323,13 @@ impl Bridged {
         record.winner = Some(self.bridge.winner.to_string());
         record.permit = Some(self.bridge.permit.rule().to_string());
         record.codec = self.session.codec();
-        if let Some(Change::Carried { received, .. }) = self.change {
+        if let Some(Change::Carried { received, .. }) = self.change
+            && !planted(Mutant::ChangeLeftOpen)
+        {
             turn.endpoint.respond(turn.now, received, &plain(487));
+        }
+        if planted(Mutant::GoneToldTwice) {
+            facts.tell_gone(turn, GoneReason::AnsweredElsewhere, None);
         }
         let of = |side: Side| bye.filter(|(by, _)| *by == side).map(|(_, bye)| bye);
         let caller = self.caller.leave(turn, end.header, of(Side::Caller));

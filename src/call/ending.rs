@@ -5,6 +5,7 @@ use super::{Event, Record, State, Turn};
 use crate::id::{FlowId, Side};
 use crate::limits;
 use crate::media;
+use crate::mutant::{Mutant, planted};
 use crate::sip::endpoint::DialogId;
 use crate::time::Instant;
 
@@ -24,7 +25,11 @@ impl Ending {
     /// Begins it: the relay is told to stop at once, so nobody hears anything after the first BYE.
     pub(super) fn begin(caller: Leaving, client: Leaving, flow: FlowId, record: Record, turn: &mut Turn<'_>) -> State {
         turn.media(media::Command::Close { flow });
-        let deadline = turn.now.at + limits::ENDING_MAX;
+        if planted(Mutant::RecordTwice) {
+            turn.write(record.clone());
+        }
+        let patience = if planted(Mutant::EndingForever) { limits::PARK_MAX } else { limits::ENDING_MAX };
+        let deadline = turn.now.at + patience;
         State::Ending(Box::new(Ending { caller, client, flow: Some(flow), record: Some(record), deadline }))
     }
 

@@ -3,6 +3,7 @@
 //! Not here: what the two legs are to each other (`merging`, `bridged`), and what they say in SDP (`session`).
 
 use super::Turn;
+use crate::mutant::{Mutant, planted};
 use crate::sip::endpoint::{ClientId, DialogId, Endpoint, Reply, ServerId};
 use crate::sip::wire::{Head, Message, Method, Start};
 use arrayvec::ArrayVec;
@@ -123,7 +124,9 @@ impl Pending {
         if let Some(bye) = bye {
             turn.endpoint.respond(turn.now, bye, &plain(200));
         }
-        self.refuse(turn, refusal);
+        if !planted(Mutant::LegNotRefused) {
+            self.refuse(turn, refusal);
+        }
         Leaving::Gone
     }
 
@@ -148,7 +151,12 @@ impl Answered {
     /// We hang up. The endpoint holds the BYE back until the RFC lets it go: after the ACK of our 2xx (RFC 3261 §15).
     fn hang_up(self, turn: &mut Turn<'_>, reason: Option<&'static str>) -> Leaving {
         let reason = reason.map(|reason| ("Reason", reason));
-        match turn.endpoint.request(turn.now, self.dialog, Method::Bye, reason.as_slice(), None) {
+        let bye = if planted(Mutant::ByeNotSent) {
+            None
+        } else {
+            turn.endpoint.request(turn.now, self.dialog, Method::Bye, reason.as_slice(), None)
+        };
+        match bye {
             Some(bye) => Leaving::Saying { dialog: self.dialog, bye },
             None => {
                 turn.endpoint.close(turn.now, self.dialog);
@@ -175,6 +183,9 @@ impl Answered {
     /// The peer hung up: its BYE is answered and the dialog is over.
     fn answer_bye(self, turn: &mut Turn<'_>, transaction: ServerId) -> Leaving {
         turn.endpoint.respond(turn.now, transaction, &plain(200));
+        if planted(Mutant::ByeForBye) {
+            return self.hang_up(turn, None);
+        }
         turn.endpoint.close(turn.now, self.dialog);
         Leaving::Gone
     }
@@ -210,7 +221,9 @@ impl Leaving {
             Leaving::Saying { dialog, .. }
                 if response.cseq().method == Method::Invite && (200..300).contains(&status) =>
             {
-                turn.endpoint.acknowledge(turn.now, *dialog, transaction, None);
+                if !planted(Mutant::LateAnswerNotAcked) {
+                    turn.endpoint.acknowledge(turn.now, *dialog, transaction, None);
+                }
                 self
             }
             Leaving::Saying { .. } if status >= 200 => self.handle_bye_done(turn, transaction),

@@ -19,6 +19,7 @@ use super::{EndedBy, Event, Facts, GoneReason, Over, State, Turn};
 use crate::id::{FlowId, Side};
 use crate::limits;
 use crate::media;
+use crate::mutant::{Mutant, planted};
 use crate::name::Name;
 use crate::policy::Permit;
 use crate::sdp::{self, Agreement, Description};
@@ -154,8 +155,10 @@ impl Merging {
                 self.client_fails(Refusal::status(503), None, facts, turn)
             }
             Event::Acknowledged { side, ack } => self.acknowledged(side, ack, facts, turn),
-            Event::Cancelled { side: Side::Caller, .. } => self.caller_fails(Over::cancelled(), None, facts, turn),
-            Event::Cancelled { side: Side::Client, .. } => self.client_fails(Refusal::status(487), None, facts, turn),
+            Event::Cancelled { side: Side::Client, .. } if !planted(Mutant::CancelEndsCall) => {
+                self.client_fails(Refusal::status(487), None, facts, turn)
+            }
+            Event::Cancelled { .. } => self.caller_fails(Over::cancelled(), None, facts, turn),
             Event::Request { side, transaction, request } => self.requested(side, transaction, request, facts, turn),
             Event::Unacknowledged { side: Side::Caller } => {
                 self.caller_fails(Over::unacknowledged(), None, facts, turn)
@@ -317,7 +320,9 @@ impl Merging {
         match self.caller {
             Caller::Parked(parked) => {
                 self.client.dismiss(turn, &refusal, bye);
-                turn.media(media::Command::Close { flow: self.flow });
+                if !planted(Mutant::PortsKept) {
+                    turn.media(media::Command::Close { flow: self.flow });
+                }
                 State::Parked(parked)
             }
             Caller::Answered(_) => {

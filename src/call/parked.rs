@@ -5,6 +5,7 @@
 use super::leg::{Pending, busy, plain};
 use super::merging::{Callback, Merging};
 use super::{Event, Facts, Over, State, Turn};
+use crate::mutant::{Mutant, planted};
 use crate::sip::endpoint::ServerId;
 use crate::sip::wire::Method;
 use crate::time::Instant;
@@ -81,7 +82,9 @@ impl Parked {
         }
         if turn.now.at >= self.repeat_at {
             // RFC 3261 §13.3.1.1: proxies on the way forget a call that says nothing for three minutes.
-            self.caller.ring(turn, facts.route.ring);
+            if !planted(Mutant::RingNotRepeated) {
+                self.caller.ring(turn, facts.route.ring);
+            }
             self.repeat_at = turn.now.at + turn.settings.repeat;
         }
         State::Parked(self)
@@ -92,7 +95,9 @@ impl Parked {
         let record = facts.record(Some(self.caller.dialog), &over, turn);
         self.caller.refuse(turn, &over.refusal);
         facts.tell_gone(turn, over.gone, None);
-        turn.write(record);
+        if !planted(Mutant::RecordNotWritten) {
+            turn.write(record);
+        }
         State::Over
     }
 }

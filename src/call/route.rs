@@ -1,6 +1,7 @@
 //! Where calls may come from and which name a called number stands for, as the operator configured it.
 //! Not here: which keys of the configuration say so (`config`), and counting (`switch::lot`).
 
+use crate::mutant::{Mutant, planted};
 use crate::name::Name;
 use crate::time::Duration;
 use ipnet::IpNet;
@@ -23,7 +24,7 @@ impl Trunk {
     /// Whether a source address is this trunk's. An IPv4 address written as IPv6 counts as what it is (RELIABILITY A18).
     pub fn sends_from(&self, source: IpAddr) -> bool {
         let source = source.to_canonical();
-        self.allow.iter().any(|network| network.contains(&source))
+        self.allow.iter().any(|network| network.contains(&source)) || planted(Mutant::StrangerAdmitted)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::id::{FlowId, Side};
 use crate::media::command::{Closed, Event, Stream};
 use crate::media::header;
 use crate::media::leg::{Leg, Notice};
+use crate::mutant::{Mutant, planted};
 use crate::time::Instant;
 use std::net::SocketAddr;
 
@@ -59,13 +60,13 @@ impl Flow {
             Ok(mapping) => mapping,
             Err(reason) => return Outcome::Drop(reason),
         };
-        let destination = if from.sends() { to.destination(now) } else { None };
+        let destination = if from.sends() || planted(Mutant::HoldIgnored) { to.destination(now) } else { None };
         let Some(to) = destination else {
-            from.counters().dropped_unbridged += 1;
+            from.counters().dropped_unbridged += u64::from(!planted(Mutant::DropUncounted));
             return Outcome::Drop(Reason::Unbridged);
         };
         from.counters().packets_forwarded += 1;
-        if mapping.here != mapping.there {
+        if mapping.here != mapping.there && !planted(Mutant::PayloadTypeKept) {
             header::set_payload_type(packet, mapping.there);
         }
         Outcome::Forward { to }

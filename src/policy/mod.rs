@@ -25,6 +25,7 @@ pub use query::{Action, MediaKinds, Query, Subject};
 pub use reason::Reason;
 pub use verdict::{Answer, Decision, GRANTED, Permit, Question, Verdict};
 
+use crate::mutant::{Mutant, planted};
 use crate::time::Now;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -54,7 +55,10 @@ pub fn ask(engine: &dyn PolicyEngine, now: Now, query: &Query<'_>) -> Decision {
 
 /// Hands an engine the answer to its question and fails closed as [`ask`] does.
 pub fn settle(engine: &dyn PolicyEngine, now: Now, query: &Query<'_>, answer: Answer) -> Verdict {
+    let fails_open = (answer == Answer::Unavailable && planted(Mutant::UnavailableAllowed))
+        || (answer == Answer::TimedOut && planted(Mutant::TimeoutAllowed));
     match catch_unwind(AssertUnwindSafe(|| engine.answered(now, query, answer))) {
+        Ok(Verdict::Deny(_)) if fails_open => Verdict::allow(query, GRANTED),
         Ok(verdict) => for_this_query(verdict, query),
         Err(_) => Verdict::Deny(Reason::PolicyUnavailable),
     }
@@ -63,7 +67,10 @@ pub fn settle(engine: &dyn PolicyEngine, now: Now, query: &Query<'_>, answer: An
 /// An engine that keeps permits and hands one out for another query is broken: its yes is not to this question.
 fn for_this_query(verdict: Verdict, query: &Query<'_>) -> Verdict {
     match verdict {
-        Verdict::Allow(permit) if !permit.answers(query) => Verdict::Deny(Reason::PolicyUnavailable),
+        Verdict::Allow(permit) if !permit.answers(query) && !planted(Mutant::PermitUnchecked) => {
+            Verdict::Deny(Reason::PolicyUnavailable)
+        }
+        Verdict::Deny(_) if planted(Mutant::DenialAllowed) => Verdict::allow(query, GRANTED),
         Verdict::Allow(_) | Verdict::Deny(_) => verdict,
     }
 }

@@ -6,6 +6,7 @@ use super::{Standing, Switch};
 use crate::call::{Call, Event, Facts, Pending, Refusal, Route, Trunk};
 use crate::id::{CallId, Side};
 use crate::limits;
+use crate::mutant::{Mutant, planted};
 use crate::sdp::Description;
 use crate::sip::Path;
 use crate::sip::endpoint::Owner;
@@ -31,7 +32,7 @@ impl Switch {
         let source = path.peer.ip().to_canonical();
         let trunk = self.settings.trunk_of(source).cloned();
         let trunk = trunk.ok_or_else(|| Refusal::warned(403, "stranger", "this address is no trunk's"))?;
-        if self.draining {
+        if self.draining && !planted(Mutant::DrainIgnored) {
             return Err(self.busy("draining"));
         }
         let mut buffer = [0; limits::NAME_BYTES_MAX];
@@ -45,10 +46,11 @@ impl Switch {
         }
         let caps = self.settings.caps;
         let waiting = self.lot.waiting();
+        let slack = u32::from(planted(Mutant::CapOffByOne));
         let full = [
             ("cap_total", waiting.total() >= caps.total),
             ("cap_trunk", waiting.of_trunk(&trunk.name) >= trunk.calls_max),
-            ("cap_name", waiting.of_name(&route.name) >= caps.per_name),
+            ("cap_name", waiting.of_name(&route.name) >= caps.per_name.saturating_add(slack)),
             ("cap_source", waiting.of_source(source) >= caps.per_source),
         ];
         match full.iter().find(|(_, full)| *full) {

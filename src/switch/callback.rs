@@ -180,10 +180,14 @@ impl Switch {
             }
             Verdict::Allow(_) => {
                 self.usage.give_back(subject);
-                self.refuse_late(now, leg, id);
+                if !planted(Mutant::SecondCallbackLost) {
+                    self.refuse_late(now, leg, id);
+                }
             }
             Verdict::Deny(reason) => {
-                self.usage.give_back(subject);
+                if !planted(Mutant::PlaceKept) {
+                    self.usage.give_back(subject);
+                }
                 tracing::info!(call = %id, peer = %leg.peer, reason = reason.as_str(), "policy denied a callback");
                 let refusal = Refusal::warned(403, reason.as_str(), reason.title());
                 self.stats.callbacks.note("denied");

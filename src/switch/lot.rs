@@ -4,6 +4,7 @@
 use crate::call::{Call, GoneReason};
 use crate::id::{CallId, CallRef};
 use crate::limits;
+use crate::mutant::{Mutant, planted};
 use crate::name::Name;
 use crate::time::{Instant, Wall};
 use slab::Slab;
@@ -151,7 +152,9 @@ impl Waiting {
     pub(super) fn leave(&mut self, name: &Name, source: IpAddr) {
         self.total = self.total.saturating_sub(1);
         count_down(&mut self.names, name);
-        count_down(&mut self.sources, &source);
+        if !planted(Mutant::SourceKept) {
+            count_down(&mut self.sources, &source);
+        }
     }
 
     /// A trunk has one call more.

@@ -26,6 +26,7 @@ pub use stats::Stats;
 use crate::call::{Action, Call, ClientMessage, ClientMessageKind, Event, Facts, Notice, Phase, Turn, plain};
 use crate::id::{CallRef, FlowId, Side};
 use crate::media;
+use crate::mutant::{Mutant, planted};
 use crate::policy::{Keyring, PolicyEngine};
 use crate::rng::Rng;
 use crate::sip::Path;
@@ -147,8 +148,8 @@ impl Switch {
             self.alarms.pop();
             match self.lot.disarm(at, due) {
                 Some(wanted) if wanted <= now.at => self.step(now, at, Event::Timeout),
-                Some(wanted) => self.wake(at, Some(wanted)),
-                None => {}
+                Some(wanted) if !planted(Mutant::AlarmLost) => self.wake(at, Some(wanted)),
+                Some(_) | None => {}
             }
         }
     }
@@ -226,7 +227,9 @@ impl Switch {
                 self.step_leg(now, owner, dialog, Event::Acknowledged { side: owner.side, ack: &message });
             }
             endpoint::Event::Cancel { owner, transaction, .. } => {
-                if !self.withdraw(now, owner.call, |asking| asking.is_invite(transaction)) {
+                let withdrawn = !planted(Mutant::CancelHitsCaller)
+                    && self.withdraw(now, owner.call, |asking| asking.is_invite(transaction));
+                if !withdrawn {
                     self.step(now, owner.call, Event::Cancelled { side: owner.side, transaction });
                 }
             }
@@ -395,7 +398,9 @@ impl Switch {
     /// Hands on what calls want done, and remembers what concerns us.
     fn carry_out(&mut self, now: Now) {
         while let Some(action) = self.actions.pop_front() {
-            if let Action::Notify(Notice::Gone(gone)) = &action {
+            if let Action::Notify(Notice::Gone(gone)) = &action
+                && !planted(Mutant::FateForgotten)
+            {
                 let fate = Fate { reason: gone.reason, winner: gone.winner.clone(), at: gone.at };
                 self.lot.fates().remember(now.at, gone.call, fate);
             }
@@ -426,7 +431,7 @@ impl Switch {
     /// or not.
     fn follow_flow(&mut self, at: CallRef, before: Option<FlowId>) {
         let after = self.lot.get(at).and_then(Call::flow);
-        if let Some(left) = before.filter(|_| before != after) {
+        if let Some(left) = before.filter(|_| before != after && !planted(Mutant::FlowKept)) {
             self.flows.remove(&left);
         }
         if let Some(flow) = after {

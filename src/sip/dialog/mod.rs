@@ -4,6 +4,7 @@
 pub mod route;
 
 use crate::id::{CallRef, Side};
+use crate::mutant::{Mutant, planted};
 use crate::sip::Path;
 use bytes::Bytes;
 use std::fmt;
@@ -52,7 +53,8 @@ impl Dialog {
 
     /// The CSeq of our next request (§12.2.1.1): starts at 1. `None` when all 2^31 are used up.
     pub fn next_cseq(&mut self) -> Option<u32> {
-        self.local_cseq = self.local_cseq.checked_add(1).filter(|cseq| *cseq < 1 << 31)?;
+        self.local_cseq =
+            self.local_cseq.checked_add(u32::from(!planted(Mutant::OwnCSeqStuck))).filter(|cseq| *cseq < 1 << 31)?;
         Some(self.local_cseq)
     }
 }

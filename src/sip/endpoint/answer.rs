@@ -3,6 +3,7 @@
 
 use super::out::{Worded, exact, reply_path};
 use super::{DialogId, Due, Endpoint, Notice, Owner, Reply, ServerId};
+use crate::mutant::{Mutant, planted};
 use crate::sip::transaction::timer::Alarm;
 use crate::sip::transaction::{Send, ServerInvite, ServerOther, Tell, Todo};
 use crate::sip::wire::write::Answerable;
@@ -197,6 +198,9 @@ impl Endpoint {
 
     /// Keeps what a repetition of the request, or of the answer, will need.
     fn keep(&mut self, id: ServerId, reply: &Reply<'_>, bytes: &Bytes) {
+        if reply.status >= 200 && planted(Mutant::ProvisionalAfterFinal) {
+            return;
+        }
         let Some(server) = self.server_mut(id) else { return };
         let is_plain = reply.reason.is_none() && reply.headers.is_empty() && reply.body.is_none();
         server.latest = match reply.status {

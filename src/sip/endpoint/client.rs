@@ -5,6 +5,7 @@ use super::answer::is_reliable;
 use super::out::exact;
 use super::{ClientId, DialogId, Due, Endpoint, Event, Held, Notice, Owner};
 use crate::id::CallRef;
+use crate::mutant::{Mutant, planted};
 use crate::sip::Path;
 use crate::sip::dialog::route;
 use crate::sip::transaction::timer::Alarm;
@@ -102,7 +103,7 @@ impl Endpoint {
         let held = self.dialogs.get_mut(&dialog).filter(|held| held.allows(method))?;
         let cseq = held.dialog.next_cseq()?;
         let owner = held.dialog.owner;
-        let waits = method == Method::Bye && held.ack_due.is_some();
+        let waits = method == Method::Bye && held.ack_due.is_some() && !planted(Mutant::ByeBeforeAck);
         let id = self.new_branch();
         let (path, bytes) = self.write_request(dialog, id, method, cseq, headers, body)?;
         let held = self.dialogs.get_mut(&dialog)?;
@@ -203,7 +204,8 @@ impl Endpoint {
         self.send_again(id, todo, Some(&message));
         if todo.tell == Tell::Response && status >= 200 {
             self.request_is_answered(dialog, id, status, &message);
-            if method == Method::Invite && status < 300 && !self.dialogs.contains_key(&dialog) {
+            let is_orphan = method == Method::Invite && status < 300 && !self.dialogs.contains_key(&dialog);
+            if is_orphan && !planted(Mutant::LateAnswerNotAcked) {
                 self.ack_orphan(id, &message);
             }
         }
@@ -314,7 +316,7 @@ impl Endpoint {
 
     fn settle_client(&mut self, id: ClientId, todo: Todo) {
         let Some(client) = self.clients.get_mut(&id) else { return };
-        if todo.ended {
+        if todo.ended && !planted(Mutant::ClientTransactionKept) {
             self.wheel.clear(&mut client.alarm);
             self.clients.remove(&id);
         } else {

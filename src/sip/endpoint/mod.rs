@@ -23,6 +23,7 @@ pub use traffic::Traffic;
 
 use crate::id::CallRef;
 use crate::limits;
+use crate::mutant::{Mutant, planted};
 use crate::rng::Rng;
 use crate::sip::Path;
 use crate::sip::dialog::Dialog;
@@ -389,7 +390,9 @@ impl Endpoint {
                 self.acknowledged(now, id);
             }
         }
-        if let Some(id) = open {
+        if let Some(id) = open
+            && !planted(Mutant::ChangeLeftOpen)
+        {
             self.respond(now, id, &Reply { status: 487, reason: None, headers: &[], body: None });
         }
     }

@@ -4,8 +4,9 @@
 use super::answer::New;
 use super::check::{self, Refusal};
 use super::out::{Worded, exact, reply_path};
-use super::{DialogId, Endpoint, Event, Reply, ServerId};
+use super::{DialogId, Endpoint, Event, Held, Reply, ServerId};
 use crate::limits;
+use crate::mutant::{Mutant, planted};
 use crate::sip::Path;
 use crate::sip::transaction::Tell;
 use crate::sip::wire::{Broken, Message, Method, Start};
@@ -33,13 +34,20 @@ impl Endpoint {
         self.output.traffic.count_request(method);
         let key = self.keys.transaction(&request, method);
         match method {
-            Method::Ack => return self.handle_ack(now, key, request),
+            Method::Ack => {
+                if planted(Mutant::AckAnswered) {
+                    self.reply_status(path, &request, 200);
+                }
+                return self.handle_ack(now, key, request);
+            }
             Method::Cancel => return self.handle_cancel(path, request),
             Method::Invite | Method::Bye | Method::Options | Method::Register | Method::Subscribe => {}
             Method::Notify | Method::Publish | Method::Message | Method::Info | Method::Prack => {}
             Method::Update | Method::Refer | Method::Other(_) => {}
         }
-        if let Some(id) = self.by_key.get(&key).copied() {
+        if let Some(id) = self.by_key.get(&key).copied()
+            && !planted(Mutant::RepeatTakenAsNew)
+        {
             self.repeat_request(id);
             return None;
         }
@@ -51,7 +59,8 @@ impl Endpoint {
             return self.handle_in_dialog(now, path, key, method, request);
         }
         // §8.2.2.2: it forked on its way and came to us twice; the copy that came first is being answered.
-        if method == Method::Invite && self.by_key.contains_key(&self.keys.merged(&request)) {
+        let is_merged = method == Method::Invite && self.by_key.contains_key(&self.keys.merged(&request));
+        if is_merged && !planted(Mutant::MergedUndetected) {
             self.stats.merged += 1;
             self.reply_status(path, &request, 482);
             return None;
@@ -90,7 +99,7 @@ impl Endpoint {
     pub(super) fn reply_stateless(&mut self, path: Path, request: &Message<'_>, reply: &Reply<'_>) {
         // ACK is never answered (§17.2.1), nor is a response.
         let Start::Request { method, .. } = request.start() else { return };
-        if method == Method::Ack {
+        if method == Method::Ack && !planted(Mutant::AckAnswered) {
             return;
         }
         let tag = self.keys.tag(self.keys.transaction(request, method));
@@ -118,7 +127,7 @@ impl Endpoint {
             self.stats.acks_unmatched += 1;
             return None;
         };
-        let is_due = self.server_mut(id).is_some_and(|server| server.cseq == cseq);
+        let is_due = self.server_mut(id).is_some_and(|server| server.cseq == cseq) && !planted(Mutant::AckIgnored);
         let is_first = is_due && self.acknowledged(now, id) == Tell::Acknowledged;
         (is_first && !is_closed).then_some(Event::Ack { owner, dialog, message })
     }
@@ -133,7 +142,8 @@ impl Endpoint {
         };
         let server = self.server_mut(id)?;
         let (tag, owner) = (server.dialog, server.owner);
-        let is_news = server.is_pending() && !std::mem::replace(&mut server.is_cancelled, true);
+        let is_owed = server.is_pending() || planted(Mutant::CancelAfterFinal);
+        let is_news = is_owed && !std::mem::replace(&mut server.is_cancelled, true);
         let reply = Reply { status: 200, reason: None, headers: &[], body: None };
         let worded = Worded { method: Method::Cancel, tag, in_dialog: false, reply: &reply };
         let bytes = self.output.reply(&message, &path, &worded);
@@ -153,12 +163,13 @@ impl Endpoint {
         let peer = self.keys.peer(&request);
         let dialog = request.to().tag().and_then(DialogId::parse);
         let held = dialog.and_then(|dialog| Some((dialog, self.dialogs.get_mut(&dialog)?)));
-        let Some((dialog, held)) = held.filter(|(_, held)| held.dialog.peer == peer && !held.is_closed) else {
+        let is_peer = |held: &Held| held.dialog.peer == peer || planted(Mutant::PeerUnchecked);
+        let Some((dialog, held)) = held.filter(|(_, held)| is_peer(held) && !held.is_closed) else {
             self.stats.dialogs_unknown += 1;
             self.reply_status(path, &request, 481);
             return None;
         };
-        if !held.dialog.advance(request.cseq().number) {
+        if !held.dialog.advance(request.cseq().number) && !planted(Mutant::CSeqUnchecked) {
             self.stats.out_of_order += 1;
             self.reply_status(path, &request, 500);
             return None;

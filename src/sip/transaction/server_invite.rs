@@ -5,6 +5,7 @@
 
 use super::timer::{Repeat, T2, Timer};
 use super::{Class, Send, Tell, Todo, class};
+use crate::mutant::{Mutant, planted};
 use crate::time::{Duration, Instant};
 
 /// One INVITE of a peer. Made when the INVITE arrives.
@@ -123,7 +124,7 @@ impl ServerInvite {
                 self.end(Todo::ENDED)
             }
             State::Accepted { repeat: Some(repeat), .. } | State::Completed { g: Some(repeat), .. } => {
-                Todo::send_if(repeat.is_due(now), Send::Response)
+                Todo::send_if(repeat.is_due(now) && !planted(Mutant::AnswerNotRepeated), Send::Response)
             }
             State::Proceeding | State::Confirmed { .. } => Todo::NOTHING,
             State::Accepted { repeat: None, .. } | State::Completed { g: None, .. } => Todo::NOTHING,
