@@ -1,4 +1,4 @@
-//! Bugs planted on purpose, so that a test can show that the simulation finds each of them. A rule of the core asks [`planted`]
+//! Bugs planted on purpose, so that a test can show that the simulation finds each of them. A rule of the core asks `planted`
 //! where the bug would be; one bug at a time is planted, for the thread that plants it. Without the feature `sim` the answer is a
 //! constant no, and the daemon carries nothing of it.
 //! Not here: the simulation, the invariants (RELIABILITY §4), and which seed finds what.
