@@ -16,6 +16,8 @@
 
 #[path = "flows/actor.rs"]
 mod actor;
+#[path = "flows/expect.rs"]
+mod expect;
 #[path = "flows/law.rs"]
 mod law;
 #[path = "flows/office.rs"]
