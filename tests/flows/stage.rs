@@ -60,6 +60,14 @@ impl Stage {
                 self.ladder.push(format!("{:>12} time +{by:?}", ""));
                 self.pass(*by)
             }
+            Step::Clock { forward, by } => {
+                self.nothing_left()?;
+                self.note(&format!("clock {}{by:?}", if *forward { '+' } else { '-' }));
+                let wall = self.now.wall;
+                let millis = u64::try_from(by.as_millis()).map_err(|_| "too far")?;
+                self.now.wall = if *forward { wall + *by } else { Wall(wall.0.saturating_sub(millis)) };
+                Ok(())
+            }
             Step::Tell { who, words } => {
                 self.nothing_left()?;
                 self.tell(who, words)?;
@@ -122,7 +130,8 @@ impl Stage {
 
     fn tell_message(&mut self, who: &str, words: &Words) -> Result<(), String> {
         self.enter(who)?;
-        let begins = words.verb() == "INVITE" && self.actors.get(who).is_some_and(Actor::is_idle);
+        let late = words.has("late");
+        let begins = words.verb() == "INVITE" && !late && self.actors.get(who).is_some_and(Actor::is_idle);
         let extras = if begins { Some(self.extras(who, words)?) } else { None };
         let quiet = matches!(words.verb(), "again" | "forked");
         let actor = self.actors.get_mut(who).ok_or("nobody")?;
@@ -320,7 +329,9 @@ impl Stage {
                 let remote = stream.remote_rtp.map_or("none".into(), |remote| remote.to_string());
                 let numbers = stream.payload_types.iter().map(|number| format!("{}:{}", number.here, number.there));
                 let numbers = numbers.collect::<Vec<_>>().join(",");
-                (format!("set {} remote={remote} sends={} map={numbers}", side.as_str(), stream.sends), None)
+                let silence = stream.silence_max.map_or(0, |silence| silence.as_secs());
+                let (side, sends) = (side.as_str(), stream.sends);
+                (format!("set {side} remote={remote} sends={sends} silence={silence} map={numbers}"), None)
             }
             Command::Close { flow } => {
                 ("close".into(), Some(media::Event::Closed { flow: *flow, report: Closed::default() }))
