@@ -19,6 +19,8 @@
 mod actor;
 #[path = "flows/expect.rs"]
 mod expect;
+#[path = "flows/index.rs"]
+mod index;
 #[path = "flows/law.rs"]
 mod law;
 #[path = "flows/office.rs"]
@@ -82,6 +84,16 @@ fn every_flow_goes_as_it_is_written() {
     }
     assert!(played > 0, "no flow is called {wanted}");
     assert!(failures.is_empty(), "{} of {played} flows went wrong\n\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn every_race_and_fault_has_its_flows() {
+    let stem = |path: &PathBuf| Some(path.file_stem()?.to_string_lossy().into_owned());
+    let there: Vec<_> = files().iter().filter_map(stem).collect();
+    let found = [index::gaps(index::RACES, &there), index::gaps(index::FAULTS, &there)].concat();
+    assert!(found.is_empty(), "{found:#?}");
+    let planted: &[index::Row] = &[("both BYE", &["both-bye", "no-such-flow"]), ("lost ACK", &[])];
+    assert_eq!(index::gaps(planted, &there), ["lost ACK: no flow plays it", "both BYE: there is no no-such-flow.flow"]);
 }
 
 /// The language itself: what it must not let pass.
