@@ -7,15 +7,20 @@
 //! trunk  -> INVITE offer=pcma       who tells the switch what       trunk, trunk2, client, client2, stranger: user agents
 //! trunk  <- 180                     who must hear what next         notify, media, policy, record: what else the switch does
 //! time   +32s                       so much time passes             channel, operator: who else tells it things
+//! clock  +60m                       somebody sets the wall clock
 //! ```
 //! A user agent says `INVITE`, `ACK`, `CANCEL`, `BYE`, `OPTIONS`, or a status as its response; `again` repeats its last message and `again BYE`
-//! the last of that name; `forked` repeats its INVITE by another way. An INVITE takes `offer=pcma,pcmu,te101`, `to=number`, `token`, `bearer`
+//! the last of that name; `forked` repeats its INVITE by another way, `INVITE late` is in the dialog that is over. An INVITE takes `offer=pcma,pcmu,te101`, `to=number`, `token`, `bearer`
 //! (twice for two of the header), `as=subject`, `call=2`. What was heard can be looked into: `Warning:denied`, `sdp:a=sendonly`,
 //! `formats=8,101`, `empty`, `x3` for three of them.
 //! Order matters within what one of them hears. Whatever is heard and not mentioned is an error, and so is whatever is left at the end.
 
 #[path = "flows/actor.rs"]
 mod actor;
+#[path = "flows/expect.rs"]
+mod expect;
+#[path = "flows/index.rs"]
+mod index;
 #[path = "flows/law.rs"]
 mod law;
 #[path = "flows/office.rs"]
@@ -30,7 +35,7 @@ mod wire;
 use office::Plan;
 use script::Step;
 use stage::Stage;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Plays a flow. An error says where the flow and the switch part, and how it came to that.
 fn check(name: &str, flow: &str) -> Result<(), String> {
@@ -55,16 +60,21 @@ fn failure(place: &str, line: &str, error: &str, stage: &Stage) -> String {
     format!("{place}: {line}\n    {error}\n{}\n", stage.ladder.join("\n"))
 }
 
-#[test]
-fn every_flow_goes_as_it_is_written() {
-    let wanted = std::env::var("FLOW").unwrap_or_default();
+/// All flows, in order.
+fn files() -> Vec<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/flows");
     let files = std::fs::read_dir(directory).expect("the flows are there").map(|entry| entry.expect("readable").path());
     let mut files: Vec<_> =
         files.filter(|path| path.extension().is_some_and(|extension| extension == "flow")).collect();
     files.sort();
+    files
+}
+
+#[test]
+fn every_flow_goes_as_it_is_written() {
+    let wanted = std::env::var("FLOW").unwrap_or_default();
     let (mut played, mut failures) = (0, Vec::new());
-    for path in files {
+    for path in files() {
         let name = path.file_name().expect("a file").to_string_lossy().into_owned();
         if name.contains(&wanted) {
             played += 1;
@@ -74,6 +84,16 @@ fn every_flow_goes_as_it_is_written() {
     }
     assert!(played > 0, "no flow is called {wanted}");
     assert!(failures.is_empty(), "{} of {played} flows went wrong\n\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn every_race_and_fault_has_its_flows() {
+    let stem = |path: &PathBuf| Some(path.file_stem()?.to_string_lossy().into_owned());
+    let there: Vec<_> = files().iter().filter_map(stem).collect();
+    let found = [index::gaps(index::RACES, &there), index::gaps(index::FAULTS, &there)].concat();
+    assert!(found.is_empty(), "{found:#?}");
+    let planted: &[index::Row] = &[("both BYE", &["both-bye", "no-such-flow"]), ("lost ACK", &[])];
+    assert_eq!(index::gaps(planted, &there), ["lost ACK: no flow plays it", "both BYE: there is no no-such-flow.flow"]);
 }
 
 /// The language itself: what it must not let pass.
@@ -90,6 +110,7 @@ fn a_flow_that_does_not_say_what_happens_fails() {
         ("trunk -> INVITE ofer=pcma".into(), "`ofer=pcma` means nothing here"),
         ("trunk - INVITE".into(), "a step is"),
         ("time 5".into(), "a time is"),
+        ("clock 60m".into(), "a clock is"),
         ("nobody -> INVITE".into(), "nobody is called nobody"),
         ("given parking=5s".into(), "means nothing here"),
     ] {

@@ -69,7 +69,7 @@ impl Switch {
         let user = called_user(invite, &mut buffer).unwrap_or("");
         let bad_token = || Refusal::warned(403, "bridge_token_invalid", "the bridge token is not valid");
         if invite.other(TOKEN_HEADER).is_none() {
-            let claim = token::open(&self.keys, now.wall, user.as_bytes(), &Audience::Dial).map_err(|_| bad_token())?;
+            let claim = self.open(now, user.as_bytes(), &Audience::Dial).map_err(|_| bad_token())?;
             return Ok((Caller::Dialled, claim));
         }
         let jwt = bearer(invite).ok_or_else(|| unauthorized(Reason::NoCredential))?;
@@ -77,8 +77,21 @@ impl Switch {
         let name = Name::parse(user).map_err(|_| bad_token())?;
         let text = only(invite.others(TOKEN_HEADER)).ok_or_else(bad_token)?;
         let audience = Audience::Client { name: &name, subject: claims.subject() };
-        let claim = token::open(&self.keys, now.wall, text, &audience).map_err(|_| bad_token())?;
+        let claim = self.open(now, text, &audience).map_err(|_| bad_token())?;
         Ok((Caller::Bearer { claims: Box::new(claims), name }, claim))
+    }
+
+    /// Opens a token. Its expiry is in the time of the wall clock as it went when the call came (RELIABILITY §2.1): somebody who sets that
+    /// clock ends no token of a call that we know.
+    fn open(&mut self, now: Now, text: &[u8], audience: &Audience<'_>) -> Result<Claim, token::Invalid> {
+        token::open_if(&self.keys, now.wall, text, audience, |contents| {
+            let call = self.lot.find(contents.call).and_then(|at| self.lot.get(at));
+            match call.map(|call| call.facts().started) {
+                Some(started) => started.wall + (now.at - started.at) < contents.expires,
+                // A fate is remembered as long as a token is good after its call.
+                None => now.wall < contents.expires || self.lot.fates().of(now.at, contents.call).is_some(),
+            }
+        })
     }
 
     /// The call that the token is for, if it still waits; otherwise what became of it (PRODUCT "Late truth").

@@ -17,6 +17,8 @@ pub(crate) enum Step {
     Given(Words),
     /// `time +32s`: that much time passes.
     Time(Duration),
+    /// `clock +60m`, `clock -60m`: somebody sets the wall clock; no time passes.
+    Clock { forward: bool, by: Duration },
     /// `who -> …`: somebody tells the switch something.
     Tell { who: String, words: Words },
     /// `who <- …`: somebody must have heard something from the switch.
@@ -44,6 +46,13 @@ fn parse_line(number: usize, text: &str) -> Result<Line, String> {
         "time" => {
             let by = words.first().and_then(|word| word.strip_prefix('+')).and_then(duration);
             Step::Time(by.ok_or_else(|| bad("a time is `+32s`, `+500ms` or `+5m`"))?)
+        }
+        "clock" => {
+            let word = words.first().map_or("", String::as_str);
+            let (forward, by) = (word.strip_prefix('+'), word.strip_prefix('-'));
+            let is_forward = forward.is_some();
+            let by = forward.or(by).and_then(duration).ok_or_else(|| bad("a clock is set by `+60m` or `-60m`"))?;
+            Step::Clock { forward: is_forward, by }
         }
         _ if words.len() < 2 => return Err(bad("a step is `who -> what` or `who <- what`")),
         _ => match words.remove(0).as_str() {

@@ -2,11 +2,12 @@
 //! switch does about it is kept until a step looks at it, and nothing may be left unlooked at.
 
 use super::actor::{Actor, Extras, SWITCH};
+use super::expect::{describe, expect_message, expect_text};
 use super::law::Law;
 use super::office::{NAME, NUMBER, Plan, name, token};
 use super::script::{Line, Step, Words};
 use super::wire::Text;
-use parkway::call::{ClientMessage, ClientMessageKind, Incoming, Notice, Record};
+use parkway::call::{ClientMessage, ClientMessageKind, Incoming, Notice};
 use parkway::id::{FlowId, QuestionId};
 use parkway::media::{self, Closed, Command};
 use parkway::policy::Answer;
@@ -58,6 +59,14 @@ impl Stage {
                 self.nothing_left()?;
                 self.ladder.push(format!("{:>12} time +{by:?}", ""));
                 self.pass(*by)
+            }
+            Step::Clock { forward, by } => {
+                self.nothing_left()?;
+                self.note(&format!("clock {}{by:?}", if *forward { '+' } else { '-' }));
+                let wall = self.now.wall;
+                let millis = u64::try_from(by.as_millis()).map_err(|_| "too far")?;
+                self.now.wall = if *forward { wall + *by } else { Wall(wall.0.saturating_sub(millis)) };
+                Ok(())
             }
             Step::Tell { who, words } => {
                 self.nothing_left()?;
@@ -121,7 +130,8 @@ impl Stage {
 
     fn tell_message(&mut self, who: &str, words: &Words) -> Result<(), String> {
         self.enter(who)?;
-        let begins = words.verb() == "INVITE" && self.actors.get(who).is_some_and(Actor::is_idle);
+        let late = words.has("late");
+        let begins = words.verb() == "INVITE" && !late && self.actors.get(who).is_some_and(Actor::is_idle);
         let extras = if begins { Some(self.extras(who, words)?) } else { None };
         let quiet = matches!(words.verb(), "again" | "forked");
         let actor = self.actors.get_mut(who).ok_or("nobody")?;
@@ -319,7 +329,9 @@ impl Stage {
                 let remote = stream.remote_rtp.map_or("none".into(), |remote| remote.to_string());
                 let numbers = stream.payload_types.iter().map(|number| format!("{}:{}", number.here, number.there));
                 let numbers = numbers.collect::<Vec<_>>().join(",");
-                (format!("set {} remote={remote} sends={} map={numbers}", side.as_str(), stream.sends), None)
+                let silence = stream.silence_max.map_or(0, |silence| silence.as_secs());
+                let (side, sends) = (side.as_str(), stream.sends);
+                (format!("set {side} remote={remote} sends={sends} silence={silence} map={numbers}"), None)
             }
             Command::Close { flow } => {
                 ("close".into(), Some(media::Event::Closed { flow: *flow, report: Closed::default() }))
@@ -379,61 +391,4 @@ fn opened(flow: FlowId, number: usize) -> media::Event {
         SocketAddr::new([203, 0, 113, 1].into(), port)
     };
     media::Event::Opened { flow, caller: port(0), client: port(1) }
-}
-
-/// What a record says, as words.
-fn describe(record: &Record) -> String {
-    let Record { outcome, status, waited_ms, talked_ms, reason, refused_callbacks, .. } = record;
-    let by = format!("{:?}", record.ended_by).to_lowercase();
-    let mut out = format!(
-        "outcome={} ended_by={by} status={status} waited={waited_ms} talked={talked_ms} refused={refused_callbacks} reason={reason}",
-        outcome.as_str()
-    );
-    let more = [
-        ("winner", record.winner.as_deref()),
-        ("codec", record.codec.as_deref()),
-        ("permit", record.permit.as_deref()),
-        ("last_refusal", record.last_refusal),
-        ("client", record.client_sip_call_id.as_deref()),
-    ];
-    for (key, value) in more {
-        out.push_str(&value.map(|value| format!(" {key}={value}")).unwrap_or_default());
-    }
-    out
-}
-
-/// Each word of the step must be in what was heard.
-fn expect_text(who: &str, heard: &mut VecDeque<String>, words: &Words) -> Result<(), String> {
-    let text = heard.pop_front().ok_or_else(|| format!("{who} heard nothing"))?;
-    let padded = format!("{text} ");
-    while let Some(word) = words.next() {
-        if !padded.contains(&format!("{word} ")) {
-            return Err(format!("{who} heard `{text}`, without {word}"));
-        }
-    }
-    Ok(())
-}
-
-/// `Header:text`, `formats=8,101`, `sdp:text`, `empty` (no body), `no:Header`.
-fn expect_message(message: &Text, words: &Words) -> Result<(), String> {
-    if let Some(formats) = words.value("formats")
-        && message.formats() != formats
-    {
-        return Err(format!("the formats are {}", message.formats()));
-    }
-    if words.has("empty") && !message.body.is_empty() {
-        return Err(format!("the body is {:?}", message.body));
-    }
-    while let Some(word) = words.next() {
-        let (name, text) = word.split_once(':').ok_or_else(|| format!("`{word}` means nothing here"))?;
-        let found = match name {
-            "sdp" => message.body.contains(text),
-            "no" => message.header(text).is_none(),
-            _ => message.all(name).iter().any(|value| value.contains(text)),
-        };
-        if !found {
-            return Err(format!("{} without {word}: {:?}\n{}", message.start, message.headers, message.body));
-        }
-    }
-    Ok(())
 }
