@@ -142,6 +142,8 @@ pub const HTTP_BACKLOG: i32 = 4_096;
 /// Most SIP transactions at a time, both ways; beyond it requests get 503 (RELIABILITY A5). Two of a bridged call for 32 s each, and
 /// one of each parked call.
 pub const SIP_TRANSACTIONS_MAX: usize = 262_144;
+/// Most final answers without a transaction that are kept for repetitions: a few hundred refusals a second for 64*T1, some megabytes.
+pub const SIP_ANSWERS_KEPT_MAX: usize = 16_384;
 /// Most dialogs at a time, two a call.
 pub const SIP_DIALOGS_MAX: usize = 262_144;
 /// Most header fields that the call and the endpoint add to one message of ours.

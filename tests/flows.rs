@@ -9,7 +9,7 @@
 //! time   +32s                       so much time passes             channel, operator: who else tells it things
 //! clock  +60m                       somebody sets the wall clock
 //! ```
-//! A user agent says `INVITE`, `ACK`, `CANCEL`, `BYE`, `OPTIONS`, or a status as its response; `again` repeats its last message and `again BYE`
+//! A user agent says `INVITE`, `ACK`, `CANCEL`, `BYE`, `OPTIONS`, or a status as its response; `ACK cseq=1` acknowledges an earlier 2xx, `again` repeats its last message and `again BYE`
 //! the last of that name; `forked` repeats its INVITE by another way, `INVITE late` is in the dialog that is over. An INVITE takes `offer=pcma,pcmu,te101`, `to=number`, `token`, `bearer`
 //! (twice for two of the header), `as=subject`, `call=2`. What was heard can be looked into: `Warning:denied`, `sdp:a=sendonly`,
 //! `formats=8,101`, `empty`, `x3` for three of them.

@@ -42,8 +42,8 @@ pub(super) struct Bridge {
 enum Change {
     /// A re-INVITE of `from` was carried to the other side as `sent` and waits for its answer.
     Carried { from: Side, received: ServerId, sent: ClientId, offer: Bytes, proposed: Box<Agreement> },
-    /// A re-INVITE of this side had no offer; it has ours, and its ACK brings the answer.
-    Offered { to: Side },
+    /// This re-INVITE had no offer; it has ours, and its ACK brings the answer.
+    Offered { received: ServerId },
 }
 
 /// Why a bridge is over.
@@ -103,7 +103,7 @@ impl Bridged {
                     self.stay()
                 }
             },
-            Event::Acknowledged { side, ack } => self.acknowledged(side, ack, facts, turn),
+            Event::Acknowledged { side, transaction, ack } => self.acknowledged(side, transaction, ack, facts, turn),
             Event::Response { transaction, response, .. } => self.answered(transaction, response, facts, turn),
             Event::Failed { transaction, .. } => self.unanswered(transaction, 408, facts, turn),
             Event::Unacknowledged { .. } => {
@@ -165,7 +165,7 @@ impl Bridged {
         let agreement = self.session.agreement.clone();
         let offer = self.session.end(to).offer(to, &agreement, direction);
         turn.endpoint.respond(turn.now, received, &described(&offer));
-        self.change = Some(Change::Offered { to });
+        self.change = Some(Change::Offered { received });
     }
 
     /// A re-INVITE with an offer is carried to the other side, in that side's numbering.
@@ -283,10 +283,17 @@ impl Bridged {
     }
 
     /// An ACK: of the first 2xx, or of one to a re-INVITE, perhaps with the answer to our offer.
-    fn acknowledged(mut self: Box<Self>, side: Side, ack: &Message<'_>, facts: &Facts, turn: &mut Turn<'_>) -> State {
+    fn acknowledged(
+        mut self: Box<Self>,
+        side: Side,
+        transaction: ServerId,
+        ack: &Message<'_>,
+        facts: &Facts,
+        turn: &mut Turn<'_>,
+    ) -> State {
         match self.change.take() {
-            Some(Change::Offered { to }) if to == side => {
-                self.change = planted(Mutant::ChangeKept).then_some(Change::Offered { to });
+            Some(Change::Offered { received }) if received == transaction => {
+                self.change = planted(Mutant::ChangeKept).then_some(Change::Offered { received });
                 let agreement = self.session.agreement.clone();
                 match self.session.end(side).hear_answer(side, &agreement, ack.body(), turn.settings) {
                     Ok(agreement) => self.session.agreement = agreement,

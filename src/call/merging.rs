@@ -154,7 +154,7 @@ impl Merging {
             {
                 self.client_fails(Refusal::status(503), None, facts, turn)
             }
-            Event::Acknowledged { side, ack } => self.acknowledged(side, ack, facts, turn),
+            Event::Acknowledged { side, ack, .. } => self.acknowledged(side, ack, facts, turn),
             Event::Cancelled { side: Side::Client, .. } if !planted(Mutant::CancelEndsCall) => {
                 self.client_fails(Refusal::status(487), None, facts, turn)
             }

@@ -164,6 +164,8 @@ pub enum Event<'a> {
     Acknowledged {
         /// Which leg.
         side: Side,
+        /// The INVITE.
+        transaction: ServerId,
         /// The ACK, with an answer in it if our 2xx had the offer.
         ack: &'a Message<'a>,
     },
@@ -370,6 +372,12 @@ impl Call {
     /// A callback for it was refused.
     pub fn note_refusal(&mut self, reason: &'static str) {
         self.facts.refused = (self.facts.refused.0.saturating_add(1), Some(reason));
+    }
+
+    /// All of its state, for a comparison.
+    #[cfg(feature = "sim")]
+    pub fn describe(&self) -> String {
+        format!("{:?}", self.state)
     }
 
     /// Which state, as metrics and logs write it.

@@ -52,7 +52,8 @@ pub(super) fn media_address(config: &Config, listeners: &[SocketAddr]) -> IpAddr
 /// How the SIP endpoint presents itself.
 pub(super) fn of_endpoint(config: &Config, listeners: &[SocketAddr]) -> EndpointSettings {
     let advertised = listeners.iter().map(|listener| (*listener, reachable(config, *listener))).collect();
-    EndpointSettings { product: config.sip.user_agent.clone(), advertised }
+    let trusted = config.trunks.iter().flat_map(|trunk| trunk.allow.iter().copied()).collect();
+    EndpointSettings { product: config.sip.user_agent.clone(), advertised, trusted }
 }
 
 /// `host:port` under which a listener is reached.

@@ -22,7 +22,10 @@ impl Switch {
             Err(refusal) => {
                 tracing::debug!(peer = %path, status = refusal.status, reason = refusal.id, "an INVITE was refused");
                 self.stats.refused.note_refusal(&refusal);
-                refusal.write(|reply| self.endpoint.reply(now, path, invite, reply));
+                refusal.write(|reply| match refusal.status {
+                    403 => self.endpoint.reply(now, path, invite, reply),
+                    _ => self.endpoint.reply_known(now, path, invite, reply),
+                });
             }
         }
     }

@@ -50,17 +50,20 @@ impl Switch {
 
     /// A client calls back.
     pub(super) fn call_back(&mut self, now: Now, path: Path, invite: &Message<'_>) {
-        let refusal = match self.identify(now, invite) {
+        let (refusal, is_known) = match self.identify(now, invite) {
             Ok((caller, claim)) => match self.find_waiting(now, &caller, &claim) {
                 Ok((call, id)) => return self.ask_policy(now, path, invite, (call, id), claim, caller),
-                Err(refusal) => refusal,
+                Err(refusal) => (refusal, true),
             },
-            Err(refusal) => refusal,
+            Err(refusal) => (refusal, false),
         };
         let (status, reason) = (refusal.status, refusal.id);
         tracing::debug!(peer = %path, token = %brought(invite), status, reason, "a callback was refused");
         self.stats.note_callback_refused(refusal.status);
-        refusal.write(|reply| self.endpoint.reply(now, path, invite, reply));
+        refusal.write(|reply| match is_known {
+            true => self.endpoint.reply_known(now, path, invite, reply),
+            false => self.endpoint.reply(now, path, invite, reply),
+        });
     }
 
     /// Who it is, and the opened token. All ways in which a token can be wrong look the same.
@@ -251,6 +254,12 @@ impl Asking {
     /// The call that it wants.
     pub(super) fn call(&self) -> CallRef {
         self.call
+    }
+
+    /// Whose it is.
+    #[cfg(feature = "sim")]
+    pub(super) fn subject(&self) -> SubjectHash {
+        self.claim.subject()
     }
 
     /// Whether this is its INVITE.

@@ -126,6 +126,27 @@ impl Lot {
         &mut self.fates
     }
 
+    /// Each call in its place.
+    #[cfg(feature = "sim")]
+    pub(super) fn each(&self) -> impl Iterator<Item = (CallRef, &Call)> {
+        self.slots.iter().filter_map(|(key, slot)| {
+            let at = CallRef { slot: u32::try_from(key).ok()?, generation: slot.generation };
+            Some((at, slot.call.as_ref()?))
+        })
+    }
+
+    /// When a call's alarm goes off.
+    #[cfg(feature = "sim")]
+    pub(super) fn armed(&self, at: CallRef) -> Option<Instant> {
+        self.slots.get(at.slot as usize)?.armed
+    }
+
+    /// Who waits for whom, to be looked at only.
+    #[cfg(feature = "sim")]
+    pub(super) fn waits(&self) -> &Waiting {
+        &self.waiting
+    }
+
     fn slot(&mut self, at: CallRef) -> Option<&mut Slot> {
         self.slots.get_mut(at.slot as usize).filter(|slot| slot.generation == at.generation)
     }

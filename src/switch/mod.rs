@@ -8,6 +8,8 @@
 //! ```
 
 mod admit;
+#[cfg(feature = "sim")]
+pub mod audit;
 mod callback;
 mod effect;
 mod input;
@@ -64,6 +66,8 @@ pub struct Switch {
     /// How many calls there are in each state, in the order of [`Phase::ALL`].
     census: [usize; Phase::ALL.len()],
     stats: Stats,
+    #[cfg(feature = "sim")]
+    cells: audit::Cells,
     /// A test's way to let one call's next step panic.
     #[cfg(test)]
     fault: Option<CallRef>,
@@ -107,6 +111,8 @@ impl Switch {
             draining: false,
             census: [0; Phase::ALL.len()],
             stats: Stats::default(),
+            #[cfg(feature = "sim")]
+            cells: audit::Cells::default(),
             #[cfg(test)]
             fault: None,
         }
@@ -223,8 +229,9 @@ impl Switch {
             endpoint::Event::InDialog { owner, dialog, transaction, request, .. } => {
                 self.handle_in_dialog(now, owner, dialog, transaction, &request);
             }
-            endpoint::Event::Ack { owner, dialog, message } => {
-                self.step_leg(now, owner, dialog, Event::Acknowledged { side: owner.side, ack: &message });
+            endpoint::Event::Ack { owner, dialog, transaction, message } => {
+                let event = Event::Acknowledged { side: owner.side, transaction, ack: &message };
+                self.step_leg(now, owner, dialog, event);
             }
             endpoint::Event::Cancel { owner, transaction, .. } => {
                 let withdrawn = !planted(Mutant::CancelHitsCaller)
@@ -254,7 +261,10 @@ impl Switch {
             Some(_) if self.draining => 503,
             Some(_) => 200,
         };
-        self.endpoint.reply(now, path, request, &plain(status));
+        match status {
+            403 => self.endpoint.reply(now, path, request, &plain(403)),
+            _ => self.endpoint.reply_known(now, path, request, &plain(status)),
+        }
     }
 
     /// A request in a dialog. A callback that waits for policy has a dialog of its own, which must not be taken for the leg of
@@ -310,6 +320,8 @@ impl Switch {
     /// Lets one call take one step. A panic in it ends that call and no other.
     fn step(&mut self, now: Now, at: CallRef, event: Event<'_>) {
         let Some(call) = self.lot.take(at) else { return };
+        #[cfg(feature = "sim")]
+        self.cells.note(&call, &event);
         // One span a call: whatever is logged during the step names it. Made anew for each step: a parked call keeps none.
         let _span = tracing::info_span!("call", id = %call.facts().id, name = %call.facts().route.name).entered();
         let (facts, before) = (call.facts().clone(), Standing::of(&call));

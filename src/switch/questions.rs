@@ -51,6 +51,12 @@ impl Questions {
         self.open.first_key_value().map(|(_, (until, _))| *until)
     }
 
+    /// Whose callbacks wait.
+    #[cfg(feature = "sim")]
+    pub(super) fn subjects(&self) -> impl Iterator<Item = crate::token::SubjectHash> {
+        self.open.values().map(|(_, asking)| asking.subject())
+    }
+
     /// Whether nobody waits.
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty() && self.by_call.is_empty()

@@ -174,11 +174,12 @@ impl Actor {
         Ok(self.write(method, &branch, self.dialog.cseq, Vec::new(), &body))
     }
 
-    /// The ACK of a 2xx, with a branch of its own (RFC 3261 §13.2.2.4).
+    /// The ACK of the last 2xx, or of the one that `cseq=1` names, with a branch of its own (RFC 3261 §13.2.2.4).
     fn acknowledge(&mut self, words: &Words) -> Result<Vec<u8>, String> {
         let body = self.describe(words)?;
         let branch = self.branch();
-        Ok(self.write("ACK", &branch, self.dialog.invite.0, Vec::new(), &body))
+        let number = words.number("cseq")?.unwrap_or(self.dialog.invite.0);
+        Ok(self.write("ACK", &branch, number, Vec::new(), &body))
     }
 
     /// The ACK of a final response that is no 2xx: of the INVITE's transaction (RFC 3261 §17.1.1.3).

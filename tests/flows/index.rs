@@ -45,6 +45,8 @@ pub(crate) const RACES: &[Row] = &[
         &[
             "repeated-messages",
             "repeated-refusals",
+            "refused-again",
+            "loser-repeats",
             "policy-pending-repeated",
             "ack-repeated",
             "cancel-more-than-once",
@@ -62,6 +64,8 @@ pub(crate) const RACES: &[Row] = &[
             "lost-ack-both",
             "late-ack",
             "reinvite-never-acknowledged",
+            "reinvite-overtakes-ack",
+            "reinvite-instead-of-ack",
             "bye-while-other-side-has-not-acknowledged",
         ],
     ),

@@ -79,12 +79,15 @@ impl Plan {
             keyring: Arc::new(keyring),
             engine,
             rng: Rng::from_seed([1; 32]),
-            endpoint: Endpoint::new(Rng::from_seed([2; 32]), EndpointSettings::default()),
+            endpoint: Endpoint::new(
+                Rng::from_seed([2; 32]),
+                EndpointSettings { trusted: vec![trunks()], ..EndpointSettings::default() },
+            ),
         })
     }
 
     fn settings(&self) -> Settings {
-        let allow = vec!["192.0.2.0/24".parse().expect("a network")];
+        let allow = vec![trunks()];
         let trunk = Trunk { name: "carrier".into(), allow, calls_max: self.trunk_calls };
         let route = Route {
             number: Pattern::parse(NUMBER).expect("a number"),
@@ -154,6 +157,10 @@ pub(crate) fn token(kind: &str, incoming: &Incoming, called: &str, subject: &str
     }
     contents.node = node;
     Ok(seal(&keys, &mut Rng::from_seed([3; 32]), &contents, &audience).expose().into())
+}
+
+fn trunks() -> ipnet::IpNet {
+    "192.0.2.0/24".parse().expect("a network")
 }
 
 pub(crate) fn name(text: &str) -> Name {

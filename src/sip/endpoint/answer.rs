@@ -129,11 +129,8 @@ impl Endpoint {
         (server.generation == id.generation).then_some(server)
     }
 
-    /// Makes a server transaction; `None` if there are too many.
-    pub(super) fn open_server(&mut self, now: Now, request: &Message<'_>, new: New) -> Option<ServerId> {
-        if self.is_full() {
-            return None;
-        }
+    /// Makes a server transaction.
+    pub(super) fn open_server(&mut self, now: Now, request: &Message<'_>, new: New) -> ServerId {
         let reliable = is_reliable(new.path.transport);
         let is_invite = request.cseq().method == Method::Invite;
         let machine = if is_invite {
@@ -157,12 +154,12 @@ impl Endpoint {
             latest: Latest::None,
             is_cancelled: false,
         }));
-        let id = self.servers.get(slot)?.id(slot);
+        let id = self.servers[slot].id(slot);
         for key in [Some(new.key), new.merged].into_iter().flatten() {
             self.by_key.insert(key, id);
         }
         self.settle_server(id, Todo::default());
-        Some(id)
+        id
     }
 
     /// The INVITE is the one that is open in its dialog; 100 stops its repetition (§17.2.1).
@@ -185,7 +182,7 @@ impl Endpoint {
         let request = server.request.clone();
         let (request, _) = Head::of_kept(&request).expect("it was parsed before it was kept");
         let Some(method) = request.method() else { return false };
-        let worded = Worded { method, tag, in_dialog: is_invite, reply };
+        let worded = Worded { method, tag, in_dialog: is_invite, bare: false, reply };
         let bytes = self.output.reply(Answerable::of_head(&request), &source, &worded);
         self.keep(id, reply, &bytes);
         self.output.send(back, bytes);
@@ -217,7 +214,7 @@ impl Endpoint {
         let Some(held) = self.dialogs.get_mut(&dialog).filter(|held| held.invite_received == Some(id)) else { return };
         held.invite_received = None;
         if (200..300).contains(&status) {
-            held.ack_due = Some(id);
+            held.acks_due.push(id);
             held.refresh(request);
             held.dialog.is_confirmed = true;
         } else if !held.dialog.is_confirmed {
@@ -268,8 +265,12 @@ impl Endpoint {
 
     /// The 2xx is acknowledged or never will be: a BYE that had to wait for that (§15) can go.
     fn ack_is_over(&mut self, now: Now, dialog: DialogId, id: ServerId) {
-        let Some(held) = self.dialogs.get_mut(&dialog).filter(|held| held.ack_due == Some(id)) else { return };
-        held.ack_due = None;
+        let Some(held) = self.dialogs.get_mut(&dialog) else { return };
+        let Some(at) = held.acks_due.iter().position(|due| *due == id) else { return };
+        held.acks_due.remove(at);
+        if !held.acks_due.is_empty() {
+            return;
+        }
         let waiting = held.bye_waiting.take();
         if held.is_closed {
             self.dialogs.remove(&dialog);
@@ -292,7 +293,8 @@ impl Endpoint {
             Latest::Plain(status) => {
                 let reply = Reply { status: *status, reason: None, headers: &[], body: None };
                 let Some((request, _)) = Head::of_kept(&server.request) else { return };
-                let worded = Worded { method: Method::Invite, tag: server.dialog, in_dialog: true, reply: &reply };
+                let tag = server.dialog;
+                let worded = Worded { method: Method::Invite, tag, in_dialog: true, bare: false, reply: &reply };
                 self.output.reply(Answerable::of_head(&request), &server.source, &worded)
             }
         };

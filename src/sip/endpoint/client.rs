@@ -80,7 +80,7 @@ impl Held {
         // ACK and CANCEL are no requests of their own. §15: the callee may not end an early dialog with BYE.
         let is_in_dialog = !matches!(method, Method::Ack | Method::Cancel) && self.dialog.is_confirmed;
         // §14.1: nor may an INVITE be sent while another is open, whoever sent that.
-        let is_blocked = self.invite_received.is_some() || self.invite_sent.is_some() || self.ack_due.is_some();
+        let is_blocked = self.invite_received.is_some() || self.invite_sent.is_some() || !self.acks_due.is_empty();
         let is_ending = self.is_closed || self.bye_waiting.is_some();
         !is_ending && is_in_dialog && (method != Method::Invite || !is_blocked)
     }
@@ -103,7 +103,7 @@ impl Endpoint {
         let held = self.dialogs.get_mut(&dialog).filter(|held| held.allows(method))?;
         let cseq = held.dialog.next_cseq()?;
         let owner = held.dialog.owner;
-        let waits = method == Method::Bye && held.ack_due.is_some() && !planted(Mutant::ByeBeforeAck);
+        let waits = method == Method::Bye && !held.acks_due.is_empty() && !planted(Mutant::ByeBeforeAck);
         let id = self.new_branch();
         let (path, bytes) = self.write_request(dialog, id, method, cseq, headers, body)?;
         let held = self.dialogs.get_mut(&dialog)?;

@@ -11,6 +11,7 @@ mod client;
 mod disorder;
 mod key;
 mod out;
+mod recent;
 mod server;
 mod stats;
 #[cfg(test)]
@@ -32,10 +33,13 @@ use crate::sip::transaction::timer::Wheel;
 use crate::sip::wire::{Head, Message, Method, Start, is_keep_alive};
 use crate::time::{Instant, Now};
 use answer::{New, Server};
+use arrayvec::ArrayVec;
 use bytes::Bytes;
 use client::Client;
+use ipnet::IpNet;
 use key::{ByFingerprint, Keys};
 use out::{Output, exact};
+use recent::Recent;
 use slab::Slab;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -92,6 +96,8 @@ pub enum Event<'a> {
         owner: Owner,
         /// The dialog.
         dialog: DialogId,
+        /// The INVITE whose 2xx it acknowledges.
+        transaction: ServerId,
         /// The ACK.
         message: Message<'a>,
     },
@@ -169,6 +175,8 @@ pub struct EndpointSettings {
     /// For a listener's address, the `host:port` that peers reach it at, in Contact and Via. A listener that is not here
     /// advertises its own address.
     pub advertised: Vec<(SocketAddr, String)>,
+    /// Networks whose source addresses may be believed: what comes from there may be answered with more than was received.
+    pub trusted: Vec<IpNet>,
 }
 
 /// What timers made known, until it is asked for.
@@ -189,8 +197,8 @@ struct Held {
     dialog: Dialog,
     /// The peer's INVITE that has no final answer.
     invite_received: Option<ServerId>,
-    /// The peer's INVITE whose 2xx has no ACK.
-    ack_due: Option<ServerId>,
+    /// The peer's INVITEs whose 2xx has no ACK: the first one and a re-INVITE that overtook its ACK, no more (see `refuse_glare`).
+    acks_due: ArrayVec<ServerId, 2>,
     /// Our INVITE that has no final answer.
     invite_sent: Option<ClientId>,
     /// Our BYE that may not go before that ACK (§15).
@@ -220,6 +228,7 @@ pub struct Endpoint {
     by_key: ByFingerprint<ServerId>,
     clients: BTreeMap<ClientId, Box<Client>>,
     dialogs: BTreeMap<DialogId, Box<Held>>,
+    recent: Recent,
     wheel: Wheel<Due>,
     notices: VecDeque<Notice>,
     output: Output,
@@ -239,6 +248,7 @@ impl Endpoint {
             by_key: ByFingerprint::default(),
             clients: BTreeMap::new(),
             dialogs: BTreeMap::new(),
+            recent: Recent::default(),
             wheel: Wheel::new(),
             notices: VecDeque::new(),
             output: Output::new(settings),
@@ -257,7 +267,7 @@ impl Endpoint {
         let message = match Message::parse(bytes) {
             Ok(message) => message,
             Err(broken) => {
-                self.handle_broken(path, &broken);
+                self.handle_broken(path, bytes.len(), &broken);
                 return None;
             }
         };
@@ -320,13 +330,13 @@ impl Endpoint {
         let key = self.keys.transaction(request, Method::Invite);
         let merged = Some(self.keys.merged(request));
         let new = New { owner, dialog, key, merged, path, request: invite.clone() };
-        let id = self.open_server(now, request, new)?;
+        let id = self.open_server(now, request, new);
         let peer = self.keys.peer(request);
         let made = Dialog::new(owner, invite, peer, path, request.cseq().number);
         let held = Held {
             dialog: made,
             invite_received: None,
-            ack_due: None,
+            acks_due: ArrayVec::new(),
             invite_sent: None,
             bye_waiting: None,
             is_closed: false,
@@ -341,10 +351,17 @@ impl Endpoint {
         self.dialogs.get(&dialog).filter(|held| !held.is_closed).map(|held| &held.dialog.invite)
     }
 
-    /// Answers a request of [`Event::Invite`] or [`Event::Request`] for good, and forgets it. Its repetitions come up as
-    /// new events; the same answer gets the same To tag (RFC 3261 §8.2.7).
+    /// Answers a request of [`Event::Invite`] or [`Event::Request`] of somebody we do not know for good, and forgets it. Its
+    /// repetitions come up as new events; the same answer gets the same To tag (RFC 3261 §8.2.7). The answer is never larger than
+    /// the request (RELIABILITY A19): headers that do not fit are left out, and if it still is, nothing is sent.
     pub fn reply(&mut self, _now: Now, path: Path, request: &Message<'_>, reply: &Reply<'_>) {
         self.reply_stateless(path, request, reply);
+    }
+
+    /// Answers a request of somebody we know, a trunk or the bearer of a token, for good. The answer is sent whole, and again for
+    /// each repetition: what had no room the first time must not be let in the second.
+    pub fn reply_known(&mut self, now: Now, path: Path, request: &Message<'_>, reply: &Reply<'_>) {
+        self.reply_kept(now, path, request, reply);
     }
 
     /// Answers a transaction. `false`, and nothing is sent, when it is gone or has its final answer. A 2xx to an INVITE is
@@ -381,12 +398,12 @@ impl Endpoint {
     /// The dialog is over. An INVITE in it that has no final answer gets 487 (§15.1.2); transactions run out by themselves.
     pub fn close(&mut self, now: Now, dialog: DialogId) {
         let Some(held) = self.dialogs.get_mut(&dialog) else { return };
-        let (open, ack_due) = (held.invite_received, held.ack_due);
+        let (open, acks_due) = (held.invite_received, held.acks_due.clone());
         held.is_closed = true;
         if held.bye_waiting.is_none() {
             self.dialogs.remove(&dialog);
             // The peer knows that it is over: no need to go on with the 2xx.
-            if let Some(id) = ack_due {
+            for id in acks_due {
                 self.acknowledged(now, id);
             }
         }

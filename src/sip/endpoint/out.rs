@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// How much the pool takes at a time; some dozens of messages.
 const POOL_BYTES: usize = 65_536;
@@ -43,6 +43,8 @@ pub(super) struct Worded<'r> {
     pub(super) tag: DialogId,
     /// Whether a dialog hangs on the answer, so that it needs our Contact and the Record-Route (§12.1.1).
     pub(super) in_dialog: bool,
+    /// Without a phrase and the headers that the answer can do without.
+    pub(super) bare: bool,
     /// What the call says.
     pub(super) reply: &'r Reply<'r>,
 }
@@ -78,6 +80,12 @@ impl Output {
         }
     }
 
+    /// Whether a source address may be believed.
+    pub(super) fn trusts(&self, source: IpAddr) -> bool {
+        let source = source.to_canonical();
+        self.settings.trusted.iter().any(|network| network.contains(&source))
+    }
+
     /// Writes the answer to a request that came over `path`.
     pub(super) fn reply<'m, 'a: 'm>(
         &mut self,
@@ -85,7 +93,7 @@ impl Output {
         path: &Path,
         worded: &Worded<'_>,
     ) -> Bytes {
-        let Worded { method, tag, in_dialog, reply } = *worded;
+        let Worded { method, tag, in_dialog, bare, reply } = *worded;
         self.traffic.count_response(reply.status);
         let in_dialog = in_dialog && (101..300).contains(&reply.status);
         if in_dialog {
@@ -93,8 +101,10 @@ impl Output {
         }
         let tag = Tag::new(tag.0);
         let mut headers = Headers::new();
-        add(&mut headers, reply.headers);
-        let succeeds = (200..300).contains(&reply.status);
+        if !bare {
+            add(&mut headers, reply.headers);
+        }
+        let succeeds = (200..300).contains(&reply.status) && !bare;
         // §13.2.1 and §11.2: what else may be asked of us.
         if succeeds && matches!(method, Method::Invite | Method::Options) {
             add(&mut headers, &[("Allow", ALLOW)]);
@@ -102,12 +112,13 @@ impl Output {
         if succeeds && method == Method::Options {
             add(&mut headers, &[("Accept", CONTENT)]);
         }
-        if !self.settings.product.is_empty() {
+        if !self.settings.product.is_empty() && !bare {
             add(&mut headers, &[("Server", &self.settings.product)]);
         }
         let words = write::Reply {
             status: reply.status,
-            reason: reply.reason.unwrap_or_else(|| write::reason_phrase(reply.status)),
+            // RFC 3261 §25.1: the phrase may be empty.
+            reason: if bare { "" } else { reply.reason.unwrap_or_else(|| write::reason_phrase(reply.status)) },
             to_tag: (reply.status > 100).then_some(tag.as_str()),
             contact: in_dialog.then_some(self.contact.as_str()),
             headers: &headers,

@@ -9,19 +9,19 @@ use crate::limits;
 use crate::mutant::{Mutant, planted};
 use crate::sip::Path;
 use crate::sip::transaction::Tell;
+use crate::sip::wire::write::Answerable;
 use crate::sip::wire::{Broken, Message, Method, Start};
 use crate::time::Now;
 
 impl Endpoint {
     /// A datagram that is no acceptable message: one stateless answer at most (§16.3, §21.4.1, §21.5.6).
-    pub(super) fn handle_broken(&mut self, path: Path, broken: &Broken<'_>) {
+    pub(super) fn handle_broken(&mut self, path: Path, received: usize, broken: &Broken<'_>) {
         self.stats.count_malformed(broken.error);
         let (Some(status), Some(request)) = (broken.reply_status(), broken.answerable()) else { return };
         let tag = self.keys.broken_tag(request.head());
         let reply = Reply { status, reason: None, headers: &[], body: None };
-        let worded = Worded { method: Method::Other(b""), tag, in_dialog: false, reply: &reply };
-        let bytes = self.output.reply(request, &path, &worded);
-        self.output.send(reply_path(request, path), bytes);
+        let worded = Worded { method: Method::Other(b""), tag, in_dialog: false, bare: false, reply: &reply };
+        self.send_no_larger(path, request, received, &worded);
     }
 
     pub(super) fn handle_request<'a>(
@@ -40,7 +40,7 @@ impl Endpoint {
                 }
                 return self.handle_ack(now, key, request);
             }
-            Method::Cancel => return self.handle_cancel(path, request),
+            Method::Cancel => return self.handle_cancel(now, path, key, request),
             Method::Invite | Method::Bye | Method::Options | Method::Register | Method::Subscribe => {}
             Method::Notify | Method::Publish | Method::Message | Method::Info | Method::Prack => {}
             Method::Update | Method::Refer | Method::Other(_) => {}
@@ -49,6 +49,9 @@ impl Endpoint {
             && !planted(Mutant::RepeatTakenAsNew)
         {
             self.repeat_request(id);
+            return None;
+        }
+        if self.repeat_kept(now, path, key, &request) {
             return None;
         }
         if let Err(refusal) = check::check(&request) {
@@ -62,7 +65,7 @@ impl Endpoint {
         let is_merged = method == Method::Invite && self.by_key.contains_key(&self.keys.merged(&request));
         if is_merged && !planted(Mutant::MergedUndetected) {
             self.stats.merged += 1;
-            self.reply_status(path, &request, 482);
+            self.reply_kept(now, path, &request, &bare(482));
             return None;
         }
         // §15.1.2: a BYE belongs to a dialog, and one without a To tag names none.
@@ -91,20 +94,62 @@ impl Endpoint {
         self.stats.refused += 1;
     }
 
+    /// The same for one that had no transaction. Whether it had such an answer.
+    fn repeat_kept(&mut self, now: Now, path: Path, key: u128, request: &Message<'_>) -> bool {
+        let Some(answer) = self.recent.get(now.at, key).cloned() else { return false };
+        self.stats.repeats_received += 1;
+        self.stats.repeats_sent += 1;
+        self.output.send(reply_path(request, path), answer);
+        true
+    }
+
     /// A bare final answer that is not remembered.
     pub(super) fn reply_status(&mut self, path: Path, request: &Message<'_>, status: u16) {
-        self.reply_stateless(path, request, &Reply { status, reason: None, headers: &[], body: None });
+        self.reply_stateless(path, request, &bare(status));
     }
 
     pub(super) fn reply_stateless(&mut self, path: Path, request: &Message<'_>, reply: &Reply<'_>) {
+        let Some((worded, _)) = self.word(request, reply) else { return };
+        self.send_no_larger(path, request, request.bytes().len(), &worded);
+    }
+
+    /// A final answer that the request's repetitions get too.
+    pub(super) fn reply_kept(&mut self, now: Now, path: Path, request: &Message<'_>, reply: &Reply<'_>) {
+        let Some((worded, key)) = self.word(request, reply) else { return };
+        let bytes = self.output.reply(request, &path, &worded);
+        self.recent.keep(now.at, key, exact(&bytes));
+        self.output.send(reply_path(request, path), bytes);
+    }
+
+    /// An answer to a request without a transaction, and what the request's repetitions are known by.
+    fn word<'r>(&self, request: &Message<'r>, reply: &'r Reply<'r>) -> Option<(Worded<'r>, u128)> {
         // ACK is never answered (§17.2.1), nor is a response.
-        let Start::Request { method, .. } = request.start() else { return };
+        let Start::Request { method, .. } = request.start() else { return None };
         if method == Method::Ack && !planted(Mutant::AckAnswered) {
+            return None;
+        }
+        let key = self.keys.transaction(request, method);
+        Some((Worded { method, tag: self.keys.tag(key), in_dialog: false, bare: false, reply }, key))
+    }
+
+    /// To whoever may have a forged source address no more is sent than came (RELIABILITY A19): first without the headers that are not
+    /// needed, then not at all. `received`: bytes of the request.
+    fn send_no_larger<'m, 'a: 'm>(
+        &mut self,
+        path: Path,
+        request: impl Into<Answerable<'m, 'a>> + Copy,
+        received: usize,
+        worded: &Worded<'_>,
+    ) {
+        let mut bytes = self.output.reply(request, &path, worded);
+        let allowed = if self.output.trusts(path.peer.ip()) { usize::MAX } else { received };
+        if bytes.len() > allowed {
+            bytes = self.output.reply(request, &path, &Worded { bare: true, ..*worded });
+        }
+        if bytes.len() > allowed {
+            self.stats.withheld += 1;
             return;
         }
-        let tag = self.keys.tag(self.keys.transaction(request, method));
-        let worded = Worded { method, tag, in_dialog: false, reply };
-        let bytes = self.output.reply(request, &path, &worded);
         self.output.send(reply_path(request, path), bytes);
     }
 
@@ -119,23 +164,27 @@ impl Endpoint {
         }
         let dialog = message.to().tag().and_then(DialogId::parse)?;
         let peer = self.keys.peer(&message);
-        let cseq = message.cseq().number;
         let found = self.dialogs.get(&dialog).filter(|held| held.dialog.peer == peer);
-        let Some((owner, is_closed, id)) =
-            found.and_then(|held| Some((held.dialog.owner, held.is_closed, held.ack_due?)))
-        else {
+        let (owner, is_closed) = found.map(|held| (held.dialog.owner, held.is_closed)).unzip();
+        let due = found.map(|held| held.acks_due.clone()).unwrap_or_default();
+        let cseq = message.cseq().number;
+        // A re-INVITE may have overtaken the ACK: each 2xx has its own.
+        let is_meant = |id: &ServerId| self.servers.get(id.index()).is_some_and(|server| server.cseq == cseq);
+        let (Some(owner), Some(transaction)) = (owner, due.into_iter().find(is_meant)) else {
             self.stats.acks_unmatched += 1;
             return None;
         };
-        let is_due = self.server_mut(id).is_some_and(|server| server.cseq == cseq) && !planted(Mutant::AckIgnored);
-        let is_first = is_due && self.acknowledged(now, id) == Tell::Acknowledged;
-        (is_first && !is_closed).then_some(Event::Ack { owner, dialog, message })
+        let is_first = !planted(Mutant::AckIgnored) && self.acknowledged(now, transaction) == Tell::Acknowledged;
+        (is_first && is_closed == Some(false)).then_some(Event::Ack { owner, dialog, transaction, message })
     }
 
-    /// §9.2: the CANCEL is answered here, whatever becomes of the INVITE. Statelessly: its repetitions find the INVITE again.
-    fn handle_cancel<'a>(&mut self, path: Path, message: Message<'a>) -> Option<Event<'a>> {
-        let key = self.keys.transaction(&message, Method::Invite);
-        let Some(id) = self.by_key.get(&key).copied() else {
+    /// §9.2: the CANCEL is answered here, whatever becomes of the INVITE; its repetitions get the same answer when that is gone.
+    fn handle_cancel<'a>(&mut self, now: Now, path: Path, key: u128, message: Message<'a>) -> Option<Event<'a>> {
+        if self.repeat_kept(now, path, key, &message) {
+            return None;
+        }
+        let invite = self.keys.transaction(&message, Method::Invite);
+        let Some(id) = self.by_key.get(&invite).copied() else {
             self.stats.refused += 1;
             self.reply_status(path, &message, 481);
             return None;
@@ -144,9 +193,9 @@ impl Endpoint {
         let (tag, owner) = (server.dialog, server.owner);
         let is_owed = server.is_pending() || planted(Mutant::CancelAfterFinal);
         let is_news = is_owed && !std::mem::replace(&mut server.is_cancelled, true);
-        let reply = Reply { status: 200, reason: None, headers: &[], body: None };
-        let worded = Worded { method: Method::Cancel, tag, in_dialog: false, reply: &reply };
+        let worded = Worded { method: Method::Cancel, tag, in_dialog: false, bare: false, reply: &bare(200) };
         let bytes = self.output.reply(&message, &path, &worded);
+        self.recent.keep(now.at, key, exact(&bytes));
         self.output.send(reply_path(&message, path), bytes);
         is_news.then_some(Event::Cancel { owner, transaction: id, message })
     }
@@ -169,9 +218,15 @@ impl Endpoint {
             self.reply_status(path, &request, 481);
             return None;
         };
+        // Before anything of the dialog changes. A BYE makes room.
+        if self.servers.len() + self.clients.len() >= limits::SIP_TRANSACTIONS_MAX && method != Method::Bye {
+            self.reply_full(path, &request);
+            return None;
+        }
         if !held.dialog.advance(request.cseq().number) && !planted(Mutant::CSeqUnchecked) {
             self.stats.out_of_order += 1;
-            self.reply_status(path, &request, 500);
+            // The dialog may be gone when it comes again.
+            self.reply_kept(now, path, &request, &bare(500));
             return None;
         }
         held.dialog.path = path;
@@ -183,16 +238,15 @@ impl Endpoint {
             self.clients.remove(&bye);
         }
         // §14.2: one INVITE at a time. The peer's second gets 500 and when to try again; one that crosses ours gets 491.
+        // One may overtake the ACK of the 2xx before it; more than one has to wait for that.
         let glare = match (method == Method::Invite, held.invite_received, held.invite_sent) {
             (true, Some(_), _) => Some(500),
             (true, None, Some(_)) => Some(491),
-            (true, None, None) | (false, _, _) => None,
+            (true, None, None) => held.acks_due.is_full().then_some(491),
+            (false, _, _) => None,
         };
         let new = New { owner, dialog, key, merged: None, path, request: exact(request.bytes()) };
-        let Some(transaction) = self.open_server(now, &request, new) else {
-            self.reply_full(path, &request);
-            return None;
-        };
+        let transaction = self.open_server(now, &request, new);
         match glare {
             Some(status) => self.refuse_glare(now, transaction, status),
             None if method == Method::Invite => self.begin_invite(now, dialog, transaction),
@@ -220,4 +274,9 @@ impl Endpoint {
     pub(super) fn is_full(&self) -> bool {
         self.servers.len() + self.clients.len() >= limits::SIP_TRANSACTIONS_MAX
     }
+}
+
+/// A final answer with nothing but its status.
+fn bare(status: u16) -> Reply<'static> {
+    Reply { status, reason: None, headers: &[], body: None }
 }

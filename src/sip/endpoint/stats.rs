@@ -45,6 +45,8 @@ pub struct Stats {
     pub dialogs_unknown: u64,
     /// Requests in a dialog with a CSeq that is not higher than the last: 500.
     pub out_of_order: u64,
+    /// Answers that would have been larger than a request from who knows where: not sent (RELIABILITY A19).
+    pub withheld: u64,
     /// Requests turned away because a table was full: 503.
     pub full: u64,
     /// Answers that the call gave to a transaction that is gone or has its final answer; not sent.

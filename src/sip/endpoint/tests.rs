@@ -99,8 +99,11 @@ pub(super) struct Bench {
 impl Bench {
     pub(super) fn new() -> Bench {
         let (local, peer) = ("192.0.2.9:5060".parse().unwrap(), "192.0.2.1:5071".parse().unwrap());
-        let settings =
-            EndpointSettings { product: "Parkway".into(), advertised: vec![(local, "sip.example:5060".into())] };
+        let settings = EndpointSettings {
+            product: "Parkway".into(),
+            advertised: vec![(local, "sip.example:5060".into())],
+            trusted: vec!["192.0.2.0/24".parse().unwrap()],
+        };
         let endpoint = Endpoint::new(Rng::from_seed([5; 32]), settings);
         Bench { endpoint, now: Now::default(), path: Path { transport: Transport::Udp, local, peer } }
     }
@@ -453,7 +456,8 @@ fn requests_are_matched_to_dialogs_by_all_of_their_identity() {
         assert_eq!((bench.hear(&ack.text()), bench.said()), (None, vec![]), "ACK, {what}");
     }
     for cseq in [6, 7] {
-        assert_eq!(bench.hear(&Ask { cseq, ..bye.clone() }.text()), None);
+        let old = Ask { cseq, via: format!("{VIA}-old-{cseq}"), ..bye.clone() };
+        assert_eq!(bench.hear(&old.text()), None);
         assert_eq!(bench.said(), ["500 BYE"], "§12.2.2");
     }
     assert!(matches!(bench.hear(&bye.text()), Some(Heard::InDialog(_))));
@@ -479,7 +483,8 @@ fn a_merged_request_gets_482_and_a_new_one_does_not() {
     bench.sent();
     let by_another_way = Ask { via: format!("{VIA}2"), ..invite.clone() };
     assert_eq!((bench.hear(&by_another_way.text()), bench.said()), (None, vec!["482 INVITE".to_string()]));
-    assert_eq!(bench.hear(&Ask { cseq: 8, ..by_another_way }.text()), Some(Heard::Invite));
+    let new = Ask { cseq: 8, via: format!("{VIA}3"), ..by_another_way };
+    assert_eq!(bench.hear(&new.text()), Some(Heard::Invite));
 }
 
 #[test]
@@ -543,6 +548,75 @@ fn what_is_not_served_is_refused_without_state() {
     let sent = bench.sent();
     assert_eq!((header(&sent[0], "Allow"), header(&sent[0], "Accept")), (check::ALLOW, check::CONTENT));
     bench.assert_empty();
+}
+
+/// RELIABILITY A19: whoever may have a forged source address gets no more than it sent.
+#[test]
+fn strangers_get_no_more_bytes_than_they_sent() {
+    let short = "OPTIONS sip:f SIP/2.0\r\nVia: SIP/2.0/UDP h;rport\r\nFrom: <sip:a@b>\r\nTo: <sip:f>\r\nCall-ID: 1\r\n\
+                 CSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n";
+    let unknown = Ask { method: "REGISTER", ..Ask::invite() }.text();
+    for (source, text, expected) in [
+        ("192.0.2.1:5071", &*unknown, Some("405 REGISTER")),
+        ("198.51.100.7:5071", &unknown, Some("405 REGISTER")),
+        ("192.0.2.1:5071", short, Some("403 OPTIONS")),
+        ("198.51.100.7:5071", short, None),
+    ] {
+        let mut bench = Bench::new();
+        bench.path.peer = source.parse().unwrap();
+        if let Some(Event::Request { path, request }) =
+            bench.endpoint.handle_datagram(bench.now, bench.path, text.as_bytes())
+        {
+            bench.endpoint.reply(bench.now, path, &request, &plain(403));
+        }
+        let sent = bench.sent();
+        assert_eq!(sent.first().map(|text| summary(text)), expected.map(String::from), "{source} {text}");
+        let is_stranger = source.starts_with("198");
+        assert!(!is_stranger || sent.iter().all(|answer| answer.len() <= text.len()), "{sent:?}");
+        assert_eq!(bench.endpoint.stats().withheld, u64::from(expected.is_none()));
+    }
+}
+
+/// §8.2.7, §17.2.1: what was refused without a transaction is refused when it comes again, whatever has changed.
+#[test]
+fn a_refused_request_of_a_known_peer_gets_the_same_answer_for_64_t1() {
+    let mut bench = Bench::new();
+    let text = Ask::invite().text();
+    let Some(Event::Invite { path, request }) = bench.endpoint.handle_datagram(bench.now, bench.path, text.as_bytes())
+    else {
+        panic!("no INVITE")
+    };
+    bench.endpoint.reply_known(bench.now, path, &request, &plain(503));
+    let first = bench.sent();
+    for _ in 0..3 {
+        assert_eq!(bench.hear(&text), None);
+        assert_eq!(bench.sent(), first);
+    }
+    bench.pass(32_000);
+    assert_eq!(bench.hear(&text), Some(Heard::Invite), "by then it is another request");
+}
+
+/// A re-INVITE may overtake the ACK of the 2xx before it, or that ACK may be lost: each 2xx waits for its own.
+#[test]
+fn a_reinvite_that_overtakes_an_ack_leaves_both_2xx_to_their_own_acks() {
+    for order in [[7, 8], [8, 7]] {
+        let mut bench = Bench::new();
+        let (id, dialog) = bench.accept(&Ask::invite());
+        bench.endpoint.respond(bench.now, id, &plain(200));
+        let Some(Heard::InDialog(second)) = bench.hear(&Ask::within("INVITE", 8, dialog).text()) else {
+            panic!("no re-INVITE")
+        };
+        bench.endpoint.respond(bench.now, second, &plain(200));
+        assert_eq!(bench.hear(&Ask { via: format!("{VIA}-9"), ..Ask::within("INVITE", 9, dialog) }.text()), None);
+        assert_eq!(bench.said().last().unwrap(), "491 INVITE", "two are enough");
+        for cseq in order {
+            let ack = Ask { via: format!("{VIA}-ack-{cseq}"), ..Ask::within("ACK", cseq, dialog) };
+            assert_eq!(bench.hear(&ack.text()), Some(Heard::Ack(dialog)), "{order:?}");
+        }
+        bench.sent();
+        assert_eq!(bench.run_out(), [], "{order:?}");
+        assert!(bench.said().iter().all(|text| text == "491 INVITE"), "only that has no ACK: {order:?}");
+    }
 }
 
 #[test]
