@@ -20,6 +20,9 @@ pub mod call;
 
 pub mod switch;
 
+#[cfg(feature = "sim")]
+pub mod sim;
+
 pub mod config;
 pub mod daemon;
 pub mod demo;

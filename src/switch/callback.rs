@@ -86,14 +86,10 @@ impl Switch {
 
     /// Opens a token. Its expiry is in the time of the wall clock as it went when the call came (RELIABILITY §2.1): somebody who sets that
     /// clock ends no token of a call that we know.
-    fn open(&mut self, now: Now, text: &[u8], audience: &Audience<'_>) -> Result<Claim, token::Invalid> {
+    fn open(&self, now: Now, text: &[u8], audience: &Audience<'_>) -> Result<Claim, token::Invalid> {
         token::open_if(&self.keys, now.wall, text, audience, |contents| {
-            let call = self.lot.find(contents.call).and_then(|at| self.lot.get(at));
-            match call.map(|call| call.facts().started) {
-                Some(started) => started.wall + (now.at - started.at) < contents.expires,
-                // A fate is remembered as long as a token is good after its call.
-                None => now.wall < contents.expires || self.lot.fates().of(now.at, contents.call).is_some(),
-            }
+            let started = self.lot.started(contents.call);
+            started.map_or(now.wall, |started| started.wall + (now.at - started.at)) < contents.expires
         })
     }
 

@@ -6,7 +6,7 @@ use crate::id::{CallId, CallRef};
 use crate::limits;
 use crate::mutant::{Mutant, planted};
 use crate::name::Name;
-use crate::time::{Instant, Wall};
+use crate::time::{Instant, Now, Wall};
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -96,6 +96,12 @@ impl Lot {
         let slot = self.slot(at)?;
         slot.armed.take_if(|armed| *armed == due)?;
         slot.call.as_ref()?.wake_at()
+    }
+
+    /// When a call's INVITE came, if the call is here or its fate is remembered.
+    pub(super) fn started(&self, id: CallId) -> Option<Now> {
+        let living = self.find(id).and_then(|at| self.get(at)).map(|call| call.facts().started);
+        living.or_else(|| self.fates.by_call.get(&id).map(|fate| fate.started))
     }
 
     /// Whether there are no calls and nobody is counted.
@@ -232,6 +238,8 @@ pub(super) struct Fate {
     pub(super) winner: Option<Name>,
     /// When.
     pub(super) at: Wall,
+    /// When its INVITE came.
+    pub(super) started: Now,
 }
 
 /// Fates, kept for [`limits::TOMBSTONE_LIFE`], the oldest forgotten first.
@@ -278,7 +286,7 @@ mod tests {
     use crate::time::Duration;
 
     fn fate() -> Fate {
-        Fate { reason: GoneReason::Timeout, winner: None, at: Wall(0) }
+        Fate { reason: GoneReason::Timeout, winner: None, at: Wall(0), started: Now::default() }
     }
 
     #[test]

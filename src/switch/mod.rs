@@ -348,7 +348,7 @@ impl Switch {
             Err(_) => self.lose(now, at, &facts, before, (flow, caller)),
         }
         self.follow_flow(at, flow);
-        self.carry_out(now);
+        self.carry_out(now, facts.started);
         let waits = self.lot.get(at).is_some_and(|call| Standing::of(call).waits);
         if before.waits && !waits {
             self.turn_away(now, at);
@@ -408,12 +408,12 @@ impl Switch {
     }
 
     /// Hands on what calls want done, and remembers what concerns us.
-    fn carry_out(&mut self, now: Now) {
+    fn carry_out(&mut self, now: Now, started: Now) {
         while let Some(action) = self.actions.pop_front() {
             if let Action::Notify(Notice::Gone(gone)) = &action
                 && !planted(Mutant::FateForgotten)
             {
-                let fate = Fate { reason: gone.reason, winner: gone.winner.clone(), at: gone.at };
+                let fate = Fate { reason: gone.reason, winner: gone.winner.clone(), at: gone.at, started };
                 self.lot.fates().remember(now.at, gone.call, fate);
             }
             match action {

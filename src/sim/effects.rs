@@ -1,0 +1,332 @@
+//! What a switch wants done: it is judged, and then it is done, in the simulated world.
+//! Not here: what happens by itself (`world`), and the rules (`law`).
+
+use super::agent::Agent;
+use super::coverage::Race;
+use super::law::{Media, Party, Verdict, hold};
+use super::network::BEGIN;
+use super::office::{self, NAMES, SUBJECTS};
+use super::plan::{Called, TokenKind};
+use super::policy;
+use super::text::{self, Seen, Verb};
+use super::world::{Happening, World, describe};
+use crate::call::{Gone, GoneReason, Incoming, Notice, Outcome, Record};
+use crate::id::{FlowId, Side};
+use crate::media::Command;
+use crate::sip::Transmit;
+use crate::switch::Effect;
+use crate::time::Duration;
+use std::net::SocketAddr;
+
+impl World<'_> {
+    /// Judges and does all that a switch wants done after one input. `repeated`: the input was a request that came before, so that nothing
+    /// but answers may follow (I15). `most`: how many effects one input may have (I14).
+    pub(super) fn drain(&mut self, node: usize, repeated: bool, most: Option<u32>) -> Verdict {
+        let (mut count, mut asks) = (0, false);
+        while let Some(effect) = self.nodes[node].switch.poll_effect() {
+            count += 1;
+            hold(most.is_none_or(|most| count <= most), || "I14: one datagram has very many effects".into())?;
+            match effect {
+                Effect::Transmit(transmit) => self.transmit(node, &transmit)?,
+                other if repeated => return Err(format!("I15: a repeated request had an effect: {other:?}")),
+                Effect::Media(command) => self.command(node, &command)?,
+                Effect::Notify(Notice::Incoming(incoming)) => self.announce(node, &incoming)?,
+                Effect::Notify(Notice::Gone(gone)) => self.announce_gone(node, &gone)?,
+                Effect::Ask { id, .. } => {
+                    asks = true;
+                    self.ask(node, id);
+                }
+                Effect::Record(record) => self.record(node, &record)?,
+            }
+        }
+        let node = &mut self.nodes[node];
+        hold(node.switch.stats().panics == 0, || "a call panicked".into())?;
+        node.due = node.switch.poll_timeout();
+        // What no call and no callback had a part in changes no count of theirs.
+        let steps = node.switch.cells().steps;
+        if std::mem::replace(&mut node.steps, steps) != steps || asks {
+            return node.switch.audit().map_err(String::from);
+        }
+        Ok(())
+    }
+
+    fn transmit(&mut self, node: usize, transmit: &Transmit) -> Verdict {
+        let Transmit { path, bytes } = transmit;
+        self.trace.bytes(bytes);
+        let seen = text::read(bytes).ok_or("a message that nobody can read")?;
+        self.note(|| format!("a{} <- {}", port(path.peer), describe(&seen)));
+        let agent =
+            Agent::at(path.peer).filter(|agent| self.agents.get(*agent).is_some_and(|a| a.address == path.peer));
+        let agent = agent.ok_or_else(|| format!("{} was sent to {}, where nobody is", describe(&seen), path.peer))?;
+        if seen.is_request() {
+            self.nodes[node].transactions.requested(self.now, &seen, bytes)?;
+            if seen.verb() == Verb::Bye {
+                self.end_leg(node, agent);
+            }
+        } else {
+            match self.nodes[node].transactions.responded(self.now, &seen, bytes)? {
+                true => self.responded(node, agent, &seen)?,
+                false if seen.verb() == Verb::Invite && seen.status < 300 => self.coverage.race(Race::LostAck),
+                false => {}
+            }
+        }
+        if !self.is_vouched_for(agent) {
+            let id = self.agents[agent].id;
+            self.nodes[node].transactions.balance(id, 0, bytes.len())?;
+        }
+        self.send(agent, false, bytes.clone());
+        Ok(())
+    }
+
+    /// A response: what it means for the call.
+    fn responded(&mut self, node: usize, agent: usize, seen: &Seen<'_>) -> Verdict {
+        self.coverage_of_response(seen);
+        match (seen.verb(), seen.status) {
+            (Verb::Bye, 200) => self.end_leg(node, agent),
+            // A first INVITE has the number 1; those in a dialog have higher ones.
+            (Verb::Invite, _) if seen.cseq == 1 && self.agents[agent].part > 0 => {
+                return self.callback_answered(node, agent, seen);
+            }
+            (Verb::Invite | Verb::Ack | Verb::Cancel | Verb::Bye | Verb::Options | Verb::Other, _) => {}
+        }
+        Ok(())
+    }
+
+    fn callback_answered(&mut self, node: usize, agent: usize, seen: &Seen<'_>) -> Verdict {
+        let call = self.call_of(agent);
+        let is_credible = self.is_credible(&self.agents[agent]);
+        match (seen.status, call) {
+            (100, Some(call)) => self.nodes[node].calls.tried(call),
+            (200..300, _) => {
+                let party = self.party(node, agent);
+                let party = Party { is_credible, ..party };
+                return self.nodes[node].calls.client_answered(call, party);
+            }
+            (300.., Some(call)) if is_credible && self.coverage_of_refusal(seen) => {
+                return self.nodes[node].calls.refused(self.now, call, seen);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A callback was refused that could have been answered. Always true.
+    fn coverage_of_refusal(&mut self, seen: &Seen<'_>) -> bool {
+        match seen.status {
+            487 => self.coverage.race(Race::WithdrawnCallback),
+            408 | 488 | 503 => self.coverage.race(Race::FailedMerge),
+            _ => {}
+        }
+        true
+    }
+
+    /// What the law must know of a client.
+    fn party(&self, node: usize, agent: usize) -> Party<'static> {
+        let planned = &self.plan.calls[self.agents[agent].call];
+        let client = &planned.clients[self.agents[agent].part - 1];
+        let (dialled, subject) = (client.token == TokenKind::Dial, usize::from(client.subject));
+        let called = NAMES[usize::from(office::called_name(planned.route))];
+        let hash = self.office.hashes[subject];
+        let is_allowed = self
+            .call_of(agent)
+            .is_some_and(|call| policy::has_allowed(&self.nodes[node].book, call, SUBJECTS[subject], hash, dialled));
+        Party {
+            agent: self.agents[agent].id,
+            // A dialled token says nothing of the name that it was issued for.
+            name: if dialled { called } else { NAMES[usize::from(client.name)] },
+            is_credible: true,
+            is_allowed,
+        }
+    }
+
+    fn end_leg(&mut self, node: usize, agent: usize) {
+        let id = self.agents[agent].id;
+        let call = match self.agents[agent].part {
+            0 => self.nodes[node].calls.of_caller(id).map(|seen| seen.incoming.call),
+            _ => self.call_of(agent),
+        };
+        if let Some(call) = call {
+            self.nodes[node].calls.leg_ended(call, id);
+        }
+    }
+
+    fn coverage_of_response(&mut self, seen: &Seen<'_>) {
+        let race = match (seen.verb(), seen.status) {
+            (Verb::Invite, 482) => Race::Forked,
+            (Verb::Invite, 491) => Race::Glare,
+            (Verb::Invite, 486) => Race::TwoCallbacks,
+            (Verb::Invite, 410) if seen.warning.is_empty() => Race::GoneWhileAsked,
+            (Verb::Invite, 410) => Race::LateCallback,
+            (Verb::Invite, 487) if seen.cseq > 1 => Race::ByeDuringReinvite,
+            _ => return,
+        };
+        self.coverage.race(race);
+    }
+
+    fn command(&mut self, node: usize, command: &Command) -> Verdict {
+        self.trace.word(0x3ed1a);
+        self.note(|| format!("relay <- {}", short(command)));
+        self.nodes[node].media.commanded(command)?;
+        self.follow_flow(node, command);
+        if let Command::Close { flow } = command
+            && let Some((report, tally)) = self.nodes[node].relay.counts(*flow)
+        {
+            Media::counted(&report, tally)?;
+        }
+        let now = self.now;
+        for word in self.nodes[node].relay.command(&self.plan, now, command) {
+            self.at(word.at, Happening::Relay { node, event: Box::new(word.event) });
+        }
+        if let Command::Set { flow, side: Side::Client, .. } = command
+            && let Some(due) = self.nodes[node].relay.poll_timeout(*flow)
+        {
+            self.at(due, Happening::Flow { node, flow: *flow });
+        }
+        Ok(())
+    }
+
+    /// A flow is opened for the callback that is being dealt with. With its end a client that has its 200 lets go of the call, though it
+    /// may hear that later (§15: our BYE waits for its ACK).
+    fn follow_flow(&mut self, node: usize, command: &Command) {
+        match command {
+            Command::Open { flow, .. } => {
+                let agent = self.agents[self.current].id;
+                self.nodes[node].relay.note(*flow, agent);
+            }
+            Command::Close { flow } => {
+                let agent = self.nodes[node].relay.agent(*flow).map(|agent| agent as usize);
+                if let Some((agent, call)) = agent.and_then(|agent| Some((agent, self.call_of(agent)?))) {
+                    let id = self.agents[agent].id;
+                    self.nodes[node].calls.let_go(call, id);
+                }
+            }
+            Command::Set { .. } => {}
+        }
+    }
+
+    /// A packet is on its way from one side to the other.
+    pub(super) fn check_forwarded(
+        &mut self,
+        node: usize,
+        flow: FlowId,
+        from: Side,
+        (source, to): (SocketAddr, SocketAddr),
+    ) -> Verdict {
+        self.nodes[node].media.forwarded(flow, from, source, to)?;
+        let sides = self.nodes[node].media.sides(flow).ok_or("I8: audio crosses before both sides are known")?;
+        let [caller, client] = sides.map(|side| Agent::of_media(side.port()));
+        let seen = self.nodes[node].calls.of_caller(caller).ok_or("I8: audio of no call")?;
+        let bridged = seen.gone.is_some_and(|(reason, _)| reason == GoneReason::AnsweredElsewhere);
+        hold(bridged, || "I8: audio crosses before the bridge".into())?;
+        hold(!seen.ended, || "I8: audio crosses after the first BYE".into())?;
+        let holder = self.nodes[node].calls.holder(seen.incoming.call);
+        hold(holder == Some(client), || format!("I6: audio goes to agent {client}, and {holder:?} was answered"))
+    }
+
+    fn announce(&mut self, node: usize, incoming: &Incoming) -> Verdict {
+        self.trace.word(incoming.call.0 as u64);
+        let caller = caller_of(&incoming.from).ok_or("an event with another From than the INVITE's")?;
+        self.note(|| format!("notify <- incoming {} of a{caller}", incoming.call));
+        let agent = self.agents.get(caller as usize).ok_or("a call of nobody")?;
+        let call = agent.call;
+        let planned = &self.plan.calls[call];
+        let called = NAMES[usize::from(office::called_name(planned.route))];
+        hold(!agent.conduct.is_stranger && agent.is_caller(), || "a stranger's call was parked".into())?;
+        hold(planned.route != Called::Nobody, || "a call to nobody was parked".into())?;
+        hold(incoming.name.as_str() == called, || format!("a call to {called} was announced to {}", incoming.name))?;
+        self.nodes[node].calls.announced(self.now, caller, incoming)?;
+        let (begun, clients) = (BEGIN + Duration::from_millis(planned.at_ms.into()), planned.clients.clone());
+        for (part, client) in (1..).zip(clients) {
+            let name = &self.office.names[usize::from(client.name)];
+            let reached = office::reaches(called, NAMES[usize::from(client.name)]);
+            hold(incoming.name.reaches(name) == reached, || format!("I13: {called} and {name}"))?;
+            let agent = self.parts[call][part];
+            // One that is not reached may have got hold of the event all the same.
+            if self.agents[agent].conduct.is_absent || !reached && part != 1 {
+                continue;
+            }
+            let listens = [client.listens_ms.0, client.listens_ms.1].map(|ms| begun + Duration::from_millis(ms.into()));
+            let at = (self.now + Duration::from_millis(2)).max(listens[0]);
+            if at < listens[1] {
+                self.at(at, Happening::Told { agent, call: incoming.call });
+            }
+        }
+        Ok(())
+    }
+
+    fn announce_gone(&mut self, node: usize, gone: &Gone) -> Verdict {
+        self.trace.word(gone.call.0 as u64 ^ gone.reason as u64);
+        self.note(|| format!("notify <- gone {} {}", gone.call, gone.reason.as_str()));
+        let holder = self.nodes[node].calls.holder(gone.call).map(|agent| agent as usize);
+        let winner = holder.map(|agent| self.party(node, agent));
+        self.nodes[node].calls.gone(self.now, gone, winner)
+    }
+
+    fn ask(&mut self, node: usize, question: crate::id::QuestionId) {
+        self.asking.insert((node, question), self.current);
+        let number = self.current as u64 | u64::from(self.agents[self.current].attempt) << 32;
+        for (delay, answer) in policy::answers(&self.plan, number) {
+            self.at(self.now + delay, Happening::Answer { node, question, answer: Box::new(answer) });
+        }
+    }
+
+    fn record(&mut self, node: usize, record: &Record) -> Verdict {
+        self.trace.word(record.waited_ms << 32 ^ record.talked_ms);
+        self.note(|| format!("record <- {} {} ({})", record.call, record.outcome.as_str(), record.reason));
+        let caller = self.nodes[node].calls.get(record.call).map(|seen| (seen.caller, seen.tried));
+        let (caller, tried) = caller.ok_or("a record of a call that was never announced")?;
+        let (call_id, tag) = (format!("a{caller}-1@sim"), format!("t{caller}-1"));
+        let invite = self.nodes[node].transactions.outcome(call_id.as_bytes(), tag.as_bytes(), 1);
+        let (status, pause) = invite.ok_or("a record of a call without an INVITE")?;
+        let repeat = Duration::from_millis(self.plan.terms.repeat_ms.into());
+        hold(tried > 0 || pause <= repeat + Duration::from_millis(5), || {
+            format!("§13.3.1.1: nothing provisional for {pause:?}, instead of {repeat:?}")
+        })?;
+        if record.outcome == Outcome::Timeout && tried == 0 {
+            self.coverage.race(Race::Nobody);
+        }
+        if record.reason.starts_with("no RTP") {
+            self.coverage.race(Race::Vanished);
+        }
+        let park = Duration::from_millis(self.plan.terms.park_ms.into());
+        self.nodes[node].calls.timed_out(record, park)?;
+        self.nodes[node].calls.recorded(self.now, record, status)
+    }
+
+    /// Nothing more happens: nothing may be left (L2), and nobody may wait for anything.
+    pub(super) fn settled(&mut self) -> Verdict {
+        for node in 0..self.nodes.len() {
+            let cells = self.nodes[node].switch.cells().clone();
+            self.coverage.take_cells(&cells);
+            let node = &self.nodes[node];
+            node.calls.settled()?;
+            node.media.settled()?;
+            if node.is_stopped {
+                continue;
+            }
+            node.transactions.settled(node.is_stopped)?;
+            hold(node.switch.is_idle(), || format!("L2: left over: {:?}", node.switch.endpoint().counts()))?;
+            hold(node.switch.poll_timeout().is_none(), || "L2: a timer is left over".into())?;
+            hold(node.relay.is_empty(), || "L2: a flow is left in the relay".into())?;
+        }
+        Ok(())
+    }
+}
+
+/// `a12` for an address of agent 12.
+fn port(address: SocketAddr) -> usize {
+    Agent::at(address).unwrap_or(usize::MAX)
+}
+
+/// The agent in `sip:a12@host`.
+fn caller_of(uri: &str) -> Option<u32> {
+    uri.strip_prefix("sip:a")?.split('@').next()?.parse().ok()
+}
+
+fn short(command: &Command) -> String {
+    match command {
+        Command::Open { flow, .. } => format!("open {:x}", flow.0),
+        Command::Set { flow, side, stream } => format!("set {:x} {} {:?}", flow.0, side.as_str(), stream.remote_rtp),
+        Command::Close { flow } => format!("close {:x}", flow.0),
+    }
+}

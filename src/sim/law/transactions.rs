@@ -1,0 +1,339 @@
+//! The rules of transactions and dialogs, seen from outside: one final response a request and nothing after it (I1, I2), no answer to an ACK
+//! (I3), unique tags and growing numbers (I4), repetitions until they are acknowledged and not after, no side effects of repeated
+//! requests (I15, with the world), nothing to strangers but less than they sent (I10).
+//! Not here: which call a message is about (`calls`).
+
+use super::super::chance::{ByHash, Hash};
+use super::super::text::{Seen, Verb};
+use super::{Verdict, hold};
+use crate::time::{Duration, Instant};
+
+/// How long a transaction keeps what it needs to absorb repetitions: 64*T1.
+const LIFE: Duration = Duration::from_secs(32);
+/// Most times that one message is sent by timers: at 0, 0.5, 1.5, 3.5, 7.5, … 31.5 s.
+const SENT_MAX: u32 = 11;
+
+/// A request that a peer sent to the switch.
+struct Served {
+    verb: Verb,
+    since: Instant,
+    /// Our tag in its responses.
+    tag: u64,
+    /// When something provisional was sent last; for an INVITE, and how long the longest pause was.
+    provisional: Option<Instant>,
+    longest_pause: Duration,
+    last: Option<(u16, u64)>,
+    answered: Option<Instant>,
+    sent: u32,
+    /// The request came again since the last response, which may therefore be sent again.
+    asked_again: u32,
+    acknowledged: bool,
+    /// Nobody need answer it.
+    may_be_ignored: bool,
+    dialog: u64,
+}
+
+/// A request of the switch's.
+struct Asked {
+    since: Instant,
+    bytes: u64,
+    sent: u32,
+    verb: Verb,
+    cseq: u32,
+    /// It has its final response.
+    is_answered: bool,
+    /// That was a 2xx to an INVITE, which wants an ACK.
+    wants_ack: bool,
+    dialog: u64,
+}
+
+/// A dialog as both sides name it.
+#[derive(Default)]
+struct Talk {
+    /// The newest CSeq of the switch's.
+    newest: u32,
+    /// The peer's INVITE whose 2xx has no ACK.
+    unacknowledged: Option<u64>,
+    /// The peer's BYE reached the switch.
+    has_hung_up: bool,
+    /// The switch sent a BYE.
+    is_ended: bool,
+    peer_tag: u64,
+}
+
+/// What was seen so far.
+#[derive(Default)]
+pub(crate) struct Transactions {
+    served: ByHash<Served>,
+    /// The INVITE that an ACK is for: by Call-ID, From tag and number.
+    invites: ByHash<u64>,
+    asked: ByHash<Asked>,
+    /// By Call-ID and the switch's tag.
+    talks: ByHash<Talk>,
+    /// Bytes from and to addresses that nobody has vouched for.
+    balance: ByHash<(u64, u64)>,
+}
+
+/// What a datagram to the switch is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Delivered {
+    /// A request that came before, and not so long ago that the transaction may be forgotten.
+    pub(crate) is_repeated: bool,
+}
+
+fn transaction(seen: &Seen<'_>, verb: Verb) -> u64 {
+    Hash::of(&[seen.branch(), verb.as_str().as_bytes(), seen.call_id])
+}
+
+fn invite(seen: &Seen<'_>, tag: &[u8]) -> u64 {
+    Hash::of(&[seen.call_id, tag, &seen.cseq.to_le_bytes()])
+}
+
+fn talk(call_id: &[u8], tag: &[u8]) -> u64 {
+    Hash::of(&[call_id, tag])
+}
+
+impl Transactions {
+    /// A message is about to reach the switch. `is_listed`: from a trunk's address.
+    pub(crate) fn delivered(&mut self, now: Instant, seen: &Seen<'_>, is_listed: bool) -> Delivered {
+        if !seen.is_request() {
+            self.heard_response(now, seen);
+            return Delivered { is_repeated: false };
+        }
+        let verb = seen.verb();
+        if verb == Verb::Ack {
+            self.heard_ack(seen);
+            return Delivered { is_repeated: false };
+        }
+        let dialog = talk(seen.call_id, seen.to_tag());
+        let (key, is_initial) = (transaction(seen, verb), seen.to_tag().is_empty());
+        match self.served.get_mut(&key) {
+            Some(served) => {
+                served.asked_again += 1;
+                Delivered { is_repeated: now.since(served.since) < LIFE }
+            }
+            None => {
+                let served = Served {
+                    verb,
+                    since: now,
+                    tag: 0,
+                    provisional: None,
+                    longest_pause: Duration::ZERO,
+                    last: None,
+                    answered: None,
+                    sent: 0,
+                    asked_again: 0,
+                    acknowledged: false,
+                    // An answer to nobody's BYE or CANCEL would be larger than that.
+                    may_be_ignored: is_initial && verb != Verb::Invite && !is_listed,
+                    dialog,
+                };
+                self.served.insert(key, served);
+                if verb == Verb::Invite {
+                    self.invites.entry(invite(seen, seen.from_tag())).or_insert(key);
+                }
+                Delivered { is_repeated: false }
+            }
+        }
+    }
+
+    fn heard_ack(&mut self, seen: &Seen<'_>) {
+        let of_refused = self.served.get_mut(&transaction(seen, Verb::Invite));
+        let key = invite(seen, seen.from_tag());
+        let served = match of_refused {
+            Some(served) => Some(served),
+            None => self.invites.get(&key).and_then(|key| self.served.get_mut(key)),
+        };
+        let Some(served) = served else { return };
+        let (tag, is_2xx) = (Hash::of(&[seen.to_tag()]), served.last.is_some_and(|(status, _)| status < 300));
+        if served.answered.is_some() && tag == served.tag {
+            served.acknowledged = true;
+            if is_2xx && let Some(talk) = self.talks.get_mut(&talk(seen.call_id, seen.to_tag())) {
+                talk.unacknowledged = None;
+            }
+        }
+    }
+
+    fn heard_response(&mut self, now: Instant, seen: &Seen<'_>) {
+        if seen.status >= 200
+            && let Some(asked) = self.asked.get_mut(&transaction(seen, seen.verb()))
+        {
+            let is_news = !asked.is_answered && now.since(asked.since) < LIFE;
+            asked.wants_ack |= is_news && asked.verb == Verb::Invite && seen.status < 300;
+            asked.is_answered = true;
+        }
+    }
+
+    /// The switch has sent a response. Whether it is a new one.
+    pub(crate) fn responded(&mut self, now: Instant, seen: &Seen<'_>, bytes: &[u8]) -> Result<bool, String> {
+        let verb = seen.verb();
+        hold(verb != Verb::Ack, || "I3: an ACK was answered".into())?;
+        let served = self.served.get_mut(&transaction(seen, verb));
+        let served = served.ok_or_else(|| format!("a {} to a request that nobody sent", seen.status))?;
+        if seen.status > 100 {
+            let tag = Hash::of(&[seen.to_tag()]);
+            hold(served.tag == 0 || served.tag == tag, || "I4: two To tags in the responses to one request".into())?;
+            served.tag = tag;
+        }
+        let hash = Hash::of(&[bytes]);
+        match served.last {
+            Some((last, kept)) if last >= 200 => {
+                hold(kept == hash, || format!("I1: {} after the final response {last}", seen.status))?;
+                // RFC 6026 §7.1: a repeated INVITE is absorbed once it has a 2xx, which has its own schedule.
+                let absorbs = verb == Verb::Invite && last < 300;
+                let asked = std::mem::take(&mut served.asked_again) > 0 && !absorbs;
+                served.sent += u32::from(!asked);
+                let by_timer = verb == Verb::Invite && !served.acknowledged;
+                hold(asked || by_timer, || format!("{last} is repeated, and nobody asked"))?;
+                hold(last >= 300 || !served.acknowledged, || format!("{last} is repeated after its ACK"))?;
+                hold(served.sent <= SENT_MAX, || format!("{last} is repeated for ever"))?;
+                Ok(false)
+            }
+            Some(_) | None => {
+                served.last = Some((seen.status, hash));
+                served.take_response(now, seen.status);
+                match (verb, seen.status) {
+                    (Verb::Invite, 200..) => self.invite_answered(seen),
+                    // Of two copies that came by different ways the one that is kept counts.
+                    (Verb::Invite, 100) => {
+                        _ = self.invites.insert(invite(seen, seen.from_tag()), transaction(seen, verb))
+                    }
+                    (Verb::Bye, 200) => self.has_hung_up(seen),
+                    _ => {}
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    fn has_hung_up(&mut self, seen: &Seen<'_>) {
+        if let Some(talk) = self.talks.get_mut(&talk(seen.call_id, seen.to_tag())) {
+            talk.has_hung_up = true;
+        }
+    }
+
+    fn invite_answered(&mut self, seen: &Seen<'_>) {
+        if seen.status < 300 {
+            let talk = self.talks.entry(talk(seen.call_id, seen.to_tag())).or_default();
+            talk.unacknowledged = Some(transaction(seen, Verb::Invite));
+            talk.peer_tag = Hash::of(&[seen.from_tag()]);
+        }
+        let dialog = talk(seen.call_id, seen.to_tag());
+        if let Some(served) = self.served.get_mut(&transaction(seen, Verb::Invite)) {
+            served.dialog = dialog;
+        }
+    }
+
+    /// The switch has sent a request.
+    pub(crate) fn requested(&mut self, now: Instant, seen: &Seen<'_>, bytes: &[u8]) -> Verdict {
+        let (verb, dialog) = (seen.verb(), talk(seen.call_id, seen.from_tag()));
+        let talk = self.talks.get_mut(&dialog);
+        let talk = talk.ok_or_else(|| format!("{} in a dialog that is none", verb.as_str()))?;
+        hold(talk.peer_tag == Hash::of(&[seen.to_tag()]), || "I4: a request with another peer's tag".into())?;
+        if verb == Verb::Ack {
+            return self.acknowledged(seen, dialog);
+        }
+        let (key, hash) = (transaction(seen, verb), Hash::of(&[bytes]));
+        if let Some(asked) = self.asked.get_mut(&key) {
+            asked.sent += 1;
+            hold(asked.bytes == hash, || "another request with the same branch".into())?;
+            hold(!asked.is_answered, || format!("{} is repeated after its answer", verb.as_str()))?;
+            return hold(asked.sent <= SENT_MAX, || format!("{} is repeated for ever", verb.as_str()));
+        }
+        hold(seen.cseq > talk.newest, || format!("I4: CSeq {} after {}", seen.cseq, talk.newest))?;
+        talk.newest = seen.cseq;
+        if verb == Verb::Bye {
+            let open = talk.unacknowledged.and_then(|key| self.served.get(&key));
+            let early = open.and_then(|served| served.answered).is_some_and(|at| now.since(at) < LIFE);
+            hold(!early, || "§15: a BYE before the ACK of our 2xx".into())?;
+            hold(!talk.has_hung_up, || "a BYE to whoever has hung up".into())?;
+            hold(!talk.is_ended, || "a second BYE in one dialog".into())?;
+            talk.is_ended = true;
+        }
+        let asked = Asked {
+            since: now,
+            bytes: hash,
+            sent: 1,
+            verb,
+            cseq: seen.cseq,
+            is_answered: false,
+            wants_ack: false,
+            dialog,
+        };
+        self.asked.insert(key, asked);
+        Ok(())
+    }
+
+    fn acknowledged(&mut self, seen: &Seen<'_>, dialog: u64) -> Verdict {
+        // One ACK has the branch of its INVITE (§17.1.1.3), the other one of its own (§13.2.2.4).
+        let of_refused = self.asked.get(&transaction(seen, Verb::Invite)).is_some_and(|asked| asked.is_answered);
+        let of_2xx = self
+            .asked
+            .values_mut()
+            .find(|asked| asked.dialog == dialog && asked.cseq == seen.cseq && asked.verb == Verb::Invite);
+        let found = of_2xx.is_some_and(|asked| {
+            asked.wants_ack = false;
+            asked.is_answered
+        });
+        hold(of_refused || found, || "an ACK for nothing".into())
+    }
+
+    /// Bytes from a stranger and to it.
+    pub(crate) fn balance(&mut self, agent: u32, received: usize, sent: usize) -> Verdict {
+        let (from, to) = self.balance.entry(agent.into()).or_default();
+        *from += received as u64;
+        *to += sent as u64;
+        hold(*to <= *from, || format!("I10: {to} bytes to a stranger that sent {from}"))
+    }
+
+    /// How the INVITE with this From tag and number is doing: its final response, and the longest pause between provisional ones.
+    pub(crate) fn outcome(&self, call_id: &[u8], from_tag: &[u8], cseq: u32) -> Option<(u16, Duration)> {
+        let key = self.invites.get(&Hash::of(&[call_id, from_tag, &cseq.to_le_bytes()]))?;
+        let served = self.served.get(key)?;
+        Some((served.last.map_or(0, |(status, _)| status), served.longest_pause))
+    }
+
+    /// Whether the switch has sent a BYE in the dialog that a request of the peer's is in.
+    pub(crate) fn is_hung_up_on(&self, seen: &Seen<'_>) -> bool {
+        self.talks.get(&talk(seen.call_id, seen.to_tag())).is_some_and(|talk| talk.is_ended)
+    }
+
+    /// It is all over. `was_stopped`: the operator did not let everything run out.
+    pub(crate) fn settled(&self, was_stopped: bool) -> Verdict {
+        let mut broken: Vec<String> = self.served.values().filter_map(|served| served.unsettled()).collect();
+        broken.extend(self.asked.values().filter(|asked| asked.wants_ack).map(|_| "a 2xx was not acknowledged".into()));
+        if !was_stopped {
+            broken.extend(self.served.values().filter_map(|served| served.given_up(&self.talks)));
+        }
+        // Whichever order the tables have.
+        broken.sort();
+        broken.into_iter().next().map_or(Ok(()), Err)
+    }
+}
+
+impl Served {
+    fn take_response(&mut self, now: Instant, status: u16) {
+        self.sent = 1;
+        self.asked_again = 0;
+        if status >= 200 {
+            self.answered = Some(now);
+        }
+        if let Some(before) = self.provisional.replace(now) {
+            self.longest_pause = self.longest_pause.max(now.since(before));
+        }
+    }
+
+    fn unsettled(&self) -> Option<String> {
+        let answered = self.last.is_some_and(|(status, _)| status >= 200);
+        (!answered && !self.may_be_ignored).then(|| format!("I1: no final response to {}", self.verb.as_str()))
+    }
+
+    /// §13.3.1.4: a 2xx that nobody acknowledges is repeated for 64*T1, unless the peer hangs up.
+    fn given_up(&self, talks: &ByHash<Talk>) -> Option<String> {
+        let (status, _) = self.last?;
+        let is_2xx = self.verb == Verb::Invite && (200..300).contains(&status);
+        let hung_up = talks.get(&self.dialog).is_none_or(|talk| talk.has_hung_up);
+        (is_2xx && !self.acknowledged && !hung_up && self.sent < SENT_MAX - 1)
+            .then(|| format!("§13.3.1.4: a {status} without ACK was sent {} times only", self.sent))
+    }
+}

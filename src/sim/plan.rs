@@ -1,0 +1,307 @@
+//! What one seed stands for: how the switches are set up, which faults there are, and what everybody is going to do. Plain data, made
+//! before anything happens, so that parts of it can be left out and the rest goes on as before (`shrink`).
+//! Not here: drawing it (`draw`), and doing it (`world`).
+
+use super::text::{Offer, Way};
+
+/// Everything.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    /// Seeds what is not decided here: the core's own chance, and what becomes of each datagram.
+    pub(super) seed: u64,
+    pub(super) faults: Faults,
+    pub(super) terms: Terms,
+    pub(super) calls: Vec<CallPlan>,
+    /// What operators do, and when (milliseconds).
+    pub(super) words: Vec<(u32, Word)>,
+    /// Calls that must be taken, whatever happens.
+    pub(super) least_calls: u32,
+}
+
+/// A set of kinds of faults; each seed has some of them (swarm testing).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Faults(pub(super) u32);
+
+macro_rules! faults {
+    ($($(#[$doc:meta])* $name:ident = $bit:literal, $word:literal;)+) => {
+        impl Faults {
+            $($(#[$doc])* pub(super) const $name: Faults = Faults(1 << $bit);)+
+            /// Each with its word.
+            pub(super) const ALL: &[(&'static str, Faults)] = &[$(($word, Faults::$name)),+];
+        }
+    };
+}
+
+faults! {
+    /// Datagrams are lost.
+    LOSS = 0, "loss";
+    /// Datagrams come twice.
+    DUPLICATION = 1, "duplication";
+    /// Datagrams take unlike times, so that they overtake each other.
+    REORDERING = 2, "reordering";
+    /// For some time nothing gets through between an agent and its switch.
+    PARTITION = 3, "partition";
+    /// Long datagrams do not get through.
+    MTU = 4, "mtu";
+    /// Policy takes its time.
+    SLOW_POLICY = 5, "slow-policy";
+    /// Policy fails, says nonsense, answers twice, or changes its mind.
+    BROKEN_POLICY = 6, "broken-policy";
+    /// The relay is slow, has no ports, loses flows.
+    BROKEN_RELAY = 7, "broken-relay";
+    /// Audio is sent, by strangers too.
+    MEDIA = 8, "media";
+    /// Agents break the rules of SIP.
+    RUDENESS = 9, "rudeness";
+    /// Little room.
+    CAPS = 10, "caps";
+    /// A drain, a stop or both.
+    ENDING = 11, "ending";
+    /// Token keys are replaced.
+    ROTATION = 12, "rotation";
+    /// The wall clock jumps.
+    CLOCK = 13, "clock";
+    /// A partition that outlasts every timer.
+    LONG_PARTITION = 14, "long-partition";
+}
+
+impl Faults {
+    pub(super) fn has(self, other: Faults) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    pub(super) fn without(self, other: Faults) -> Faults {
+        Faults(self.0 & !other.0)
+    }
+}
+
+/// How the switches are set up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    pub(super) nodes: u8,
+    pub(super) park_ms: u32,
+    pub(super) repeat_ms: u32,
+    pub(super) ring: u16,
+    pub(super) fallback: u16,
+    /// How long a side may be silent, milliseconds.
+    pub(super) silence_ms: u32,
+    pub(super) cap_total: u32,
+    pub(super) cap_name: u32,
+    pub(super) cap_source: u32,
+    pub(super) cap_trunk: u32,
+    pub(super) engine: EngineKind,
+    /// Bridges that one subject may have, as its JWT says.
+    pub(super) concurrent: u32,
+}
+
+/// Which policy engine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum EngineKind {
+    /// The real default engine, by the grants in the JWTs.
+    Grants,
+    /// One that is always sure, and often says yes.
+    Sure,
+    /// One that asks a server.
+    Asks,
+}
+
+/// One call: who calls, and who is told.
+#[derive(Clone, Debug)]
+pub(super) struct CallPlan {
+    pub(super) at_ms: u32,
+    pub(super) node: u8,
+    pub(super) route: Called,
+    pub(super) caller: Conduct,
+    pub(super) clients: Vec<ClientPlan>,
+}
+
+/// Which number is called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Called {
+    Foo,
+    FooWeb,
+    Bar,
+    /// One that has no route.
+    Nobody,
+}
+
+/// A subscriber.
+#[derive(Clone, Debug)]
+pub(super) struct ClientPlan {
+    /// An index into `office::NAMES`.
+    pub(super) name: u8,
+    /// An index into `office::SUBJECTS`.
+    pub(super) subject: u8,
+    /// When it subscribes, after the call began, and when it leaves.
+    pub(super) listens_ms: (u32, u32),
+    /// The switch that it calls back to.
+    pub(super) node: u8,
+    pub(super) token: TokenKind,
+    pub(super) jwt: JwtKind,
+    pub(super) conduct: Conduct,
+}
+
+/// The bridge token that a client brings.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum TokenKind {
+    Good,
+    /// As the user part of the Request-URI, without a JWT.
+    Dial,
+    /// Issued to another subject.
+    Stolen,
+    /// Issued for another name.
+    OtherName,
+    Expired,
+    /// Sealed by a node with other keys.
+    Foreign,
+    /// Of a generation that was never parked.
+    OtherGeneration,
+    Garbage,
+    /// Two of them.
+    Twice,
+    /// One character changed.
+    Changed,
+    Missing,
+}
+
+/// The JWT that a client brings.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum JwtKind {
+    Good,
+    Expired,
+    Forged,
+    /// Good, and grants nothing here.
+    Ungranted,
+    Missing,
+}
+
+/// How a user agent behaves.
+#[derive(Clone, Debug)]
+pub(super) struct Conduct {
+    /// Left out.
+    pub(super) is_absent: bool,
+    /// From an address that is no trunk's.
+    pub(super) is_stranger: bool,
+    pub(super) offer: Offer,
+    pub(super) ack: Ack,
+    pub(super) reinvited: Reinvited,
+    pub(super) answers_bye: bool,
+    /// `None`: left out.
+    pub(super) deeds: Vec<Option<Deed>>,
+}
+
+/// What becomes of the ACK of a 2xx.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Ack {
+    Prompt,
+    Late(u32),
+    Never,
+    /// With an answer that cannot be used, if an answer is due.
+    Unusable,
+}
+
+/// What a re-INVITE of the switch's is answered with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Reinvited {
+    Accepted,
+    AcceptedLate(u32),
+    Refused(u16),
+    /// 200 with an answer that cannot be used.
+    Unusable,
+    Never,
+}
+
+/// Something that an agent does by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Deed {
+    pub(super) when: When,
+    pub(super) after_ms: u32,
+    pub(super) what: What,
+}
+
+/// From when on a deed's time is counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum When {
+    /// The call began; for a client: it was told of the call.
+    Begun,
+    /// A provisional response came.
+    Ringing,
+    /// A 2xx came.
+    Answered,
+    /// It is all over for this agent.
+    Over,
+}
+
+/// What is done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum What {
+    Invite,
+    Cancel,
+    Bye,
+    Reinvite(Change),
+    Options,
+    Info,
+    /// The last request once more, byte for byte.
+    Again,
+    /// The INVITE by another way: another branch.
+    Forked,
+    /// From now on nothing is sent and nothing answered.
+    Vanish,
+    /// Something that nobody should send.
+    Rude(Rude),
+    /// Some packets of audio.
+    Talk(u8),
+    /// A client's words on its channel.
+    Decline,
+    Ring,
+}
+
+/// A change of the session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Change {
+    To(Way),
+    /// The media moves to another port.
+    Move,
+    /// Without an offer.
+    Empty,
+    /// The last offer once more.
+    Repeated,
+    Garbage,
+    Alien,
+}
+
+/// What nobody should send.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Rude {
+    /// A BYE with a To tag of nobody's.
+    WrongTag,
+    /// A BYE as from another peer: the right To tag, another From tag.
+    WrongPeer,
+    /// A request whose CSeq is not higher than the last.
+    OldSequence,
+    /// An ACK for nothing.
+    StrayAck,
+    /// A CANCEL after everything.
+    StrayCancel,
+    /// A response to nothing.
+    StrayResponse,
+    /// An INVITE whose Content-Length says more than there is.
+    Short,
+    /// No SIP at all.
+    Noise,
+    /// A BYE without any dialog.
+    Early,
+}
+
+/// What an operator does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Word {
+    Drain,
+    Stop,
+    Abandon,
+    Rotate,
+    /// Seconds by which the wall clock jumps.
+    Jump(i32),
+    /// Left out.
+    Nothing,
+}

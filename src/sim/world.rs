@@ -1,0 +1,651 @@
+//! One simulated world: virtual time, everybody who acts, and the queue of what happens next. It ends when nothing more happens, or at the
+//! first violation.
+//! Not here: what a switch wants done and what must hold (`effects`), and who does what (`plan`).
+
+use super::agent::{Agent, Out};
+use super::chance::{Hash, Lot};
+use super::coverage::{Coverage, Race};
+use super::law::{Calls, Media, Transactions, Verdict, hold};
+use super::network::{BEGIN, Datagram, arrivals};
+use super::office::{self, NAMES, Office, SUBJECTS};
+use super::plan::{Faults, JwtKind, Plan, TokenKind, When, Word};
+use super::policy::{self, Engine, Shared};
+use super::relay::Relay;
+use super::text::{self, Verb};
+use crate::call::{ClientMessage, ClientMessageKind, Incoming};
+use crate::id::{CallId, FlowId, QuestionId};
+use crate::media::{self, header::Rtp};
+use crate::policy::Answer;
+use crate::rng::Rng;
+use crate::sip::{Path, Transport};
+use crate::switch::{Input, Switch};
+use crate::time::{Duration, Instant, Now, Wall};
+use crate::token::Keys;
+use bytes::Bytes;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// By then everything must be quiet: the last call, its deadline, and every timer there is, twice.
+const END: Instant = Instant(BEGIN.0 + 400_000_000);
+/// More happenings than any plan has: something goes round for ever.
+const HAPPENINGS_MAX: u64 = 3_000_000;
+/// Somebody who sprays packets at ports that are not his.
+const ATTACKER: &str = "203.0.113.66:4000";
+
+/// Something that happens.
+pub(super) enum Happening {
+    Begin {
+        call: usize,
+    },
+    ToSwitch {
+        agent: usize,
+        bytes: Bytes,
+    },
+    ToAgent {
+        agent: usize,
+        bytes: Bytes,
+    },
+    /// An agent's timer.
+    Agent {
+        agent: usize,
+    },
+    /// A client hears of a call.
+    Told {
+        agent: usize,
+        call: CallId,
+    },
+    Answer {
+        node: usize,
+        question: QuestionId,
+        answer: Box<Answer>,
+    },
+    Relay {
+        node: usize,
+        event: Box<media::Event>,
+    },
+    /// A flow's timer.
+    Flow {
+        node: usize,
+        flow: FlowId,
+    },
+    Client {
+        node: usize,
+        message: Box<ClientMessage>,
+    },
+    Packet {
+        node: usize,
+        packet: Box<Packet>,
+    },
+    Word(usize),
+}
+
+/// A packet on its way to the relay.
+#[derive(Clone, Copy)]
+pub(super) struct Packet {
+    port: u16,
+    source: SocketAddr,
+    sequence: u16,
+    payload_type: u8,
+}
+
+// The queue moves them about: small ones move quickly.
+const _: () = assert!(size_of::<Happening>() <= 48);
+
+struct Entry {
+    at: Instant,
+    order: u64,
+    what: Happening,
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Entry) -> bool {
+        self.order == other.order
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Entry) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Entry) -> std::cmp::Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+/// One switch and what is around it.
+pub(super) struct Node {
+    pub(super) switch: Switch,
+    pub(super) keys: Arc<Keys>,
+    pub(super) relay: Relay,
+    pub(super) book: Shared,
+    pub(super) transactions: Transactions,
+    pub(super) calls: Calls,
+    pub(super) media: Media,
+    /// When its switch wants to be called.
+    pub(super) due: Option<Instant>,
+    /// How many steps its calls had taken when it was looked at last.
+    pub(super) steps: u64,
+    /// It was stopped, and is no more.
+    pub(super) is_stopped: bool,
+    is_gone: bool,
+}
+
+/// The world.
+pub(super) struct World<'o> {
+    pub(super) office: &'o Office,
+    pub(super) plan: Plan,
+    pub(super) now: Instant,
+    /// Milliseconds by which the wall clock was moved.
+    jumped: i64,
+    queue: BinaryHeap<Reverse<Entry>>,
+    order: u64,
+    pub(super) nodes: Vec<Node>,
+    pub(super) agents: Vec<Agent>,
+    /// What each agent was told: the call, once.
+    pub(super) told: Vec<Option<Incoming>>,
+    /// How many datagrams each agent sent and got.
+    numbers: Vec<[u32; 2]>,
+    /// For which moment each agent is already in the queue.
+    queued: Vec<Option<Instant>>,
+    /// Agents of each call: its caller, then its clients.
+    pub(super) parts: Vec<Vec<usize>>,
+    rng: Rng,
+    /// The agent whose datagram, or whose policy's answer, is being dealt with.
+    pub(super) current: usize,
+    /// The agents that questions are about.
+    pub(super) asking: BTreeMap<(usize, QuestionId), usize>,
+    pub(super) trace: Hash,
+    pub(super) coverage: Coverage,
+    pub(super) happenings: u64,
+    /// Calls that had to be answered.
+    pub(super) promised: u64,
+    /// Lines for people, when somebody wants them.
+    pub(super) ladder: Option<Vec<String>>,
+    out: Vec<Out>,
+}
+
+impl<'o> World<'o> {
+    pub(super) fn new(office: &'o Office, plan: Plan, ladder: bool) -> World<'o> {
+        let nodes = (0..plan.terms.nodes).map(|node| new_node(office, &plan, node)).collect();
+        let mut seed = [3; 32];
+        seed[..8].copy_from_slice(&plan.seed.to_le_bytes());
+        let mut world = World {
+            office,
+            now: BEGIN,
+            jumped: 0,
+            queue: BinaryHeap::new(),
+            order: 0,
+            nodes,
+            agents: Vec::new(),
+            told: Vec::new(),
+            numbers: Vec::new(),
+            queued: Vec::new(),
+            parts: Vec::new(),
+            rng: Rng::from_seed(seed),
+            current: 0,
+            asking: BTreeMap::new(),
+            trace: Hash::default(),
+            coverage: Coverage::default(),
+            happenings: 0,
+            promised: 0,
+            ladder: ladder.then(Vec::new),
+            out: Vec::new(),
+            plan,
+        };
+        world.populate();
+        world
+    }
+
+    fn populate(&mut self) {
+        for call in 0..self.plan.calls.len() {
+            let planned = &self.plan.calls[call];
+            let mut parts = vec![(planned.node, planned.caller.clone())];
+            parts.extend(planned.clients.iter().map(|client| (client.node, client.conduct.clone())));
+            let (called, at_ms) = (office::number(planned.route), planned.at_ms);
+            let mut ids = Vec::with_capacity(parts.len());
+            for (part, (node, conduct)) in parts.into_iter().enumerate() {
+                let id = u32::try_from(self.agents.len()).expect("few agents");
+                let mut agent = Agent::new(id, (call, part), node, conduct);
+                agent.called = called.into();
+                ids.push(self.agents.len());
+                self.agents.push(agent);
+            }
+            self.parts.push(ids);
+            self.at(BEGIN + Duration::from_millis(at_ms.into()), Happening::Begin { call });
+        }
+        let count = self.agents.len();
+        self.told = vec![None; count];
+        self.numbers = vec![[0; 2]; count];
+        self.queued = vec![None; count];
+        for word in 0..self.plan.words.len() {
+            let at = BEGIN + Duration::from_millis(self.plan.words[word].0.into());
+            self.at(at, Happening::Word(word));
+        }
+    }
+
+    /// Puts something in the queue.
+    pub(super) fn at(&mut self, at: Instant, what: Happening) {
+        self.order += 1;
+        self.queue.push(Reverse(Entry { at, order: self.order, what }));
+    }
+
+    pub(super) fn clock(&self) -> Now {
+        let wall = START_MILLIS.saturating_add_signed(self.jumped) + (self.now - BEGIN).as_millis() as u64;
+        Now { at: self.now, wall: Wall(wall) }
+    }
+
+    /// Runs to the end.
+    pub(super) fn run(&mut self) -> Verdict {
+        while let Some(at) = self.next_at() {
+            hold(at <= END, || "L1: it never becomes quiet".into())?;
+            self.happenings += 1;
+            hold(self.happenings < HAPPENINGS_MAX, || "something goes round for ever".into())?;
+            self.now = self.now.max(at);
+            let timer = self.nodes.iter().position(|node| node.due.is_some_and(|due| due <= at));
+            if let Some(node) = timer {
+                self.trace.word(at.0);
+                self.timeout(node)?;
+            } else if let Some(Reverse(entry)) = self.queue.pop() {
+                self.happen(entry.what)?;
+            }
+        }
+        self.settled()?;
+        self.keep_promises()
+    }
+
+    fn next_at(&self) -> Option<Instant> {
+        let queued = self.queue.peek().map(|Reverse(entry)| entry.at);
+        self.nodes.iter().filter_map(|node| node.due).chain(queued).min()
+    }
+
+    fn timeout(&mut self, node: usize) -> Verdict {
+        let (now, before) = (self.clock(), self.nodes[node].due);
+        self.nodes[node].switch.handle_timeout(now);
+        self.drain(node, false, None)?;
+        let after = self.nodes[node].due;
+        hold(after.is_none_or(|due| due > self.now || before.is_some_and(|before| due > before)), || {
+            "a timer goes off for ever".into()
+        })
+    }
+
+    fn happen(&mut self, what: Happening) -> Verdict {
+        match what {
+            Happening::Begin { call } => self.begin(call),
+            Happening::ToSwitch { agent, bytes } => return self.deliver(agent, &bytes),
+            Happening::ToAgent { agent, bytes } => {
+                self.act(agent, |agent, now, out| agent.receive(now, &bytes, out));
+            }
+            Happening::Agent { agent } => {
+                self.queued[agent] = None;
+                self.act(agent, Agent::handle_timeout);
+            }
+            Happening::Told { agent, call } => self.tell(agent, call),
+            Happening::Answer { node, question, answer } => {
+                self.current = self.asking.get(&(node, question)).copied().unwrap_or(0);
+                return self.input(node, Input::Answer { question, answer: *answer });
+            }
+            Happening::Relay { node, event } => return self.hear_relay(node, *event),
+            Happening::Flow { node, flow } => self.look_at_flow(node, flow),
+            Happening::Client { node, message } => return self.input(node, Input::Client(*message)),
+            Happening::Packet { node, packet } => return self.carry(node, *packet),
+            Happening::Word(word) => return self.obey(word),
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, call: usize) {
+        let caller = self.parts[call][0];
+        if !self.agents[caller].conduct.is_absent {
+            self.note(|| format!("call {call} begins: a{caller}"));
+            self.act(caller, |agent, now, _| agent.plan(now, When::Begun));
+        }
+    }
+
+    /// Lets an agent do something, and does for it what it wants done.
+    pub(super) fn act(&mut self, agent: usize, deed: impl FnOnce(&mut Agent, Instant, &mut Vec<Out>)) {
+        let mut out = std::mem::take(&mut self.out);
+        deed(&mut self.agents[agent], self.now, &mut out);
+        // What is done at once may want more to be done at once.
+        let mut done = 0;
+        while done < out.len() {
+            match std::mem::replace(&mut out[done], Out::Ring) {
+                Out::Send(bytes) => self.send(agent, true, bytes),
+                Out::CallBack => self.call_back(agent, &mut out),
+                Out::Talk(packets) => self.talk(agent, packets),
+                Out::Decline => self.say(agent, ClientMessageKind::Declined),
+                Out::Ring => self.say(agent, ClientMessageKind::Ringing),
+            }
+            done += 1;
+        }
+        out.clear();
+        self.out = out;
+        if let Some(due) = self.agents[agent].poll_timeout()
+            && self.queued[agent].is_none_or(|queued| due < queued)
+        {
+            self.queued[agent] = Some(due);
+            self.at(due, Happening::Agent { agent });
+        }
+    }
+
+    /// Gives a datagram to the network, between an agent and its switch.
+    pub(super) fn send(&mut self, agent: usize, to_switch: bool, bytes: Bytes) {
+        let number = &mut self.numbers[agent][usize::from(to_switch)];
+        *number += 1;
+        let (number, id) = (*number, u32::try_from(agent).expect("few agents"));
+        let datagram = Datagram { agent: id, to_switch, number, bytes: bytes.len() };
+        for at in arrivals(&self.plan, self.now, datagram) {
+            let bytes = bytes.clone();
+            let what =
+                if to_switch { Happening::ToSwitch { agent, bytes } } else { Happening::ToAgent { agent, bytes } };
+            self.at(at, what);
+        }
+    }
+
+    /// A datagram reaches the switch.
+    fn deliver(&mut self, agent: usize, bytes: &Bytes) -> Verdict {
+        let node = usize::from(self.agents[agent].node);
+        if self.nodes[node].is_gone {
+            return Ok(());
+        }
+        self.trace.word(self.now.0 ^ agent as u64);
+        self.trace.bytes(bytes);
+        let seen = text::read_loosely(bytes);
+        self.note(|| format!("a{agent} -> {}", seen.map_or("noise".into(), |seen| describe(&seen))));
+        let mut repeated = false;
+        if let Some(seen) = &seen {
+            let is_listed = self.agents[agent].is_caller() && !self.agents[agent].conduct.is_stranger;
+            repeated = self.nodes[node].transactions.delivered(self.now, seen, is_listed).is_repeated;
+            self.coverage_of_delivered(node, seen, repeated);
+        }
+        if !self.is_vouched_for(agent) {
+            let id = self.agents[agent].id;
+            self.nodes[node].transactions.balance(id, bytes.len(), 0)?;
+        }
+        self.current = agent;
+        policy::ask_for(&self.nodes[node].book, self.agents[agent].id);
+        let called_back = self.call_of(agent).filter(|_| self.is_deep() && self.agents[agent].part > 0);
+        let parked = called_back.and_then(|call| Some((call, self.nodes[node].switch.parked(call)?)));
+        let path = Path {
+            transport: Transport::Udp,
+            local: office::address(self.agents[agent].node),
+            peer: self.agents[agent].address,
+        };
+        let now = self.clock();
+        self.nodes[node].switch.handle(now, Input::Datagram { path, bytes });
+        self.drain(node, repeated, Some(40))?;
+        if let Some((call, before)) = parked
+            && let Some(after) = self.nodes[node].switch.parked(call)
+        {
+            hold(before == after, || "I16: a callback that failed left its mark on the parked call".into())?;
+        }
+        Ok(())
+    }
+
+    /// Whether the costly rules are checked too.
+    fn is_deep(&self) -> bool {
+        self.plan.seed.is_multiple_of(16)
+    }
+
+    fn coverage_of_delivered(&mut self, node: usize, seen: &text::Seen<'_>, repeated: bool) {
+        if repeated {
+            self.coverage.race(Race::Repeated);
+        }
+        let sent = self.nodes[node].transactions.outcome(seen.call_id, seen.from_tag(), seen.cseq);
+        if seen.verb() == Verb::Cancel
+            && seen.is_request()
+            && sent.is_some_and(|(status, _)| (200..300).contains(&status))
+        {
+            self.coverage.race(Race::CancelAfter200);
+        }
+        if seen.verb() == Verb::Bye && seen.is_request() && self.nodes[node].transactions.is_hung_up_on(seen) {
+            self.coverage.race(Race::BothBye);
+        }
+    }
+
+    /// Whether an agent's address is worth more than its datagrams: a trunk's, or a client's that brings what it must.
+    pub(super) fn is_vouched_for(&self, agent: usize) -> bool {
+        let agent = &self.agents[agent];
+        !agent.conduct.is_stranger && (agent.is_caller() || self.is_credible(agent))
+    }
+
+    /// Whether a client brings what lets it be answered, if policy agrees.
+    pub(super) fn is_credible(&self, agent: &Agent) -> bool {
+        let call = &self.plan.calls[agent.call];
+        let Some(client) = agent.part.checked_sub(1).and_then(|part| call.clients.get(part)) else { return false };
+        let token = match client.token {
+            TokenKind::Good => matches!(client.jwt, JwtKind::Good | JwtKind::Ungranted) && self.is_reached(agent),
+            TokenKind::Dial => true,
+            TokenKind::Stolen | TokenKind::OtherName | TokenKind::Expired | TokenKind::Foreign => false,
+            TokenKind::OtherGeneration | TokenKind::Garbage | TokenKind::Twice => false,
+            TokenKind::Changed | TokenKind::Missing => false,
+        };
+        token && client.node == call.node
+    }
+
+    /// Whether the called name reaches a client's.
+    pub(super) fn is_reached(&self, agent: &Agent) -> bool {
+        let call = &self.plan.calls[agent.call];
+        let client = agent.part.checked_sub(1).and_then(|part| call.clients.get(part));
+        let name = NAMES[usize::from(office::called_name(call.route))];
+        client.is_some_and(|client| office::reaches(name, NAMES[usize::from(client.name)]))
+    }
+
+    /// The call that a client was told of.
+    pub(super) fn call_of(&self, agent: usize) -> Option<CallId> {
+        self.told[agent].as_ref().map(|incoming| incoming.call)
+    }
+
+    /// A client hears of a call; if it is gone by then, a subscriber that came late hears nothing.
+    fn tell(&mut self, agent: usize, call: CallId) {
+        let node = usize::from(self.plan.calls[self.agents[agent].call].node);
+        let Some(seen) = self.nodes[node].calls.get(call) else { return };
+        if self.told[agent].is_none() {
+            self.told[agent] = Some(seen.incoming.clone());
+            self.act(agent, |agent, now, _| agent.plan(now, When::Begun));
+        }
+    }
+
+    /// A client's INVITE with its credentials.
+    fn call_back(&mut self, agent: usize, out: &mut Vec<Out>) {
+        let Some(incoming) = &self.told[agent] else { return };
+        let call = &self.plan.calls[self.agents[agent].call];
+        let client = &call.clients[self.agents[agent].part - 1];
+        let (name, subject) = (&self.office.names[usize::from(client.name)], SUBJECTS[usize::from(client.subject)]);
+        let keys = Arc::clone(&self.nodes[usize::from(call.node)].keys);
+        let mut headers = String::new();
+        let mut called = name.to_string();
+        if client.token != TokenKind::Missing {
+            let token = office::token(client.token, &keys, incoming, (name, subject), &mut self.rng);
+            match client.token {
+                TokenKind::Dial => called.clone_from(&token),
+                _ => headers = format!("X-Bridge-Token: {token}\r\n"),
+            }
+        }
+        if client.token == TokenKind::Twice {
+            headers = headers.repeat(2);
+        }
+        if client.token != TokenKind::Dial
+            && let Some(jwt) = self.office.jwt(client.jwt, client.subject, self.plan.terms.concurrent)
+        {
+            headers.extend(["Authorization: Bearer ", jwt, "\r\n"]);
+        }
+        self.agents[agent].called = called;
+        self.agents[agent].invite(self.now, &headers, out);
+    }
+
+    /// A client's word on its channel.
+    fn say(&mut self, agent: usize, kind: ClientMessageKind) {
+        let Some(call) = self.call_of(agent) else { return };
+        let planned = &self.plan.calls[self.agents[agent].call];
+        let client = &planned.clients[self.agents[agent].part - 1];
+        let message = ClientMessage {
+            call,
+            name: self.office.names[usize::from(client.name)].clone(),
+            subject: SUBJECTS[usize::from(client.subject)].into(),
+            kind,
+        };
+        let node = usize::from(planned.node);
+        self.at(self.now + Duration::from_millis(2), Happening::Client { node, message: Box::new(message) });
+    }
+
+    /// Some packets of audio, and perhaps somebody who wants to be taken for the sender.
+    fn talk(&mut self, agent: usize, packets: u8) {
+        let (id, node) = (self.agents[agent].id, usize::from(self.agents[agent].node));
+        let Some((port, payload_type)) = self.agents[agent].audio else { return };
+        let (source, link) = (self.agents[agent].media(), Lot::of(self.plan.seed, [id.into(), 0x22]));
+        for number in 0..u16::from(packets) {
+            let which = u64::from(number) * 4;
+            let late = Duration::from_micros(u64::from(number) * 20_000 + u64::from(link.below(which, 30_000)));
+            let lost = self.plan.faults.has(Faults::LOSS) && link.percent(which + 1, 10);
+            let twice = self.plan.faults.has(Faults::DUPLICATION) && link.percent(which + 2, 10);
+            let packet = Packet { port, source, sequence: number, payload_type };
+            for _ in 0..usize::from(!lost) + usize::from(twice) {
+                self.at(self.now + late, Happening::Packet { node, packet: Box::new(packet) });
+            }
+            if link.percent(which + 3, 20) {
+                let packet = Packet { source: ATTACKER.parse().expect("an address"), ..packet };
+                self.at(self.now + late, Happening::Packet { node, packet: Box::new(packet) });
+            }
+        }
+    }
+
+    /// A packet reaches a port of the relay's.
+    fn carry(&mut self, node: usize, packet: Packet) -> Verdict {
+        let Packet { port, source, sequence, payload_type } = packet;
+        if self.nodes[node].is_gone {
+            return Ok(());
+        }
+        let ssrc = u32::from(source.port());
+        let rtp = Rtp { payload_type, sequence, timestamp: 160 * u32::from(sequence), ssrc, marker: false };
+        let mut packet = [0; 16];
+        let length = rtp.write(b"talk", &mut packet).unwrap_or(0);
+        let Some((flow, side, to)) = self.nodes[node].relay.receive(self.now, port, source, &mut packet[..length])
+        else {
+            return Ok(());
+        };
+        if let Some(to) = to {
+            self.check_forwarded(node, flow, side, (source, to))?;
+        } else {
+            self.nodes[node].media.heard(flow, side, source);
+        }
+        self.look_at_flow(node, flow);
+        Ok(())
+    }
+
+    /// Passes on what a flow has to say, and comes back when it may have more.
+    fn look_at_flow(&mut self, node: usize, flow: FlowId) {
+        let now = self.now;
+        if self.nodes[node].relay.poll_timeout(flow).is_some_and(|due| due <= now) {
+            self.nodes[node].relay.handle_timeout(now, flow);
+        }
+        while let Some(event) = self.nodes[node].relay.poll_event(flow) {
+            let delay = self.nodes[node].relay.delay(&self.plan, flow);
+            self.at(now + delay, Happening::Relay { node, event: Box::new(event) });
+        }
+        if let Some(due) = self.nodes[node].relay.poll_timeout(flow) {
+            self.at(due.max(now + Duration::from_millis(1)), Happening::Flow { node, flow });
+        }
+    }
+
+    fn hear_relay(&mut self, node: usize, event: media::Event) -> Verdict {
+        if let media::Event::Failed { flow, reason: "fault in the relay" } = event
+            && !self.nodes[node].relay.break_down(flow)
+        {
+            return Ok(());
+        }
+        self.input(node, Input::Media(event))
+    }
+
+    /// Hands something that is no datagram to a switch.
+    pub(super) fn input(&mut self, node: usize, input: Input<'_>) -> Verdict {
+        if self.nodes[node].is_gone {
+            return Ok(());
+        }
+        let now = self.clock();
+        self.nodes[node].switch.handle(now, input);
+        self.drain(node, false, None)
+    }
+
+    /// What an operator does, to all nodes.
+    fn obey(&mut self, word: usize) -> Verdict {
+        let word = self.plan.words[word].1;
+        self.note(|| format!("operator: {word:?}"));
+        if let Word::Jump(seconds) = word {
+            self.jumped += i64::from(seconds) * 1000;
+        }
+        for node in 0..self.nodes.len() {
+            match word {
+                Word::Drain => {
+                    self.nodes[node].calls.drain();
+                    self.input(node, Input::Drain)?;
+                }
+                Word::Stop => {
+                    self.nodes[node].calls.drain();
+                    self.nodes[node].is_stopped = true;
+                    self.input(node, Input::Stop)?;
+                }
+                Word::Abandon => self.abandon(node)?,
+                Word::Rotate => self.rotate(node)?,
+                Word::Jump(_) | Word::Nothing => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn abandon(&mut self, node: usize) -> Verdict {
+        self.nodes[node].is_stopped = true;
+        self.input(node, Input::Abandon)?;
+        self.nodes[node].is_gone = true;
+        self.nodes[node].due = None;
+        hold(self.nodes[node].switch.calls() == 0, || "L7: a call is left when the daemon ends".into())
+    }
+
+    fn rotate(&mut self, node: usize) -> Verdict {
+        let mut master = [0; 32];
+        self.rng.fill(&mut master);
+        let keys = Arc::new(self.nodes[node].keys.rotate(master, self.clock().wall));
+        self.nodes[node].keys = Arc::clone(&keys);
+        self.input(node, Input::Keys { keys, keyring: self.office.keyring() })
+    }
+
+    /// A line for people.
+    pub(super) fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Some(ladder) = &mut self.ladder {
+            let since = (self.now - BEGIN).as_secs_f64();
+            ladder.push(format!("{since:>10.4} s  {}", line()));
+        }
+    }
+}
+
+const START_MILLIS: u64 = office::START.0;
+
+fn new_node(office: &Office, plan: &Plan, node: u8) -> Node {
+    let (keys, book) = (Arc::new(office::keys(node)), Shared::default());
+    let engine = Engine::new(plan, Arc::clone(&book));
+    Node {
+        switch: office.switch(plan, node, Arc::clone(&keys), engine),
+        keys,
+        relay: Relay::new(node),
+        book,
+        transactions: Transactions::default(),
+        calls: Calls::default(),
+        media: Media::default(),
+        due: None,
+        steps: 0,
+        is_stopped: false,
+        is_gone: false,
+    }
+}
+
+/// The first line of a message and its place in the dialog, for people.
+pub(super) fn describe(seen: &text::Seen<'_>) -> String {
+    let [start, to_tag] = [seen.start, seen.to_tag()].map(String::from_utf8_lossy);
+    format!("{start} ({} {}, {} {to_tag})", seen.cseq, seen.verb().as_str(), String::from_utf8_lossy(seen.branch()))
+}
