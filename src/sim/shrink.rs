@@ -61,7 +61,7 @@ impl Omission {
 }
 
 /// Omissions as a failure names them, runs of calls as `c3-7`.
-pub fn write(omissions: &BTreeSet<Omission>) -> String {
+pub(super) fn write(omissions: &BTreeSet<Omission>) -> String {
     let mut words: Vec<String> = Vec::new();
     let mut run: Option<(usize, usize)> = None;
     let word =
