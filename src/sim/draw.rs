@@ -279,6 +279,9 @@ fn draw_talk(faults: Faults, moments: &Moments, deeds: &mut Vec<Option<Deed>>, c
             What::Talk(u8::try_from(chance.between(2, 8)).unwrap_or(2)),
         ));
     }
+    if faults.has(Faults::MEDIA) && chance.one_in(3) {
+        deeds.push(deed(When::Answered, moments.changed + chance.below(400), What::Talk(4)));
+    }
     match chance.below(12) {
         0 => deeds.push(deed(When::Answered, chance.below(3_000), What::Vanish)),
         1 => deeds.push(deed(When::Ringing, chance.below(1_000), What::Vanish)),
@@ -302,7 +305,10 @@ fn draw_rude(chance: &mut Chance<'_>) -> Option<Deed> {
         Rude::Noise,
         Rude::Early,
     ]);
-    let when = chance.pick(&[When::Begun, When::Ringing, When::Answered]);
+    let when = match rude {
+        Rude::StrayCancel => When::Over,
+        _ => chance.pick(&[When::Begun, When::Ringing, When::Answered]),
+    };
     let what = if chance.one_in(6) { chance.pick(&[What::Options, What::Info]) } else { What::Rude(rude) };
     deed(when, chance.below(1_500), what)
 }

@@ -82,7 +82,18 @@ impl World<'_> {
     fn responded(&mut self, node: usize, agent: usize, seen: &Seen<'_>) -> Verdict {
         self.coverage_of_response(seen);
         match (seen.verb(), seen.status) {
-            (Verb::Bye, 200) => self.end_leg(node, agent),
+            (Verb::Bye, 200) => {
+                let tag = format!("t{}-", self.agents[agent].id);
+                hold(seen.from_tag().starts_with(tag.as_bytes()), || "I4: a BYE of somebody else was taken".into())?;
+                self.end_leg(node, agent);
+            }
+            (Verb::Invite, 491) => return self.check_glare(node, agent),
+            (Verb::Invite, 200) if seen.cseq == 1 => {
+                self.dialogs.insert(agent, (seen.call_id.to_vec(), seen.to_tag().to_vec()));
+                if self.agents[agent].part > 0 {
+                    return self.callback_answered(node, agent, seen);
+                }
+            }
             // A first INVITE has the number 1; those in a dialog have higher ones.
             (Verb::Invite, _) if seen.cseq == 1 && self.agents[agent].part > 0 => {
                 return self.callback_answered(node, agent, seen);
@@ -90,6 +101,17 @@ impl World<'_> {
             (Verb::Invite | Verb::Ack | Verb::Cancel | Verb::Bye | Verb::Options | Verb::Other, _) => {}
         }
         Ok(())
+    }
+
+    /// 491 is for whoever crosses a change that is under way, on this side or the other.
+    fn check_glare(&self, node: usize, agent: usize) -> Verdict {
+        let others = &self.parts[self.agents[agent].call];
+        let changing = others
+            .iter()
+            .filter_map(|agent| self.dialogs.get(agent))
+            .any(|(call_id, tag)| self.nodes[node].transactions.is_changing(self.now, call_id, tag));
+        // The other side's own 491 is passed on.
+        hold(changing || self.hearing == 491, || "491, and no change of the session is under way".into())
     }
 
     fn callback_answered(&mut self, node: usize, agent: usize, seen: &Seen<'_>) -> Verdict {

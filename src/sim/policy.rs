@@ -54,7 +54,11 @@ impl Engine {
         let lot = Lot::of(self.seed, [agent, *times << 8 | 0x90]);
         drop(book);
         let refused = if self.is_broken { 30 } else { 8 };
-        if lot.percent(0, refused) { Verdict::Deny(Reason::PolicyDenied) } else { Verdict::allow(query, "mood") }
+        match lot.percent(0, refused) {
+            true => Verdict::Deny(Reason::PolicyDenied),
+            false if self.is_broken && lot.percent(1, 20) => for_another_call(query),
+            false => self.note(query, Verdict::allow(query, "mood")),
+        }
     }
 }
 
@@ -65,7 +69,7 @@ impl PolicyEngine for Engine {
                 Decision::Verdict(verdict) => Decision::Verdict(self.note(query, verdict)),
                 Decision::Ask(question) => Decision::Ask(question),
             },
-            EngineKind::Sure => Decision::Verdict(self.note(query, self.mood(query))),
+            EngineKind::Sure => Decision::Verdict(self.mood(query)),
             EngineKind::Asks => Decision::Ask(Question::new(String::new(), Duration::from_secs(2))),
         }
     }
@@ -73,10 +77,16 @@ impl PolicyEngine for Engine {
     fn answered(&self, _now: Now, query: &Query<'_>, answer: Answer) -> Verdict {
         match answer {
             Answer::Reply(body) if body == b"allow" => self.note(query, Verdict::allow(query, "asked")),
+            Answer::Reply(body) if body == b"other" => for_another_call(query),
             Answer::Reply(_) => Verdict::Deny(Reason::PolicyDenied),
             Answer::Unavailable | Answer::TimedOut => Verdict::Deny(Reason::PolicyUnavailable),
         }
     }
+}
+
+/// A broken engine's yes: to a question that nobody asked.
+fn for_another_call(query: &Query<'_>) -> Verdict {
+    Verdict::allow(&Query { call: Some(CallId(1)), ..*query }, "mixed up")
 }
 
 /// The agent that whatever is asked next is about.
@@ -117,6 +127,7 @@ pub(super) fn answers(plan: &Plan, number: u64) -> Vec<(Duration, Answer)> {
         1 => vec![(delay(0), Answer::TimedOut)],
         2 => vec![],
         3 => vec![(delay(0), Answer::Reply(b"{nonsense".into()))],
+        6 => vec![(delay(0), Answer::Reply(b"other".into()))],
         // Two answers: the first counts, whatever the other says.
         4 => vec![(delay(0), Answer::Reply(b"deny".into())), (delay(0) + delay(1), yes())],
         5 => vec![(delay(0), yes()), (delay(0) + delay(1), Answer::Reply(b"deny".into()))],

@@ -292,13 +292,15 @@ pub(super) fn answer(offered: &[u8], host: &str, port: u16, version: u32) -> Vec
     out.0
 }
 
-/// The port of the audio, and the first of its payload types.
-pub(super) fn audio(description: &[u8]) -> Option<(u16, u8)> {
+/// The port of the audio, and the first and the last of its payload types.
+pub(super) fn audio(description: &[u8]) -> Option<(u16, u8, u8)> {
     let at = memchr::memmem::find(description, b"m=audio ")?;
-    let mut words = description.get(at + 8..)?.split(|byte| *byte == b' ' || *byte == b'\r');
+    let line = description.get(at + 8..)?.split(|byte| *byte == b'\r').next()?;
+    let mut words = line.split(|byte| *byte == b' ');
     let port = u16::try_from(number(words.next()?)?).ok()?;
-    let first = u8::try_from(number(words.nth(1)?)?).ok()?;
-    Some((port, first))
+    let mut types = words.skip(1).filter_map(|word| u8::try_from(number(word)?).ok());
+    let first = types.next()?;
+    Some((port, first, types.last().unwrap_or(first)))
 }
 
 #[cfg(test)]
@@ -324,7 +326,7 @@ mod tests {
         let answered = String::from_utf8(answer(&offered, "192.0.2.2", 5000, 1)).unwrap();
         assert!(answered.contains("m=audio 5000 RTP/AVP 8 0 101\r\n") && answered.contains("a=recvonly"));
         assert!(answered.contains("m=video 0 RTP/AVP 99"));
-        assert_eq!(audio(&offered), Some((4000, 8)));
+        assert_eq!(audio(&offered), Some((4000, 8, 101)));
         assert!(offer(Offer::Nothing, "h", 1, 1, Way::Both).is_empty());
     }
 }

@@ -159,6 +159,10 @@ pub(super) struct World<'o> {
     rng: Rng,
     /// The agent whose datagram, or whose policy's answer, is being dealt with.
     pub(super) current: usize,
+    /// The status of the response that is being dealt with.
+    pub(super) hearing: u16,
+    /// The dialogs of agents that were answered: Call-ID and the switch's tag.
+    pub(super) dialogs: BTreeMap<usize, (Vec<u8>, Vec<u8>)>,
     /// The agents that questions are about.
     pub(super) asking: BTreeMap<(usize, QuestionId), usize>,
     pub(super) trace: Hash,
@@ -190,6 +194,8 @@ impl<'o> World<'o> {
             parts: Vec::new(),
             rng: Rng::from_seed(seed),
             current: 0,
+            hearing: 0,
+            dialogs: BTreeMap::new(),
             asking: BTreeMap::new(),
             trace: Hash::default(),
             coverage: Coverage::default(),
@@ -362,6 +368,9 @@ impl<'o> World<'o> {
         if let Some(seen) = &seen {
             let is_listed = self.agents[agent].is_caller() && !self.agents[agent].conduct.is_stranger;
             repeated = self.nodes[node].transactions.delivered(self.now, seen, is_listed).is_repeated;
+            if self.agents[agent].is_caller() && matches!(seen.verb(), Verb::Cancel | Verb::Bye) {
+                self.nodes[node].calls.caller_leaves(self.agents[agent].id);
+            }
             self.coverage_of_delivered(node, seen, repeated);
         }
         if !self.is_vouched_for(agent) {
@@ -369,6 +378,7 @@ impl<'o> World<'o> {
             self.nodes[node].transactions.balance(id, bytes.len(), 0)?;
         }
         self.current = agent;
+        self.hearing = seen.as_ref().map_or(0, |seen| seen.status);
         policy::ask_for(&self.nodes[node].book, self.agents[agent].id);
         let called_back = self.call_of(agent).filter(|_| self.is_deep() && self.agents[agent].part > 0);
         let parked = called_back.and_then(|call| Some((call, self.nodes[node].switch.parked(call)?)));
@@ -498,13 +508,24 @@ impl<'o> World<'o> {
     /// Some packets of audio, and perhaps somebody who wants to be taken for the sender.
     fn talk(&mut self, agent: usize, packets: u8) {
         let (id, node) = (self.agents[agent].id, usize::from(self.agents[agent].node));
-        let Some((port, payload_type)) = self.agents[agent].audio else { return };
+        let Some((port, payload_type, event)) = self.agents[agent].audio else { return };
         let (source, link) = (self.agents[agent].media(), Lot::of(self.plan.seed, [id.into(), 0x22]));
+        // Somebody who knows the port tries to be learned before the side itself speaks.
+        let forged = if link.percent(999, 30) { 3 } else { 0 };
+        for number in 0..forged {
+            let source = ATTACKER.parse().expect("an address");
+            let packet = Packet { port, source, sequence: number, payload_type };
+            self.at(
+                self.now + Duration::from_micros(number.into()),
+                Happening::Packet { node, packet: Box::new(packet) },
+            );
+        }
         for number in 0..u16::from(packets) {
             let which = u64::from(number) * 4;
             let late = Duration::from_micros(u64::from(number) * 20_000 + u64::from(link.below(which, 30_000)));
             let lost = self.plan.faults.has(Faults::LOSS) && link.percent(which + 1, 10);
             let twice = self.plan.faults.has(Faults::DUPLICATION) && link.percent(which + 2, 10);
+            let payload_type = if number % 3 == 2 { event } else { payload_type };
             let packet = Packet { port, source, sequence: number, payload_type };
             for _ in 0..usize::from(!lost) + usize::from(twice) {
                 self.at(self.now + late, Happening::Packet { node, packet: Box::new(packet) });
@@ -531,6 +552,8 @@ impl<'o> World<'o> {
             return Ok(());
         };
         if let Some(to) = to {
+            let there = packet[1] & 0x7f;
+            self.nodes[node].media.renumbered(flow, side, payload_type, there)?;
             self.check_forwarded(node, flow, side, (source, to))?;
         } else {
             self.nodes[node].media.heard(flow, side, source);

@@ -89,8 +89,15 @@ impl Switch {
             self.audit_call(at, call)?;
         }
         self.questions.subjects().for_each(|subject| count(&mut sums.subjects, subject));
-        let waiting = self.lot.waits();
+        let (waiting, caps) = (self.lot.waits(), self.settings.caps);
+        let within = |most: u32, sum: u32| sum <= most;
         let table = [
+            (within(caps.total, sums.waiting), "I11: more calls wait than may"),
+            (sums.names.iter().all(|(_, sum)| within(caps.per_name, *sum)), "I11: more calls wait for a name than may"),
+            (
+                sums.sources.iter().all(|(_, sum)| within(caps.per_source, *sum)),
+                "I11: more calls wait of a source than may",
+            ),
             (sums.census == self.census, "I11: the census is not the calls'"),
             (sums.waiting == waiting.total(), "I11: the count of waiting calls is not the calls'"),
             (sums.flows == self.flows.len(), "I11: a flow without a call, or a call without its flow"),

@@ -62,8 +62,8 @@ pub(super) struct Agent {
     port: u16,
     description: Vec<u8>,
     last: Bytes,
-    /// The relay's port and a payload type, as the switch's description says.
-    pub(super) audio: Option<(u16, u8)>,
+    /// The relay's port and the first and the last payload type, as the switch's description says.
+    pub(super) audio: Option<(u16, u8, u8)>,
 }
 
 /// Something on the agenda.

@@ -22,6 +22,8 @@ pub(crate) struct CallSeen {
     holder: Option<u32>,
     /// Callbacks that were let in as far as policy.
     pub(crate) tried: u32,
+    /// The caller's CANCEL or BYE reached the switch.
+    pub(crate) caller_left: bool,
     /// One side's BYE was seen, or sent.
     pub(crate) ended: bool,
 }
@@ -78,6 +80,7 @@ impl Calls {
             recorded: false,
             holder: None,
             tried: 0,
+            caller_left: false,
             ended: false,
         };
         self.by_caller.insert(caller, incoming.call);
@@ -89,6 +92,9 @@ impl Calls {
         hold(seen.gone.is_none(), || "one call was gone twice".into())?;
         hold(seen.incoming.name == gone.name, || "gone for another name".into())?;
         seen.gone = Some((gone.reason, now));
+        hold(gone.reason != GoneReason::CallerCancelled || seen.caller_left, || {
+            "a call was ended for its caller, who waits".into()
+        })?;
         if gone.reason != GoneReason::AnsweredElsewhere {
             return hold(gone.winner.is_none(), || "a winner of what nobody won".into());
         }
@@ -113,6 +119,13 @@ impl Calls {
         hold(gone.is_none(), || format!("a client was answered for a call that is {gone:?}"))?;
         seen.holder = Some(party.agent);
         Ok(())
+    }
+
+    /// The caller wants to leave.
+    pub(crate) fn caller_leaves(&mut self, agent: u32) {
+        if let Some(seen) = self.by_caller.get(&agent).and_then(|call| self.by_id.get_mut(call)) {
+            seen.caller_left = true;
+        }
     }
 
     /// A client that was answered does not get the call after all: another may.

@@ -19,6 +19,9 @@ struct Known {
     is_closed: bool,
     /// Of each side, where its descriptions wanted audio.
     named: [Vec<SocketAddr>; 2],
+    /// Whether each side may send, and what its payload types are to the other.
+    sends: [bool; 2],
+    numbers: [Vec<(u8, u8)>; 2],
     /// Packets that each side sent from an address of its own, and how many went to it before that.
     heard: [bool; 2],
     unheard: [u32; 2],
@@ -39,6 +42,8 @@ impl Media {
             Command::Set { flow, side, stream } => {
                 let known = self.open(*flow)?;
                 known.named[*side as usize].extend(stream.remote_rtp);
+                known.sends[*side as usize] = stream.sends;
+                known.numbers[*side as usize] = stream.payload_types.iter().map(|to| (to.here, to.there)).collect();
                 Ok(())
             }
             Command::Close { flow } => {
@@ -63,6 +68,7 @@ impl Media {
     pub(crate) fn forwarded(&mut self, flow: FlowId, from: Side, source: SocketAddr, to: SocketAddr) -> Verdict {
         let known = self.open(flow).map_err(|_| "M4: a closed flow forwards")?;
         let (here, there) = (from as usize, from.other() as usize);
+        hold(known.sends[here], || "I8: audio of a side that is on hold".into())?;
         // The simulated sides signal from the address that their audio has.
         let owns = |side: usize, address: SocketAddr| known.named[side].iter().any(|named| named.ip() == address.ip());
         hold(owns(here, source), || format!("I9: audio of {source} was let in"))?;
@@ -74,6 +80,13 @@ impl Media {
             hold(known.unheard[there] <= most, || format!("A20: {} packets to a side that was not heard", most + 1))?;
         }
         Ok(())
+    }
+
+    /// RFC 3264 §5.1: a packet bears the number that its receiver knows the codec by.
+    pub(crate) fn renumbered(&self, flow: FlowId, from: Side, here: u8, there: u8) -> Verdict {
+        let numbers = self.flows.get(&flow).map(|known| &known.numbers[from as usize]);
+        let right = numbers.is_some_and(|numbers| numbers.contains(&(here, there)));
+        hold(right, || format!("a packet of type {here} went on as {there}"))
     }
 
     /// A side was heard, whether its packet went on or not.

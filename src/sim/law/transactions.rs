@@ -28,6 +28,8 @@ struct Served {
     /// The request came again since the last response, which may therefore be sent again.
     asked_again: u32,
     acknowledged: bool,
+    /// Its CSeq is not higher than the last one in its dialog.
+    is_old: bool,
     /// Nobody need answer it.
     may_be_ignored: bool,
     dialog: u64,
@@ -52,13 +54,15 @@ struct Asked {
 struct Talk {
     /// The newest CSeq of the switch's.
     newest: u32,
-    /// The peer's INVITE whose 2xx has no ACK.
-    unacknowledged: Option<u64>,
+    /// The peer's INVITEs whose 2xx has no ACK.
+    unacknowledged: Vec<u64>,
     /// The peer's BYE reached the switch.
     has_hung_up: bool,
     /// The switch sent a BYE.
     is_ended: bool,
     peer_tag: u64,
+    /// The highest CSeq of the peer's.
+    peer_newest: u32,
 }
 
 /// What was seen so far.
@@ -113,7 +117,16 @@ impl Transactions {
                 Delivered { is_repeated: now.since(served.since) < LIFE }
             }
             None => {
+                let mut is_old = false;
+                // A method that is not served is refused before anybody looks at its number.
+                let from = Hash::of(&[seen.from_tag()]);
+                let is_peers = |talk: &&mut Talk| talk.peer_tag == from && verb != Verb::Other;
+                if let Some(talk) = self.talks.get_mut(&dialog).filter(is_peers) {
+                    is_old = seen.cseq <= talk.peer_newest;
+                    talk.peer_newest = talk.peer_newest.max(seen.cseq);
+                }
                 let served = Served {
+                    is_old,
                     verb,
                     since: now,
                     tag: 0,
@@ -138,18 +151,17 @@ impl Transactions {
     }
 
     fn heard_ack(&mut self, seen: &Seen<'_>) {
-        let of_refused = self.served.get_mut(&transaction(seen, Verb::Invite));
-        let key = invite(seen, seen.from_tag());
-        let served = match of_refused {
-            Some(served) => Some(served),
-            None => self.invites.get(&key).and_then(|key| self.served.get_mut(key)),
+        let of_refused = transaction(seen, Verb::Invite);
+        let key = match self.served.contains_key(&of_refused) {
+            true => Some(of_refused),
+            false => self.invites.get(&invite(seen, seen.from_tag())).copied(),
         };
-        let Some(served) = served else { return };
-        let (tag, is_2xx) = (Hash::of(&[seen.to_tag()]), served.last.is_some_and(|(status, _)| status < 300));
-        if served.answered.is_some() && tag == served.tag {
+        let Some(key) = key else { return };
+        let Some(served) = self.served.get_mut(&key) else { return };
+        if served.answered.is_some() && served.tag == Hash::of(&[seen.to_tag()]) {
             served.acknowledged = true;
-            if is_2xx && let Some(talk) = self.talks.get_mut(&talk(seen.call_id, seen.to_tag())) {
-                talk.unacknowledged = None;
+            if let Some(talk) = self.talks.get_mut(&talk(seen.call_id, seen.to_tag())) {
+                talk.unacknowledged.retain(|open| *open != key);
             }
         }
     }
@@ -175,6 +187,8 @@ impl Transactions {
             hold(served.tag == 0 || served.tag == tag, || "I4: two To tags in the responses to one request".into())?;
             served.tag = tag;
         }
+        let taken = (200..300).contains(&seen.status);
+        hold(!(taken && served.is_old), || format!("I4: {} out of order was taken", verb.as_str()))?;
         let hash = Hash::of(&[bytes]);
         match served.last {
             Some((last, kept)) if last >= 200 => {
@@ -215,8 +229,9 @@ impl Transactions {
     fn invite_answered(&mut self, seen: &Seen<'_>) {
         if seen.status < 300 {
             let talk = self.talks.entry(talk(seen.call_id, seen.to_tag())).or_default();
-            talk.unacknowledged = Some(transaction(seen, Verb::Invite));
+            talk.unacknowledged.push(transaction(seen, Verb::Invite));
             talk.peer_tag = Hash::of(&[seen.from_tag()]);
+            talk.peer_newest = talk.peer_newest.max(seen.cseq);
         }
         let dialog = talk(seen.call_id, seen.to_tag());
         if let Some(served) = self.served.get_mut(&transaction(seen, Verb::Invite)) {
@@ -243,8 +258,8 @@ impl Transactions {
         hold(seen.cseq > talk.newest, || format!("I4: CSeq {} after {}", seen.cseq, talk.newest))?;
         talk.newest = seen.cseq;
         if verb == Verb::Bye {
-            let open = talk.unacknowledged.and_then(|key| self.served.get(&key));
-            let early = open.and_then(|served| served.answered).is_some_and(|at| now.since(at) < LIFE);
+            let mut open = talk.unacknowledged.iter().filter_map(|key| self.served.get(key)?.answered);
+            let early = open.any(|at| now.since(at) < LIFE);
             hold(!early, || "§15: a BYE before the ACK of our 2xx".into())?;
             hold(!talk.has_hung_up, || "a BYE to whoever has hung up".into())?;
             hold(!talk.is_ended, || "a second BYE in one dialog".into())?;
@@ -291,6 +306,14 @@ impl Transactions {
         let key = self.invites.get(&Hash::of(&[call_id, from_tag, &cseq.to_le_bytes()]))?;
         let served = self.served.get(key)?;
         Some((served.last.map_or(0, |(status, _)| status), served.longest_pause))
+    }
+
+    /// Whether a change of the session is under way in a dialog: an INVITE of the switch's without its answer, or a 2xx without its ACK.
+    pub(crate) fn is_changing(&self, now: Instant, call_id: &[u8], tag: &[u8]) -> bool {
+        let dialog = talk(call_id, tag);
+        let unacknowledged = self.talks.get(&dialog).is_some_and(|talk| !talk.unacknowledged.is_empty());
+        let open = |asked: &Asked| asked.verb == Verb::Invite && !asked.is_answered && now.since(asked.since) < LIFE;
+        unacknowledged || self.asked.values().any(|asked| asked.dialog == dialog && open(asked))
     }
 
     /// Whether the switch has sent a BYE in the dialog that a request of the peer's is in.
