@@ -26,4 +26,5 @@ pub mod http;
 pub mod net;
 pub mod notify;
 pub mod relay;
+mod sync;
 pub mod telemetry;

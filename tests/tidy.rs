@@ -18,7 +18,7 @@ const ORDER: [&[&str]; 15] = [
     &["switch"],
     &["config"],
     &["telemetry"],
-    &["net"],
+    &["net", "sync"],
     &["relay", "notify"],
     &["cluster"],
     &["http"],

@@ -16,9 +16,10 @@ use crate::notify::closing::Closing;
 use crate::notify::parked::Waiting;
 use crate::notify::registry::Registry;
 use crate::notify::seat::{Ended, Parcel};
+use crate::sync::atomic::Ordering;
+use crate::sync::tokio;
+use crate::sync::tokio::sync::mpsc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use tokio::sync::mpsc;
 
 /// What the fan-out task is to bring to the subscribers.
 pub(super) enum Job {

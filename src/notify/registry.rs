@@ -18,9 +18,10 @@ use crate::notify::subscription::Subscription;
 use crate::policy::Reason;
 use crate::rng::Rng;
 use crate::secret::Secret;
+use crate::sync;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::mpsc;
 
 /// What the registry is told at start.
@@ -59,7 +60,7 @@ pub fn open(settings: Settings) -> (Publisher, Arc<Registry>, FanOut) {
         resyncs: AtomicU64::new(0),
         mistakes: AtomicU64::new(0),
     });
-    let (sender, receiver) = mpsc::channel(limits::NOTICES_QUEUED_MAX);
+    let (sender, receiver) = sync::tokio::sync::mpsc::channel(limits::NOTICES_QUEUED_MAX);
     let publisher = Publisher { registry: Arc::clone(&registry), jobs: sender };
     let fan_out = FanOut { registry: Arc::clone(&registry), jobs: receiver };
     (publisher, registry, fan_out)
