@@ -228,6 +228,29 @@ fn who_does_not_read_is_cut_off_and_hears_of_it_at_once() {
 }
 
 #[test]
+fn a_fan_out_that_is_overrun_sends_everybody_back_and_nobody_waits_for_a_lost_call() {
+    explore::many(4_000, || {
+        let Desk { publisher, registry, fan_out } = desk(1);
+        let client = {
+            let registry = Arc::clone(&registry);
+            thread::spawn(move || {
+                loop {
+                    match read(&mut subscribe(&registry)) {
+                        Ok(heard) => return heard,
+                        Err(closing) => assert_eq!(closing, Closing::Resync),
+                    }
+                }
+            })
+        };
+        let publisher = publish(publisher, || vec![parked(1, "foo"), parked(LAST, NAME)]);
+        // The publisher lives until the client has heard: its end would let the fan-out go and hide that it sleeps.
+        check(&client.join().unwrap(), &script(&[(1, true), (LAST, true)]));
+        drop(publisher.join().unwrap());
+        fan_out.join().unwrap();
+    });
+}
+
+#[test]
 fn everything_at_once_ends() {
     explore::many(1_000, || {
         let Desk { publisher, registry, fan_out } = desk(1);

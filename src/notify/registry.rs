@@ -19,7 +19,8 @@ use crate::policy::Reason;
 use crate::rng::Rng;
 use crate::secret::Secret;
 use crate::sync;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::tokio::sync::Notify;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -51,7 +52,7 @@ pub fn open(settings: Settings) -> (Publisher, Arc<Registry>, FanOut) {
         clock: Clock::start(),
         messages: settings.messages,
         published: AtomicU64::new(0),
-        overrun: AtomicBool::new(false),
+        overrun: Notify::new(),
         seats: AtomicU64::new(0),
         left: AtomicU64::new(0),
         delivered: AtomicU64::new(0),
@@ -75,8 +76,8 @@ pub struct Registry {
     messages: mpsc::Sender<ClientMessage>,
     /// Notices so far: the sequence of the newest. Written by the [`Publisher`] alone.
     pub(super) published: AtomicU64,
-    /// A notice found the fan-out's queue full.
-    pub(super) overrun: AtomicBool,
+    /// Wakes the fan-out: a notice found its queue full.
+    pub(super) overrun: Notify,
     seats: AtomicU64,
     left: AtomicU64,
     pub(super) delivered: AtomicU64,
