@@ -30,4 +30,5 @@ pub mod http;
 pub mod net;
 pub mod notify;
 pub mod relay;
+mod sync;
 pub mod telemetry;

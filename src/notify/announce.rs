@@ -14,11 +14,12 @@ use crate::policy::{
     self, Action, Claims, Decision, Keyring, MediaKinds, PolicyEngine, Query, Reason, Subject, Verdict,
 };
 use crate::rng::Rng;
+use crate::sync::{Mutex, RwLock};
 use crate::time::Now;
 use crate::token::{self, Audience, Contents, Keys};
 use bytes::Bytes;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 
 /// Who may do what, and with which keys: replaced whole on reload.
 pub struct Authority {

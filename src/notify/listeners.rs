@@ -5,7 +5,7 @@
 use crate::name::Name;
 use crate::notify::closing::Closing;
 use crate::notify::seat::{Parcel, Seat};
-use dashmap::DashMap;
+use crate::sync::DashMap;
 use std::sync::Arc;
 
 /// Subscribers by name.
@@ -57,7 +57,7 @@ impl Listeners {
 
     /// Ends all subscriptions.
     pub(super) fn cut_all(&self, closing: Closing) {
-        for seats in &self.by_name {
+        for seats in self.by_name.iter() {
             seats.iter().for_each(|seat| seat.cut(closing));
         }
     }

@@ -21,6 +21,8 @@ pub use registry::{NotPassed, Registry, Settings, Stats, open};
 pub use subscription::Subscription;
 
 #[cfg(test)]
+mod interleavings;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 use crate::call::Incoming;
 use crate::id::CallId;
 use crate::name::Name;
-use dashmap::DashMap;
+use crate::sync::DashMap;
 use std::sync::Arc;
 
 /// A parked call's summary with its place in the order of notices.

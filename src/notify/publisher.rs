@@ -16,9 +16,10 @@ use crate::notify::closing::Closing;
 use crate::notify::parked::Waiting;
 use crate::notify::registry::Registry;
 use crate::notify::seat::{Ended, Parcel};
+use crate::sync::atomic::Ordering;
+use crate::sync::tokio;
+use crate::sync::tokio::sync::mpsc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use tokio::sync::mpsc;
 
 /// What the fan-out task is to bring to the subscribers.
 pub(super) enum Job {
@@ -53,7 +54,7 @@ impl Publisher {
         };
         registry.published.store(sequence, Ordering::SeqCst);
         if self.jobs.try_send(job).is_err() {
-            registry.overrun.store(true, Ordering::SeqCst);
+            registry.overrun.notify_one();
         }
     }
 }
@@ -67,15 +68,25 @@ pub struct FanOut {
 impl FanOut {
     /// Runs until the publisher is gone.
     pub async fn run(mut self) {
-        while let Some(job) = self.jobs.recv().await {
-            self.bring(job);
-            if self.registry.overrun.swap(false, Ordering::SeqCst) {
-                tracing::warn!(queue = self.jobs.len(), "notices were lost in a full queue: all channels resync");
-                self.registry.resyncs.fetch_add(1, Ordering::Relaxed);
-                self.registry.cut_all(Closing::Resync);
+        loop {
+            // A lost notice wakes the task by itself: the jobs that filled the queue may all be done by the time it is noted,
+            // and the next one may be long in coming.
+            tokio::select! {
+                biased;
+                () = self.registry.overrun.notified() => self.resync(),
+                job = self.jobs.recv() => match job {
+                    Some(job) => self.bring(job),
+                    None => return,
+                },
             }
             tokio::task::consume_budget().await;
         }
+    }
+
+    fn resync(&self) {
+        tracing::warn!(queue = self.jobs.len(), "notices were lost in a full queue: all channels resync");
+        self.registry.resyncs.fetch_add(1, Ordering::Relaxed);
+        self.registry.cut_all(Closing::Resync);
     }
 
     fn bring(&self, job: Job) {

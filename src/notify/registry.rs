@@ -18,9 +18,11 @@ use crate::notify::subscription::Subscription;
 use crate::policy::Reason;
 use crate::rng::Rng;
 use crate::secret::Secret;
+use crate::sync;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::tokio::sync::Notify;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::mpsc;
 
 /// What the registry is told at start.
@@ -50,7 +52,7 @@ pub fn open(settings: Settings) -> (Publisher, Arc<Registry>, FanOut) {
         clock: Clock::start(),
         messages: settings.messages,
         published: AtomicU64::new(0),
-        overrun: AtomicBool::new(false),
+        overrun: Notify::new(),
         seats: AtomicU64::new(0),
         left: AtomicU64::new(0),
         delivered: AtomicU64::new(0),
@@ -59,7 +61,7 @@ pub fn open(settings: Settings) -> (Publisher, Arc<Registry>, FanOut) {
         resyncs: AtomicU64::new(0),
         mistakes: AtomicU64::new(0),
     });
-    let (sender, receiver) = mpsc::channel(limits::NOTICES_QUEUED_MAX);
+    let (sender, receiver) = sync::tokio::sync::mpsc::channel(limits::NOTICES_QUEUED_MAX);
     let publisher = Publisher { registry: Arc::clone(&registry), jobs: sender };
     let fan_out = FanOut { registry: Arc::clone(&registry), jobs: receiver };
     (publisher, registry, fan_out)
@@ -74,8 +76,8 @@ pub struct Registry {
     messages: mpsc::Sender<ClientMessage>,
     /// Notices so far: the sequence of the newest. Written by the [`Publisher`] alone.
     pub(super) published: AtomicU64,
-    /// A notice found the fan-out's queue full.
-    pub(super) overrun: AtomicBool,
+    /// Wakes the fan-out: a notice found its queue full.
+    pub(super) overrun: Notify,
     seats: AtomicU64,
     left: AtomicU64,
     pub(super) delivered: AtomicU64,

@@ -8,11 +8,12 @@ use crate::name::Name;
 use crate::notify::closing::Closing;
 use crate::notify::parked::Waiting;
 use crate::policy::Claims;
+use crate::sync::tokio::sync::Notify;
+use crate::sync::{Mutex, MutexGuard};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Notify;
+use std::sync::{Arc, PoisonError};
 
 /// What waits in a subscriber's queue.
 #[derive(Clone, Debug)]

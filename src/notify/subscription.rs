@@ -11,10 +11,11 @@ use crate::notify::parked::Waiting;
 use crate::notify::registry::{NotPassed, Registry};
 use crate::notify::seat::{Parcel, Seat};
 use crate::policy::Reason;
+use crate::sync::atomic::Ordering;
+use crate::sync::tokio;
 use crate::time::{Duration, Wall};
 use bytes::Bytes;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// The longest wait for a credential's end before the wall clock is read again: it may have been set meanwhile.
 const EXPIRY_CHECK_INTERVAL: Duration = Duration::from_secs(60);

@@ -3,10 +3,20 @@
 
 use crate::limits;
 use crate::media::Command;
-use mio::Waker;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::mpsc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc;
+
+#[cfg(test)]
+mod interleavings;
+
+/// What gets the worker out of epoll.
+#[cfg(not(all(test, feature = "shuttle")))]
+pub(super) use mio::Waker;
+
+/// The same for tests that know each order of steps, which they do not of the kernel's.
+#[cfg(all(test, feature = "shuttle"))]
+pub(super) use interleavings::Bell as Waker;
 
 /// What a worker can be told.
 pub(super) enum Message {

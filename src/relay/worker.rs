@@ -130,6 +130,8 @@ impl<F: Fn(Event)> Worker<F> {
 
     fn obey(&mut self, now: Instant) -> ControlFlow<()> {
         self.inbox.begin();
+        // Also should one of them panic: the others then wait for the next turn, not for the next tick.
+        self.state.commands_left = true;
         for _ in 0..limits::RELAY_BATCH_MAX {
             match self.inbox.poll() {
                 Some(Message::Command(command)) => self.carry_out(now, command),
@@ -140,7 +142,6 @@ impl<F: Fn(Event)> Worker<F> {
                 }
             }
         }
-        self.state.commands_left = true;
         ControlFlow::Continue(())
     }
 
