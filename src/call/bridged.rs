@@ -184,10 +184,13 @@ impl Bridged {
         let known = self.session.agreement.clone();
         let proposed = sdp::propose(from, audio, Some(&known), self.session.end(to).outline())
             .map_err(|error| not_acceptable(&error))?;
-        let carried = self.session.end(to).offer(to, &proposed, said.direction());
+        // RFC 3264 §8: versions of a description grow by one, so one that is not sent has none.
+        let mut end = self.session.end(to).clone();
+        let carried = end.offer(to, &proposed, said.direction());
         let dialog = self.leg(to).dialog;
         let sent = turn.endpoint.request(turn.now, dialog, Method::Invite, &[], Some((super::leg::SDP, &carried)));
         let sent = sent.ok_or_else(|| Refusal::status(491))?;
+        *self.session.end(to) = end;
         self.change = Some(Change::Carried {
             from,
             received,

@@ -10,18 +10,21 @@
 
 mod agent;
 mod chance;
+mod channel;
 mod coverage;
 mod draw;
 mod effects;
 mod law;
 mod network;
 mod office;
+mod operator;
 mod plan;
 mod policy;
 mod promise;
 mod relay;
 mod scenario;
 mod shrink;
+mod sound;
 mod text;
 mod world;
 

@@ -3,18 +3,19 @@
 //! Not here: what a switch wants done and what must hold (`effects`), and who does what (`plan`).
 
 use super::agent::{Agent, Out};
-use super::chance::{Hash, Lot};
+use super::chance::Hash;
 use super::coverage::{Coverage, Race};
 use super::law::{Calls, Media, Transactions, Verdict, hold};
 use super::network::{BEGIN, Datagram, arrivals};
-use super::office::{self, NAMES, Office, SUBJECTS};
-use super::plan::{Faults, JwtKind, Plan, TokenKind, When, Word};
+use super::office::{self, NAMES, Office};
+use super::plan::{JwtKind, Plan, TokenKind, When};
 use super::policy::{self, Engine, Shared};
 use super::relay::Relay;
+use super::sound::Packet;
 use super::text::{self, Verb};
 use crate::call::{ClientMessage, ClientMessageKind, Incoming};
 use crate::id::{CallId, FlowId, QuestionId};
-use crate::media::{self, header::Rtp};
+use crate::media;
 use crate::policy::Answer;
 use crate::rng::Rng;
 use crate::sip::{Path, Transport};
@@ -24,16 +25,12 @@ use crate::token::Keys;
 use bytes::Bytes;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// By then everything must be quiet: the last call, its deadline, and every timer there is, twice.
 const END: Instant = Instant(BEGIN.0 + 400_000_000);
 /// More happenings than any plan has: something goes round for ever.
 const HAPPENINGS_MAX: u64 = 3_000_000;
-/// Somebody who sprays packets at ports that are not his.
-const ATTACKER: &str = "203.0.113.66:4000";
-
 /// Something that happens.
 pub(super) enum Happening {
     Begin {
@@ -81,15 +78,6 @@ pub(super) enum Happening {
     Word(usize),
 }
 
-/// A packet on its way to the relay.
-#[derive(Clone, Copy)]
-pub(super) struct Packet {
-    port: u16,
-    source: SocketAddr,
-    sequence: u16,
-    payload_type: u8,
-}
-
 // The queue moves them about: small ones move quickly.
 const _: () = assert!(size_of::<Happening>() <= 48);
 
@@ -134,7 +122,7 @@ pub(super) struct Node {
     pub(super) steps: u64,
     /// It was stopped, and is no more.
     pub(super) is_stopped: bool,
-    is_gone: bool,
+    pub(super) is_gone: bool,
 }
 
 /// The world.
@@ -143,7 +131,7 @@ pub(super) struct World<'o> {
     pub(super) plan: Plan,
     pub(super) now: Instant,
     /// Milliseconds by which the wall clock was moved.
-    jumped: i64,
+    pub(super) jumped: i64,
     queue: BinaryHeap<Reverse<Entry>>,
     order: u64,
     pub(super) nodes: Vec<Node>,
@@ -156,7 +144,7 @@ pub(super) struct World<'o> {
     queued: Vec<Option<Instant>>,
     /// Agents of each call: its caller, then its clients.
     pub(super) parts: Vec<Vec<usize>>,
-    rng: Rng,
+    pub(super) rng: Rng,
     /// The agent whose datagram, or whose policy's answer, is being dealt with.
     pub(super) current: usize,
     /// The status of the response that is being dealt with.
@@ -452,140 +440,6 @@ impl<'o> World<'o> {
         self.told[agent].as_ref().map(|incoming| incoming.call)
     }
 
-    /// A client hears of a call; if it is gone by then, a subscriber that came late hears nothing.
-    fn tell(&mut self, agent: usize, call: CallId) {
-        let node = usize::from(self.plan.calls[self.agents[agent].call].node);
-        let Some(seen) = self.nodes[node].calls.get(call) else { return };
-        if self.told[agent].is_none() {
-            self.told[agent] = Some(seen.incoming.clone());
-            self.act(agent, |agent, now, _| agent.plan(now, When::Begun));
-        }
-    }
-
-    /// A client's INVITE with its credentials.
-    fn call_back(&mut self, agent: usize, out: &mut Vec<Out>) {
-        let Some(incoming) = &self.told[agent] else { return };
-        let call = &self.plan.calls[self.agents[agent].call];
-        let client = &call.clients[self.agents[agent].part - 1];
-        let (name, subject) = (&self.office.names[usize::from(client.name)], SUBJECTS[usize::from(client.subject)]);
-        let keys = Arc::clone(&self.nodes[usize::from(call.node)].keys);
-        let mut headers = String::new();
-        let mut called = name.to_string();
-        if client.token != TokenKind::Missing {
-            let token = office::token(client.token, &keys, incoming, (name, subject), &mut self.rng);
-            match client.token {
-                TokenKind::Dial => called.clone_from(&token),
-                _ => headers = format!("X-Bridge-Token: {token}\r\n"),
-            }
-        }
-        if client.token == TokenKind::Twice {
-            headers = headers.repeat(2);
-        }
-        if client.token != TokenKind::Dial
-            && let Some(jwt) = self.office.jwt(client.jwt, client.subject, self.plan.terms.concurrent)
-        {
-            headers.extend(["Authorization: Bearer ", jwt, "\r\n"]);
-        }
-        self.agents[agent].called = called;
-        self.agents[agent].invite(self.now, &headers, out);
-    }
-
-    /// A client's word on its channel.
-    fn say(&mut self, agent: usize, kind: ClientMessageKind) {
-        let Some(call) = self.call_of(agent) else { return };
-        let planned = &self.plan.calls[self.agents[agent].call];
-        let client = &planned.clients[self.agents[agent].part - 1];
-        let message = ClientMessage {
-            call,
-            name: self.office.names[usize::from(client.name)].clone(),
-            subject: SUBJECTS[usize::from(client.subject)].into(),
-            kind,
-        };
-        let node = usize::from(planned.node);
-        self.at(self.now + Duration::from_millis(2), Happening::Client { node, message: Box::new(message) });
-    }
-
-    /// Some packets of audio, and perhaps somebody who wants to be taken for the sender.
-    fn talk(&mut self, agent: usize, packets: u8) {
-        let (id, node) = (self.agents[agent].id, usize::from(self.agents[agent].node));
-        let Some((port, payload_type, event)) = self.agents[agent].audio else { return };
-        let (source, link) = (self.agents[agent].media(), Lot::of(self.plan.seed, [id.into(), 0x22]));
-        // Somebody who knows the port tries to be learned before the side itself speaks.
-        let forged = if link.percent(999, 30) { 3 } else { 0 };
-        for number in 0..forged {
-            let source = ATTACKER.parse().expect("an address");
-            let packet = Packet { port, source, sequence: number, payload_type };
-            self.at(
-                self.now + Duration::from_micros(number.into()),
-                Happening::Packet { node, packet: Box::new(packet) },
-            );
-        }
-        for number in 0..u16::from(packets) {
-            let which = u64::from(number) * 4;
-            let late = Duration::from_micros(u64::from(number) * 20_000 + u64::from(link.below(which, 30_000)));
-            let lost = self.plan.faults.has(Faults::LOSS) && link.percent(which + 1, 10);
-            let twice = self.plan.faults.has(Faults::DUPLICATION) && link.percent(which + 2, 10);
-            let payload_type = if number % 3 == 2 { event } else { payload_type };
-            let packet = Packet { port, source, sequence: number, payload_type };
-            for _ in 0..usize::from(!lost) + usize::from(twice) {
-                self.at(self.now + late, Happening::Packet { node, packet: Box::new(packet) });
-            }
-            if link.percent(which + 3, 20) {
-                let packet = Packet { source: ATTACKER.parse().expect("an address"), ..packet };
-                self.at(self.now + late, Happening::Packet { node, packet: Box::new(packet) });
-            }
-        }
-    }
-
-    /// A packet reaches a port of the relay's.
-    fn carry(&mut self, node: usize, packet: Packet) -> Verdict {
-        let Packet { port, source, sequence, payload_type } = packet;
-        if self.nodes[node].is_gone {
-            return Ok(());
-        }
-        let ssrc = u32::from(source.port());
-        let rtp = Rtp { payload_type, sequence, timestamp: 160 * u32::from(sequence), ssrc, marker: false };
-        let mut packet = [0; 16];
-        let length = rtp.write(b"talk", &mut packet).unwrap_or(0);
-        let Some((flow, side, to)) = self.nodes[node].relay.receive(self.now, port, source, &mut packet[..length])
-        else {
-            return Ok(());
-        };
-        if let Some(to) = to {
-            let there = packet[1] & 0x7f;
-            self.nodes[node].media.renumbered(flow, side, payload_type, there)?;
-            self.check_forwarded(node, flow, side, (source, to))?;
-        } else {
-            self.nodes[node].media.heard(flow, side, source);
-        }
-        self.look_at_flow(node, flow);
-        Ok(())
-    }
-
-    /// Passes on what a flow has to say, and comes back when it may have more.
-    fn look_at_flow(&mut self, node: usize, flow: FlowId) {
-        let now = self.now;
-        if self.nodes[node].relay.poll_timeout(flow).is_some_and(|due| due <= now) {
-            self.nodes[node].relay.handle_timeout(now, flow);
-        }
-        while let Some(event) = self.nodes[node].relay.poll_event(flow) {
-            let delay = self.nodes[node].relay.delay(&self.plan, flow);
-            self.at(now + delay, Happening::Relay { node, event: Box::new(event) });
-        }
-        if let Some(due) = self.nodes[node].relay.poll_timeout(flow) {
-            self.at(due.max(now + Duration::from_millis(1)), Happening::Flow { node, flow });
-        }
-    }
-
-    fn hear_relay(&mut self, node: usize, event: media::Event) -> Verdict {
-        if let media::Event::Failed { flow, reason: "fault in the relay" } = event
-            && !self.nodes[node].relay.break_down(flow)
-        {
-            return Ok(());
-        }
-        self.input(node, Input::Media(event))
-    }
-
     /// Hands something that is no datagram to a switch.
     pub(super) fn input(&mut self, node: usize, input: Input<'_>) -> Verdict {
         if self.nodes[node].is_gone {
@@ -594,48 +448,6 @@ impl<'o> World<'o> {
         let now = self.clock();
         self.nodes[node].switch.handle(now, input);
         self.drain(node, false, None)
-    }
-
-    /// What an operator does, to all nodes.
-    fn obey(&mut self, word: usize) -> Verdict {
-        let word = self.plan.words[word].1;
-        self.note(|| format!("operator: {word:?}"));
-        if let Word::Jump(seconds) = word {
-            self.jumped += i64::from(seconds) * 1000;
-        }
-        for node in 0..self.nodes.len() {
-            match word {
-                Word::Drain => {
-                    self.nodes[node].calls.drain();
-                    self.input(node, Input::Drain)?;
-                }
-                Word::Stop => {
-                    self.nodes[node].calls.drain();
-                    self.nodes[node].is_stopped = true;
-                    self.input(node, Input::Stop)?;
-                }
-                Word::Abandon => self.abandon(node)?,
-                Word::Rotate => self.rotate(node)?,
-                Word::Jump(_) | Word::Nothing => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn abandon(&mut self, node: usize) -> Verdict {
-        self.nodes[node].is_stopped = true;
-        self.input(node, Input::Abandon)?;
-        self.nodes[node].is_gone = true;
-        self.nodes[node].due = None;
-        hold(self.nodes[node].switch.calls() == 0, || "L7: a call is left when the daemon ends".into())
-    }
-
-    fn rotate(&mut self, node: usize) -> Verdict {
-        let mut master = [0; 32];
-        self.rng.fill(&mut master);
-        let keys = Arc::new(self.nodes[node].keys.rotate(master, self.clock().wall));
-        self.nodes[node].keys = Arc::clone(&keys);
-        self.input(node, Input::Keys { keys, keyring: self.office.keyring() })
     }
 
     /// A line for people.
