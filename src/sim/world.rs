@@ -333,7 +333,13 @@ impl<'o> World<'o> {
         let number = &mut self.numbers[agent][usize::from(to_switch)];
         *number += 1;
         let (number, id) = (*number, u32::try_from(agent).expect("few agents"));
-        let datagram = Datagram { agent: id, to_switch, number, bytes: bytes.len() };
+        let datagram = Datagram {
+            agent: id,
+            to_switch,
+            number,
+            bytes: bytes.len(),
+            is_old: number > 4 && bytes.starts_with(b"INVITE"),
+        };
         for at in arrivals(&self.plan, self.now, datagram) {
             let bytes = bytes.clone();
             let what =

@@ -14,6 +14,8 @@ use uac::{Asking, Invite};
 use uas::Unacknowledged;
 
 pub(super) const T1: Duration = Duration::from_millis(500);
+/// A little less than T4.
+const T4: Duration = Duration::from_millis(4_500);
 pub(super) const T2: Duration = Duration::from_secs(4);
 pub(super) const T1_64: Duration = Duration::from_secs(32);
 /// Agents differ by their ports.
@@ -62,6 +64,7 @@ pub(super) struct Agent {
     port: u16,
     description: Vec<u8>,
     last: Bytes,
+    last_at: Instant,
     /// The relay's port and the first and the last payload type, as the switch's description says.
     pub(super) audio: Option<(u16, u8, u8)>,
 }
@@ -127,6 +130,7 @@ impl Agent {
             port: MOVE + 2 * u16::try_from(id).expect("few agents"),
             description: Vec::new(),
             last: Bytes::new(),
+            last_at: Instant::default(),
             audio: None,
         }
     }
@@ -201,7 +205,7 @@ impl Agent {
         while let Some(at) = self.agenda.iter().position(|(due, _)| *due <= now && !self.has_vanished) {
             match self.agenda.swap_remove(at).1 {
                 Plans::Deed(deed) => self.act(now, deed.what, out),
-                Plans::Send(bytes) => self.send(bytes, out),
+                Plans::Send(bytes) => self.send(now, bytes, out),
                 Plans::Answer { response, cseq } => self.answer_reinvite(now, cseq, response, out),
             }
         }
@@ -223,7 +227,9 @@ impl Agent {
             What::Reinvite(change) => self.change(now, change, out),
             What::Options => self.ask(now, Verb::Options, Vec::new(), out),
             What::Info => self.ask(now, Verb::Other, Vec::new(), out),
-            What::Again => out.extend((!self.last.is_empty()).then(|| Out::Send(self.last.clone()))),
+            // Nothing lingers for longer than T4 (RFC 3261 §17.1.2.2).
+            What::Again if now.since(self.last_at) < T4 => out.push(Out::Send(self.last.clone())),
+            What::Again => {}
             What::Forked => self.fork(out),
             What::Vanish => self.has_vanished = true,
             What::Rude(rude) => self.be_rude(rude, out),
@@ -233,8 +239,8 @@ impl Agent {
         }
     }
 
-    fn send(&mut self, bytes: Bytes, out: &mut Vec<Out>) {
-        self.last = bytes.clone();
+    fn send(&mut self, now: Instant, bytes: Bytes, out: &mut Vec<Out>) {
+        (self.last, self.last_at) = (bytes.clone(), now);
         out.push(Out::Send(bytes));
     }
 

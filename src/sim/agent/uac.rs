@@ -94,7 +94,7 @@ impl Agent {
             Sent { bytes: bytes.clone(), branch: branch.clone(), cseq: 1 },
             Timer::new(now, Duration::MAX / 4),
         );
-        self.send(bytes, out);
+        self.send(now, bytes, out);
     }
 
     pub(super) fn repeat_invite(&mut self, now: Instant, out: &mut Vec<Out>) {
@@ -164,7 +164,7 @@ impl Agent {
         let bytes = self.write(&Request { verb, cseq, branch, in_dialog, headers: "", body: &body });
         let timer = Timer::new(now, if verb == Verb::Invite { Duration::MAX / 4 } else { T2 });
         self.asking.push(Asking { verb, cseq, bytes: bytes.clone(), timer });
-        self.send(bytes, out);
+        self.send(now, bytes, out);
     }
 
     /// A re-INVITE.
@@ -221,7 +221,7 @@ impl Agent {
         let asking = self.asking.swap_remove(at);
         match (asking.verb, seen.status) {
             (Verb::Invite, 200..300) => self.acknowledge(now, seen, seen.body.to_vec(), out),
-            (Verb::Invite, _) => self.acknowledge_refusal(seen, true, out),
+            (Verb::Invite, _) => self.acknowledge_refusal(now, seen, true, out),
             (Verb::Bye, _) => self.finish(now),
             (Verb::Ack | Verb::Cancel | Verb::Options | Verb::Other, _) => {}
         }
@@ -247,7 +247,7 @@ impl Agent {
             200..300 if self.is_confirmed => self.acknowledge_again(seen, out),
             200..300 => self.take_answer(now, seen, out),
             _ => {
-                self.acknowledge_refusal(seen, false, out);
+                self.acknowledge_refusal(now, seen, false, out);
                 // Of two copies the other one is being answered.
                 if seen.status == 482 && self.has_forked || self.is_confirmed {
                     return;
@@ -301,7 +301,7 @@ impl Agent {
             }
             Ack::Prompt | Ack::Unusable => {
                 self.acks.push((seen.cseq, bytes.clone()));
-                self.send(bytes, out);
+                self.send(now, bytes, out);
             }
         }
     }
@@ -315,7 +315,7 @@ impl Agent {
     }
 
     /// The ACK of any other final response: of the same transaction (§17.1.1.3).
-    fn acknowledge_refusal(&mut self, seen: &Seen<'_>, in_dialog: bool, out: &mut Vec<Out>) {
+    fn acknowledge_refusal(&mut self, now: Instant, seen: &Seen<'_>, in_dialog: bool, out: &mut Vec<Out>) {
         let tag = std::mem::replace(&mut self.remote_tag, seen.to_tag().to_vec());
         let ack =
             Request { verb: Verb::Ack, cseq: seen.cseq, branch: seen.branch(), in_dialog, headers: "", body: b"" };
@@ -323,7 +323,7 @@ impl Agent {
         if in_dialog {
             self.remote_tag = tag;
         }
-        self.send(bytes, out);
+        self.send(now, bytes, out);
     }
 
     /// What nobody should send.
