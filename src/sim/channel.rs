@@ -32,9 +32,10 @@ impl World<'_> {
         let mut called = name.to_string();
         if client.token != TokenKind::Missing {
             let token = office::token(client.token, &keys, incoming, (name, subject), &mut self.rng);
-            match client.token {
-                TokenKind::Dial => called.clone_from(&token),
-                _ => headers = format!("X-Bridge-Token: {token}\r\n"),
+            if client.token == TokenKind::Dial {
+                called.clone_from(&token);
+            } else {
+                headers = format!("X-Bridge-Token: {token}\r\n");
             }
         }
         if client.token == TokenKind::Twice {

@@ -305,10 +305,8 @@ fn draw_rude(chance: &mut Chance<'_>) -> Option<Deed> {
         Rude::Noise,
         Rude::Early,
     ]);
-    let when = match rude {
-        Rude::StrayCancel => When::Over,
-        _ => chance.pick(&[When::Begun, When::Ringing, When::Answered]),
-    };
+    let during = [When::Begun, When::Ringing, When::Answered];
+    let when = if rude == Rude::StrayCancel { When::Over } else { chance.pick(&during) };
     let what = if chance.one_in(6) { chance.pick(&[What::Options, What::Info]) } else { What::Rude(rude) };
     deed(when, chance.below(1_500), what)
 }

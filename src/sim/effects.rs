@@ -84,12 +84,12 @@ impl World<'_> {
         match (seen.verb(), seen.status) {
             (Verb::Bye, 200) => {
                 let tag = format!("t{}-", self.agents[agent].id);
-                hold(seen.from_tag().starts_with(tag.as_bytes()), || "I4: a BYE of somebody else was taken".into())?;
+                hold(seen.tag_of_from().starts_with(tag.as_bytes()), || "I4: a BYE of somebody else was taken".into())?;
                 self.end_leg(node, agent);
             }
             (Verb::Invite, 491) => return self.check_glare(node, agent),
             (Verb::Invite, 200) if seen.cseq == 1 => {
-                self.dialogs.insert(agent, (seen.call_id.to_vec(), seen.to_tag().to_vec()));
+                self.dialogs.insert(agent, (seen.call_id.to_vec(), seen.tag_of_to().to_vec()));
                 if self.agents[agent].part > 0 {
                     return self.callback_answered(node, agent, seen);
                 }
@@ -246,7 +246,7 @@ impl World<'_> {
     }
 
     fn announce(&mut self, node: usize, incoming: &Incoming) -> Verdict {
-        self.trace.word(incoming.call.0 as u64);
+        self.trace.bytes(&incoming.call.0.to_le_bytes());
         let caller = caller_of(&incoming.from).ok_or("an event with another From than the INVITE's")?;
         self.note(|| format!("notify <- incoming {} of a{caller}", incoming.call));
         let agent = self.agents.get(caller as usize).ok_or("a call of nobody")?;
@@ -277,7 +277,8 @@ impl World<'_> {
     }
 
     fn announce_gone(&mut self, node: usize, gone: &Gone) -> Verdict {
-        self.trace.word(gone.call.0 as u64 ^ gone.reason as u64);
+        self.trace.bytes(&gone.call.0.to_le_bytes());
+        self.trace.bytes(gone.reason.as_str().as_bytes());
         self.note(|| format!("notify <- gone {} {}", gone.call, gone.reason.as_str()));
         let holder = self.nodes[node].calls.holder(gone.call).map(|agent| agent as usize);
         let winner = holder.map(|agent| self.party(node, agent));

@@ -195,10 +195,10 @@ pub(super) fn token(
     };
     let client = Audience::Client { name, subject: sealed_for };
     let audience = if kind == TokenKind::Dial { Audience::Dial } else { client };
-    let mut text = match kind {
-        TokenKind::Garbage => return "A".repeat(crate::token::TEXT_CHARS),
-        _ => seal(keys, rng, &contents, &audience).expose().to_owned(),
-    };
+    if kind == TokenKind::Garbage {
+        return "A".repeat(crate::token::TEXT_CHARS);
+    }
+    let mut text = seal(keys, rng, &contents, &audience).expose().to_owned();
     if kind == TokenKind::Changed {
         let at = rng.below(100) as usize + 10;
         let other = if text.as_bytes()[at] == b'x' { "y" } else { "x" };

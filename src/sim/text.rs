@@ -140,11 +140,11 @@ impl<'a> Seen<'a> {
         self.branch
     }
 
-    pub(super) fn from_tag(&self) -> &'a [u8] {
+    pub(super) fn tag_of_from(&self) -> &'a [u8] {
         self.tags[0]
     }
 
-    pub(super) fn to_tag(&self) -> &'a [u8] {
+    pub(super) fn tag_of_to(&self) -> &'a [u8] {
         self.tags[1]
     }
 }
@@ -315,7 +315,7 @@ mod tests {
         let bytes = out.body(b"v=0\r\n").bytes();
         let seen = read(&bytes).unwrap();
         assert!(seen.is_request() && seen.verb() == Verb::Invite && seen.cseq == 70);
-        assert_eq!((seen.branch(), seen.from_tag(), seen.to_tag()), (&b"z9hG4bKx"[..], &b"1"[..], &b""[..]));
+        assert_eq!((seen.branch(), seen.tag_of_from(), seen.tag_of_to()), (&b"z9hG4bKx"[..], &b"1"[..], &b""[..]));
         assert_eq!((seen.contact, seen.body, seen.vias.len()), (&b"sip:e@f"[..], &b"v=0\r\n"[..], 72));
         assert!(read(&bytes[..bytes.len() - 1]).is_none(), "Content-Length must be the body's");
     }

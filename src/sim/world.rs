@@ -231,8 +231,8 @@ impl<'o> World<'o> {
     }
 
     pub(super) fn clock(&self) -> Now {
-        let wall = START_MILLIS.saturating_add_signed(self.jumped) + (self.now - BEGIN).as_millis() as u64;
-        Now { at: self.now, wall: Wall(wall) }
+        let wall = Wall(START_MILLIS.saturating_add_signed(self.jumped)) + (self.now - BEGIN);
+        Now { at: self.now, wall }
     }
 
     /// Runs to the end.
@@ -401,7 +401,7 @@ impl<'o> World<'o> {
         if repeated {
             self.coverage.race(Race::Repeated);
         }
-        let sent = self.nodes[node].transactions.outcome(seen.call_id, seen.from_tag(), seen.cseq);
+        let sent = self.nodes[node].transactions.outcome(seen.call_id, seen.tag_of_from(), seen.cseq);
         if seen.verb() == Verb::Cancel
             && seen.is_request()
             && sent.is_some_and(|(status, _)| (200..300).contains(&status))
@@ -487,6 +487,6 @@ fn new_node(office: &Office, plan: &Plan, node: u8) -> Node {
 
 /// The first line of a message and its place in the dialog, for people.
 pub(super) fn describe(seen: &text::Seen<'_>) -> String {
-    let [start, to_tag] = [seen.start, seen.to_tag()].map(String::from_utf8_lossy);
+    let [start, to_tag] = [seen.start, seen.tag_of_to()].map(String::from_utf8_lossy);
     format!("{start} ({} {}, {} {to_tag})", seen.cseq, seen.verb().as_str(), String::from_utf8_lossy(seen.branch()))
 }

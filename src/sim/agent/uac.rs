@@ -229,7 +229,7 @@ impl Agent {
 
     fn invite_answered(&mut self, now: Instant, seen: &Seen<'_>, out: &mut Vec<Out>) {
         if seen.status > 100 && self.remote_tag.is_empty() {
-            self.remote_tag = seen.to_tag().to_vec();
+            self.remote_tag = seen.tag_of_to().to_vec();
         }
         match seen.status {
             ..200 => {
@@ -265,7 +265,7 @@ impl Agent {
         if let Some(sent) = self.invite.sent().cloned() {
             self.invite = Invite::Done(sent);
         }
-        self.remote_tag = seen.to_tag().to_vec();
+        self.remote_tag = seen.tag_of_to().to_vec();
         self.target = seen.contact.to_vec();
         self.is_confirmed = true;
         self.audio = text::audio(seen.body);
@@ -316,7 +316,7 @@ impl Agent {
 
     /// The ACK of any other final response: of the same transaction (§17.1.1.3).
     fn acknowledge_refusal(&mut self, now: Instant, seen: &Seen<'_>, in_dialog: bool, out: &mut Vec<Out>) {
-        let tag = std::mem::replace(&mut self.remote_tag, seen.to_tag().to_vec());
+        let tag = std::mem::replace(&mut self.remote_tag, seen.tag_of_to().to_vec());
         let ack =
             Request { verb: Verb::Ack, cseq: seen.cseq, branch: seen.branch(), in_dialog, headers: "", body: b"" };
         let bytes = self.write_to(&ack, true);

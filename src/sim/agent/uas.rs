@@ -25,7 +25,7 @@ impl Agent {
         if let Some((_, _, bytes)) = again {
             return out.push(Out::Send(bytes.clone()));
         }
-        let is_known = self.is_mine(seen) && seen.from_tag() == self.remote_tag.as_slice();
+        let is_known = self.is_mine(seen) && seen.tag_of_from() == self.remote_tag.as_slice();
         if !is_known || self.is_over && verb != Verb::Bye {
             return self.say(seen, 481, &[], out);
         }
@@ -110,7 +110,7 @@ impl Agent {
         let mut out = Writer::new();
         out.s("SIP/2.0 ").n(status.into()).s(" As Planned\r\n").s(seen.vias).s("From: ").s(seen.from);
         out.s("\r\nTo: ").s(seen.to);
-        if seen.to_tag().is_empty() {
+        if seen.tag_of_to().is_empty() {
             out.s(";tag=");
             self.write_tag(&mut out);
         }

@@ -137,10 +137,9 @@ impl Calls {
 
     /// A leg hung up, or is hung up on.
     pub(crate) fn leg_ended(&mut self, call: CallId, agent: u32) {
-        if let Some(seen) = self.by_id.get_mut(&call) {
-            if seen.caller == agent || seen.holder == Some(agent) {
-                seen.ended = true;
-            }
+        let is_leg = |seen: &&mut CallSeen| seen.caller == agent || seen.holder == Some(agent);
+        if let Some(seen) = self.by_id.get_mut(&call).filter(is_leg) {
+            seen.ended = true;
         }
     }
 

@@ -109,8 +109,8 @@ impl Transactions {
             self.heard_ack(seen);
             return Delivered { is_repeated: false };
         }
-        let dialog = talk(seen.call_id, seen.to_tag());
-        let (key, is_initial) = (transaction(seen, verb), seen.to_tag().is_empty());
+        let dialog = talk(seen.call_id, seen.tag_of_to());
+        let (key, is_initial) = (transaction(seen, verb), seen.tag_of_to().is_empty());
         match self.served.get_mut(&key) {
             Some(served) => {
                 served.asked_again += 1;
@@ -119,7 +119,7 @@ impl Transactions {
             None => {
                 let mut is_old = false;
                 // A method that is not served is refused before anybody looks at its number.
-                let from = Hash::of(&[seen.from_tag()]);
+                let from = Hash::of(&[seen.tag_of_from()]);
                 let is_peers = |talk: &&mut Talk| talk.peer_tag == from && verb != Verb::Other;
                 if let Some(talk) = self.talks.get_mut(&dialog).filter(is_peers) {
                     is_old = seen.cseq <= talk.peer_newest;
@@ -143,7 +143,7 @@ impl Transactions {
                 };
                 self.served.insert(key, served);
                 if verb == Verb::Invite {
-                    self.invites.entry(invite(seen, seen.from_tag())).or_insert(key);
+                    self.invites.entry(invite(seen, seen.tag_of_from())).or_insert(key);
                 }
                 Delivered { is_repeated: false }
             }
@@ -154,13 +154,13 @@ impl Transactions {
         let of_refused = transaction(seen, Verb::Invite);
         let key = match self.served.contains_key(&of_refused) {
             true => Some(of_refused),
-            false => self.invites.get(&invite(seen, seen.from_tag())).copied(),
+            false => self.invites.get(&invite(seen, seen.tag_of_from())).copied(),
         };
         let Some(key) = key else { return };
         let Some(served) = self.served.get_mut(&key) else { return };
-        if served.answered.is_some() && served.tag == Hash::of(&[seen.to_tag()]) {
+        if served.answered.is_some() && served.tag == Hash::of(&[seen.tag_of_to()]) {
             served.acknowledged = true;
-            if let Some(talk) = self.talks.get_mut(&talk(seen.call_id, seen.to_tag())) {
+            if let Some(talk) = self.talks.get_mut(&talk(seen.call_id, seen.tag_of_to())) {
                 talk.unacknowledged.retain(|open| *open != key);
             }
         }
@@ -183,7 +183,7 @@ impl Transactions {
         let served = self.served.get_mut(&transaction(seen, verb));
         let served = served.ok_or_else(|| format!("a {} to a request that nobody sent", seen.status))?;
         if seen.status > 100 {
-            let tag = Hash::of(&[seen.to_tag()]);
+            let tag = Hash::of(&[seen.tag_of_to()]);
             hold(served.tag == 0 || served.tag == tag, || "I4: two To tags in the responses to one request".into())?;
             served.tag = tag;
         }
@@ -210,7 +210,7 @@ impl Transactions {
                     (Verb::Invite, 200..) => self.invite_answered(seen),
                     // Of two copies that came by different ways the one that is kept counts.
                     (Verb::Invite, 100) => {
-                        _ = self.invites.insert(invite(seen, seen.from_tag()), transaction(seen, verb))
+                        _ = self.invites.insert(invite(seen, seen.tag_of_from()), transaction(seen, verb))
                     }
                     (Verb::Bye, 200) => self.has_hung_up(seen),
                     _ => {}
@@ -221,19 +221,19 @@ impl Transactions {
     }
 
     fn has_hung_up(&mut self, seen: &Seen<'_>) {
-        if let Some(talk) = self.talks.get_mut(&talk(seen.call_id, seen.to_tag())) {
+        if let Some(talk) = self.talks.get_mut(&talk(seen.call_id, seen.tag_of_to())) {
             talk.has_hung_up = true;
         }
     }
 
     fn invite_answered(&mut self, seen: &Seen<'_>) {
         if seen.status < 300 {
-            let talk = self.talks.entry(talk(seen.call_id, seen.to_tag())).or_default();
+            let talk = self.talks.entry(talk(seen.call_id, seen.tag_of_to())).or_default();
             talk.unacknowledged.push(transaction(seen, Verb::Invite));
-            talk.peer_tag = Hash::of(&[seen.from_tag()]);
+            talk.peer_tag = Hash::of(&[seen.tag_of_from()]);
             talk.peer_newest = talk.peer_newest.max(seen.cseq);
         }
-        let dialog = talk(seen.call_id, seen.to_tag());
+        let dialog = talk(seen.call_id, seen.tag_of_to());
         if let Some(served) = self.served.get_mut(&transaction(seen, Verb::Invite)) {
             served.dialog = dialog;
         }
@@ -241,10 +241,10 @@ impl Transactions {
 
     /// The switch has sent a request.
     pub(crate) fn requested(&mut self, now: Instant, seen: &Seen<'_>, bytes: &[u8]) -> Verdict {
-        let (verb, dialog) = (seen.verb(), talk(seen.call_id, seen.from_tag()));
+        let (verb, dialog) = (seen.verb(), talk(seen.call_id, seen.tag_of_from()));
         let talk = self.talks.get_mut(&dialog);
         let talk = talk.ok_or_else(|| format!("{} in a dialog that is none", verb.as_str()))?;
-        hold(talk.peer_tag == Hash::of(&[seen.to_tag()]), || "I4: a request with another peer's tag".into())?;
+        hold(talk.peer_tag == Hash::of(&[seen.tag_of_to()]), || "I4: a request with another peer's tag".into())?;
         if verb == Verb::Ack {
             return self.acknowledged(seen, dialog);
         }
@@ -318,7 +318,7 @@ impl Transactions {
 
     /// Whether the switch has sent a BYE in the dialog that a request of the peer's is in.
     pub(crate) fn is_hung_up_on(&self, seen: &Seen<'_>) -> bool {
-        self.talks.get(&talk(seen.call_id, seen.to_tag())).is_some_and(|talk| talk.is_ended)
+        self.talks.get(&talk(seen.call_id, seen.tag_of_to())).is_some_and(|talk| talk.is_ended)
     }
 
     /// It is all over. `was_stopped`: the operator did not let everything run out.
