@@ -31,6 +31,7 @@ impl Status {
         switch.census().for_each(|(phase, calls)| metrics.calls.with(phase.as_str()).set(count(calls)));
         let (sip, tables, stats) = (switch.endpoint().stats(), switch.endpoint().counts(), switch.stats());
         metrics.sip_malformed_total.set(sip.malformed_total());
+        metrics.sip_withheld_total.set(sip.withheld);
         metrics.sip_retransmissions_total.set(sip.repeats_sent);
         let traffic = switch.endpoint().traffic();
         traffic.requests().for_each(|(method, total)| metrics.sip_requests_total.with(method).set(total));

@@ -176,6 +176,8 @@ pub struct Metrics {
     pub sip_responses_total: Family<Counter>,
     /// Datagrams on a SIP port that are no SIP.
     pub sip_malformed_total: Counter,
+    /// Answers to strangers that would have been larger than the request.
+    pub sip_withheld_total: Counter,
     /// SIP datagrams that the kernel did not take.
     pub sip_unsent_total: Counter,
     /// SIP messages sent again because nobody answered.
@@ -227,6 +229,7 @@ impl Metrics {
             sip_requests_total: Family::one(&["method"], &Method::KNOWN.map(|(name, _)| name)),
             sip_responses_total: Family::one(&["code"], &CODES),
             sip_malformed_total: Counter::default(),
+            sip_withheld_total: Counter::default(),
             sip_unsent_total: Counter::default(),
             sip_retransmissions_total: Counter::default(),
             sip_transactions: Gauge::default(),
@@ -296,6 +299,11 @@ impl Metrics {
             "parkway_sip_malformed_total",
             "Datagrams on a SIP port that are no SIP.",
             &self.sip_malformed_total,
+        );
+        page.counter(
+            "parkway_sip_withheld_total",
+            "Answers that were not sent because they would have been larger than the request of who knows whom.",
+            &self.sip_withheld_total,
         );
         page.counter("parkway_sip_unsent_total", "SIP datagrams that the kernel did not take.", &self.sip_unsent_total);
         page.counter(
