@@ -11,7 +11,8 @@ use crate::time::Duration;
 use std::sync::Arc;
 
 impl World<'_> {
-    /// A client hears of a call; if it is gone by then, a subscriber that came late hears nothing.
+    /// A client hears of a call, perhaps when that is over: it may have lain in a queue, or on a push service's way. What comes of that is
+    /// "late truth".
     pub(super) fn tell(&mut self, agent: usize, call: CallId) {
         let node = usize::from(self.plan.calls[self.agents[agent].call].node);
         let Some(seen) = self.nodes[node].calls.get(call) else { return };

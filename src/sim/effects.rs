@@ -124,7 +124,8 @@ impl World<'_> {
                 let party = Party { is_credible, ..party };
                 return self.nodes[node].calls.client_answered(call, party);
             }
-            (300.., Some(call)) if is_credible && self.coverage_of_refusal(seen) => {
+            (300.., Some(call)) if is_credible => {
+                self.coverage_of_refusal(seen.status);
                 return self.nodes[node].calls.refused(self.now, call, seen);
             }
             _ => {}
@@ -132,14 +133,13 @@ impl World<'_> {
         Ok(())
     }
 
-    /// A callback was refused that could have been answered. Always true.
-    fn coverage_of_refusal(&mut self, seen: &Seen<'_>) -> bool {
-        match seen.status {
+    /// A callback was refused that could have been answered.
+    fn coverage_of_refusal(&mut self, status: u16) {
+        match status {
             487 => self.coverage.race(Race::WithdrawnCallback),
             408 | 488 | 503 => self.coverage.race(Race::FailedMerge),
             _ => {}
         }
-        true
     }
 
     /// What the law must know of a client.

@@ -11,6 +11,9 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Seeds between two lines of progress.
+const LINE_EVERY: u64 = 50_000;
+
 /// Simulates calls, from numbered seeds, and checks every rule after every event.
 #[derive(Parser)]
 #[command(name = "sim", version)]
@@ -155,6 +158,10 @@ fn work(arguments: &Arguments, next: &AtomicU64, sum: &Mutex<Sum>, bar: &Progres
         if number.is_multiple_of(64) {
             bar.set_position(sum.seeds);
             bar.set_message(format!("{} calls", sum.calls));
+        }
+        // Where no bar can be drawn, a line now and then says how far it is.
+        if bar.is_hidden() && sum.seeds.is_multiple_of(LINE_EVERY) {
+            eprintln!("{} of {} seeds, {} calls", sum.seeds, arguments.seeds, sum.calls);
         }
     }
 }

@@ -111,6 +111,11 @@ impl Transactions {
         }
         let dialog = talk(seen.call_id, seen.tag_of_to());
         let (key, is_initial) = (transaction(seen, verb), seen.tag_of_to().is_empty());
+        // Whoever uses a branch again when its transaction is long forgotten has made another request.
+        let is_forgotten = |served: &Served| served.answered.is_some_and(|at| now.since(at) >= LIFE);
+        if verb != Verb::Invite && self.served.get(&key).is_some_and(is_forgotten) {
+            self.served.remove(&key);
+        }
         match self.served.get_mut(&key) {
             Some(served) => {
                 served.asked_again += 1;
