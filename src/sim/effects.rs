@@ -2,6 +2,7 @@
 //! Not here: what happens by itself (`world`), and the rules (`law`).
 
 use super::agent::Agent;
+use super::chance::Hash;
 use super::coverage::Race;
 use super::law::{Media, Party, Verdict, hold};
 use super::network::BEGIN;
@@ -61,7 +62,7 @@ impl World<'_> {
         if seen.is_request() {
             self.nodes[node].transactions.requested(self.now, &seen, bytes)?;
             if seen.verb() == Verb::Bye {
-                self.end_leg(node, agent);
+                self.end_leg(node, agent, seen.call_id);
             }
         } else {
             match self.nodes[node].transactions.responded(self.now, &seen, bytes)? {
@@ -85,7 +86,7 @@ impl World<'_> {
             (Verb::Bye, 200) => {
                 let tag = format!("t{}-", self.agents[agent].id);
                 hold(seen.tag_of_from().starts_with(tag.as_bytes()), || "I4: a BYE of somebody else was taken".into())?;
-                self.end_leg(node, agent);
+                self.end_leg(node, agent, seen.call_id);
             }
             (Verb::Invite, 491) => return self.check_glare(node, agent),
             (Verb::Invite, 200) if seen.cseq == 1 => {
@@ -121,7 +122,7 @@ impl World<'_> {
             (100, Some(call)) => self.nodes[node].calls.tried(call),
             (200..300, _) => {
                 let party = self.party(node, agent);
-                let party = Party { is_credible, ..party };
+                let party = Party { is_credible, dialog: Hash::of(&[seen.call_id]), ..party };
                 return self.nodes[node].calls.client_answered(call, party);
             }
             (300.., Some(call)) if is_credible => {
@@ -154,6 +155,7 @@ impl World<'_> {
             .is_some_and(|call| policy::has_allowed(&self.nodes[node].book, call, SUBJECTS[subject], hash, dialled));
         Party {
             agent: self.agents[agent].id,
+            dialog: 0,
             // A dialled token says nothing of the name that it was issued for.
             name: if dialled { called } else { NAMES[usize::from(client.name)] },
             is_credible: true,
@@ -161,14 +163,14 @@ impl World<'_> {
         }
     }
 
-    fn end_leg(&mut self, node: usize, agent: usize) {
+    fn end_leg(&mut self, node: usize, agent: usize, call_id: &[u8]) {
         let id = self.agents[agent].id;
         let call = match self.agents[agent].part {
             0 => self.nodes[node].calls.of_caller(id).map(|seen| seen.incoming.call),
             _ => self.call_of(agent),
         };
         if let Some(call) = call {
-            self.nodes[node].calls.leg_ended(call, id);
+            self.nodes[node].calls.leg_ended(call, id, Hash::of(&[call_id]));
         }
     }
 

@@ -20,6 +20,8 @@ pub(crate) struct CallSeen {
     recorded: bool,
     /// The client that has a 2xx, and neither side has hung up.
     holder: Option<u32>,
+    /// Which of its dialogs that is.
+    held_by: u64,
     /// Callbacks that were let in as far as policy.
     pub(crate) tried: u32,
     /// The caller's CANCEL or BYE reached the switch.
@@ -40,6 +42,8 @@ pub(crate) struct Calls {
 #[derive(Clone, Copy)]
 pub(crate) struct Party<'a> {
     pub(crate) agent: u32,
+    /// Its dialog.
+    pub(crate) dialog: u64,
     /// The name that it answers under.
     pub(crate) name: &'a str,
     /// Its token and its JWT are what they must be.
@@ -79,6 +83,7 @@ impl Calls {
             gone: None,
             recorded: false,
             holder: None,
+            held_by: 0,
             tried: 0,
             caller_left: false,
             ended: false,
@@ -117,7 +122,7 @@ impl Calls {
         hold(!seen.ended, || "a client was answered after the end".into())?;
         let gone = seen.gone.filter(|(reason, _)| *reason != GoneReason::AnsweredElsewhere);
         hold(gone.is_none(), || format!("a client was answered for a call that is {gone:?}"))?;
-        seen.holder = Some(party.agent);
+        (seen.holder, seen.held_by) = (Some(party.agent), party.dialog);
         Ok(())
     }
 
@@ -135,9 +140,10 @@ impl Calls {
         }
     }
 
-    /// A leg hung up, or is hung up on.
-    pub(crate) fn leg_ended(&mut self, call: CallId, agent: u32) {
-        let is_leg = |seen: &&mut CallSeen| seen.caller == agent || seen.holder == Some(agent);
+    /// A leg hung up, or is hung up on. A client's earlier dialogs are no legs of the call.
+    pub(crate) fn leg_ended(&mut self, call: CallId, agent: u32, dialog: u64) {
+        let is_held = |seen: &CallSeen| seen.holder == Some(agent) && seen.held_by == dialog;
+        let is_leg = |seen: &&mut CallSeen| seen.caller == agent || is_held(seen);
         if let Some(seen) = self.by_id.get_mut(&call).filter(is_leg) {
             seen.ended = true;
         }
