@@ -70,7 +70,10 @@ pub(super) fn write(omissions: &BTreeSet<Omission>) -> String {
         match (omission, run) {
             (Omission::Call(call), Some((first, last))) if *call == last + 1 => run = Some((first, *call)),
             (Omission::Call(call), _) => words.extend(run.replace((*call, *call)).map(word)),
-            (_, _) => words.push(omission.to_string()),
+            (_, _) => {
+                words.extend(run.take().map(word));
+                words.push(omission.to_string());
+            }
         }
     }
     words.extend(run.map(word));
