@@ -209,7 +209,7 @@ impl Endpoint {
         method: Method<'a>,
         request: Message<'a>,
     ) -> Option<Event<'a>> {
-        let peer = self.keys.peer(&request);
+        let (is_full, peer) = (self.is_full(), self.keys.peer(&request));
         let dialog = request.to().tag().and_then(DialogId::parse);
         let held = dialog.and_then(|dialog| Some((dialog, self.dialogs.get_mut(&dialog)?)));
         let is_peer = |held: &Held| held.dialog.peer == peer || planted(Mutant::PeerUnchecked);
@@ -219,7 +219,7 @@ impl Endpoint {
             return None;
         };
         // Before anything of the dialog changes. A BYE makes room.
-        if self.servers.len() + self.clients.len() >= limits::SIP_TRANSACTIONS_MAX && method != Method::Bye {
+        if is_full && method != Method::Bye {
             self.reply_full(path, &request);
             return None;
         }
