@@ -10,6 +10,8 @@ pub const NAME_SEGMENTS_MAX: usize = 8;
 
 /// Longest SIP message, bytes: what one UDP datagram can carry.
 pub const SIP_BYTES_MAX: usize = 65_535;
+/// Largest request that goes as a datagram to a peer that takes TCP, bytes (RFC 3261 §18.1.1: 200 below the MTU, which is not known).
+pub const SIP_DATAGRAM_BYTES_MAX: usize = 1_300;
 /// Most header fields in a message: RFC 4475's longest has 34 Via values in far fewer lines.
 pub const SIP_HEADERS_MAX: usize = 96;
 /// Longest parameter list of a URI that is compared name by name, bytes: real ones have less than 200.

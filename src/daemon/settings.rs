@@ -53,7 +53,7 @@ pub(super) fn media_address(config: &Config, listeners: &[SocketAddr]) -> IpAddr
 pub(super) fn of_endpoint(config: &Config, listeners: &[SocketAddr]) -> EndpointSettings {
     let advertised = listeners.iter().map(|listener| (*listener, reachable(config, *listener))).collect();
     let trusted = config.trunks.iter().flat_map(|trunk| trunk.allow.iter().copied()).collect();
-    EndpointSettings { product: config.sip.user_agent.clone(), advertised, trusted }
+    EndpointSettings { product: config.sip.user_agent.clone(), advertised, trusted, tcp: Vec::new() }
 }
 
 /// `host:port` under which a listener is reached.

@@ -52,7 +52,7 @@ impl World<'_> {
     }
 
     fn transmit(&mut self, node: usize, transmit: &Transmit) -> Verdict {
-        let Transmit { path, bytes } = transmit;
+        let Transmit { path, bytes, .. } = transmit;
         self.trace.bytes(bytes);
         let seen = text::read(bytes).ok_or("a message that nobody can read")?;
         self.note(|| format!("a{} <- {}", port(path.peer), describe(&seen)));

@@ -10,12 +10,17 @@ use std::sync::Arc;
 
 /// Something happened outside.
 pub enum Input<'a> {
-    /// A SIP datagram came. The bytes are only lent: what is to last is copied.
+    /// A SIP message came: a datagram, or what is one message of a stream. The bytes are only lent: what is to last is copied.
     Datagram {
         /// The path it came over.
         path: Path,
         /// The datagram.
         bytes: &'a [u8],
+    },
+    /// A connection is gone, or could not be opened: what was to be answered over it will not be.
+    Disconnected {
+        /// The path it was.
+        path: Path,
     },
     /// The relay reports.
     Media(media::Event),

@@ -122,6 +122,10 @@ impl Switch {
     pub fn handle(&mut self, now: Now, input: Input<'_>) {
         match input {
             Input::Datagram { path, bytes } => self.handle_datagram(now, path, bytes),
+            Input::Disconnected { path } => {
+                self.endpoint.handle_disconnected(now, path);
+                self.dispatch_notices(now);
+            }
             Input::Keys { keys, keyring } => (self.keys, self.keyring) = (keys, keyring),
             Input::Media(event) => self.handle_media(now, event),
             Input::Client(message) => self.handle_client(now, message),
@@ -143,9 +147,7 @@ impl Switch {
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Now) {
         self.endpoint.handle_timeout(now);
-        while let Some(event) = self.endpoint.poll_event() {
-            self.dispatch(now, event);
-        }
+        self.dispatch_notices(now);
         self.handle_overdue(now);
         while let Some(Reverse((due, at))) = self.alarms.peek().copied() {
             if due > now.at {
@@ -157,6 +159,13 @@ impl Switch {
                 Some(wanted) if !planted(Mutant::AlarmLost) => self.wake(at, Some(wanted)),
                 Some(_) | None => {}
             }
+        }
+    }
+
+    /// What the endpoint has noticed without a message.
+    fn dispatch_notices(&mut self, now: Now) {
+        while let Some(event) = self.endpoint.poll_event() {
+            self.dispatch(now, event);
         }
     }
 

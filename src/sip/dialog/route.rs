@@ -1,11 +1,17 @@
 //! Where a request in a dialog goes (RFC 3261 §12.2.1.1): its Request-URI, its Route header, and the address it is sent to.
 //! Not here: DNS. A host name cannot be resolved yet; the path on which the peer's latest request came stands in for it.
 
+use crate::sip::Transport;
 use crate::sip::wire::{Header, Message, NameAddr, Uri};
 use std::net::{IpAddr, SocketAddr};
 
 /// The port of a SIP URI or Via without one (RFC 3261 §19.1.2).
-pub const PORT: u16 = 5060;
+pub fn port(transport: Transport) -> u16 {
+    match transport {
+        Transport::Udp | Transport::Tcp | Transport::Ws => 5060,
+        Transport::Tls => 5061,
+    }
+}
 
 /// The way of one request.
 pub struct Routed<'a> {
@@ -13,22 +19,45 @@ pub struct Routed<'a> {
     pub uri: &'a [u8],
     /// The value of Route; empty for none.
     pub route: Vec<u8>,
-    /// Where the datagram is sent.
+    /// Where it is sent.
     pub peer: SocketAddr,
+    /// What the peer itself, or its proxy, named as its address, if that can be sent to: it can be reached there by other ways than
+    /// the one that it came by.
+    pub named: Option<Named>,
+}
+
+/// An address in a URI, with the transport that the URI asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Named {
+    /// The address.
+    pub address: SocketAddr,
+    /// `None`: the URI leaves it to us.
+    pub transport: Option<Transport>,
 }
 
 /// The way of a request of ours in the dialog that `invite` made. `target` is the remote target, `source` where the peer's latest
 /// request came from.
+///
+/// A peer without proxies in between may be behind a NAT, where its Contact is of no use: it says so itself by `rport` in Via
+/// (RFC 3581), or it shows when the Contact's address is not the one that the request came from. Then, and for a host name, the
+/// request goes back the way that the peer's came.
 pub fn route<'a>(invite: &Message<'a>, target: &'a [u8], source: SocketAddr) -> Routed<'a> {
     // §12.1.1: for a UAS the route set is Record-Route in the order received.
     let mut routes = invite.values(Header::RecordRoute);
     let first = invite.values(Header::RecordRoute).next().and_then(|value| NameAddr::parse(value).ok());
     let Some(NameAddr { uri: first, .. }) = first else {
-        return Routed { uri: target, route: Vec::new(), peer: peer_of_target(invite, target, source) };
+        let named = Uri::parse(target).ok().and_then(|uri| routable(&uri, source));
+        // A Contact that points at a third party cannot make us send there.
+        let named = named.filter(|named| named.address.ip() == source.ip().to_canonical());
+        let is_direct = invite.via().rport().is_none();
+        let peer =
+            named.filter(|_| is_direct).map_or(source, |named| SocketAddr::new(source.ip(), named.address.port()));
+        return Routed { uri: target, route: Vec::new(), peer, named };
     };
-    let peer = routable(&first, source).unwrap_or(source);
+    let named = routable(&first, source);
+    let peer = named.map_or(source, |named| named.address);
     if first.param("lr").is_some() {
-        return Routed { uri: target, route: join(routes), peer };
+        return Routed { uri: target, route: join(routes), peer, named };
     }
     // A strict router takes itself out of the Request-URI and finds the target at the end of Route.
     routes.next();
@@ -39,29 +68,16 @@ pub fn route<'a>(invite: &Message<'a>, target: &'a [u8], source: SocketAddr) -> 
     route.push(b'<');
     route.extend_from_slice(target);
     route.push(b'>');
-    Routed { uri: first.as_bytes(), route, peer }
+    Routed { uri: first.as_bytes(), route, peer, named }
 }
 
 fn join<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     values.collect::<Vec<_>>().join(&b", "[..])
 }
 
-/// A peer without proxies in between. Behind a NAT its Contact is of no use: the peer says so itself by `rport` in Via (RFC 3581),
-/// or it shows when the Contact's address is not the one that the request came from. Then, and for a host name, the request
-/// goes back the way that the peer's came; which is also where a Contact that points at a third party cannot make us send.
-fn peer_of_target(invite: &Message<'_>, target: &[u8], source: SocketAddr) -> SocketAddr {
-    let direct = Uri::parse(target).ok().and_then(|uri| routable(&uri, source));
-    match direct {
-        Some(peer) if invite.via().rport().is_none() && peer.ip() == source.ip().to_canonical() => {
-            SocketAddr::new(source.ip(), peer.port())
-        }
-        Some(_) | None => source,
-    }
-}
-
 /// The address in a URI, if it has one that a datagram can be sent to from the socket on which `source` was heard. Peers elsewhere
 /// cannot point us at ourselves or at what is on our own link only, where clouds keep their metadata (RELIABILITY A18).
-fn routable(uri: &Uri<'_>, source: SocketAddr) -> Option<SocketAddr> {
+fn routable(uri: &Uri<'_>, source: SocketAddr) -> Option<Named> {
     let ip = uri.host?.ip()?;
     let same_family = ip.is_ipv4() == source.ip().to_canonical().is_ipv4();
     let one_host = match ip {
@@ -73,7 +89,10 @@ fn routable(uri: &Uri<'_>, source: SocketAddr) -> Option<SocketAddr> {
         IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local() || ip.to_ipv4_mapped().is_some(),
     };
     let one_side = !is_near(ip) || is_near(source.ip().to_canonical());
-    (same_family && one_host && one_side).then_some(SocketAddr::new(ip, uri.port.unwrap_or(PORT)))
+    let transport = uri.param("transport").flatten().and_then(Transport::of);
+    let default = port(transport.unwrap_or(Transport::Udp));
+    let address = SocketAddr::new(ip, uri.port.unwrap_or(default));
+    (same_family && one_host && one_side).then_some(Named { address, transport })
 }
 
 #[cfg(test)]

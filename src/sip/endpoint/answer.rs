@@ -1,17 +1,17 @@
 //! The transactions of peers' requests and our answers in them (RFC 3261 §17.2, §13.3.1.4).
 //! Not here: what a request belongs to (`server`), and what is answered (the call).
 
-use super::out::{Worded, exact, reply_path};
+use super::out::{Worded, exact};
+use super::way::{self, back_port};
 use super::{DialogId, Due, Endpoint, Notice, Owner, Reply, ServerId};
 use crate::mutant::{Mutant, planted};
+use crate::sip::Path;
 use crate::sip::transaction::timer::Alarm;
 use crate::sip::transaction::{Send, ServerInvite, ServerOther, Tell, Todo};
 use crate::sip::wire::write::Answerable;
 use crate::sip::wire::{Head, Message, Method};
-use crate::sip::{Path, Transport};
 use crate::time::{Instant, Now};
 use bytes::Bytes;
-use std::net::SocketAddr;
 
 /// One request of a peer's and its answer.
 pub(super) struct Server {
@@ -26,8 +26,9 @@ pub(super) struct Server {
     key: u128,
     merged: Option<u128>,
     pub(super) cseq: u32,
-    /// Where the request came from, and the port there that the answer goes to.
+    /// Where the request came from.
     source: Path,
+    /// The port there that the answer goes to, or where a new connection is opened for it.
     back_port: u16,
     /// The request, until the final answer: provisional answers are made from it anew.
     request: Bytes,
@@ -87,22 +88,10 @@ impl Machine {
     }
 }
 
-/// Whether the transport repeats by itself what was lost.
-pub(super) fn is_reliable(transport: Transport) -> bool {
-    match transport {
-        Transport::Udp => false,
-    }
-}
-
 impl Server {
     pub(super) fn id(&self, slot: usize) -> ServerId {
         let slot = u32::try_from(slot).expect("fewer than SIP_TRANSACTIONS_MAX slots");
         ServerId { slot, generation: self.generation }
-    }
-
-    /// Where the answer goes.
-    fn back(&self) -> Path {
-        Path { peer: SocketAddr::new(self.source.peer.ip(), self.back_port), ..self.source }
     }
 
     pub(super) fn is_pending(&self) -> bool {
@@ -131,7 +120,7 @@ impl Endpoint {
 
     /// Makes a server transaction.
     pub(super) fn open_server(&mut self, now: Now, request: &Message<'_>, new: New) -> ServerId {
-        let reliable = is_reliable(new.path.transport);
+        let reliable = new.path.transport.is_reliable();
         let is_invite = request.cseq().method == Method::Invite;
         let machine = if is_invite {
             Machine::Invite(ServerInvite::new(reliable))
@@ -149,7 +138,7 @@ impl Endpoint {
             merged: new.merged,
             cseq: request.cseq().number,
             source: new.path,
-            back_port: reply_path(request, new.path).peer.port(),
+            back_port: back_port(request, new.path),
             request: new.request,
             latest: Latest::None,
             is_cancelled: false,
@@ -177,7 +166,7 @@ impl Endpoint {
             return false;
         };
         let Some(todo) = server.machine.handle_response(now.at, reply.status) else { return false };
-        let (tag, source, back) = (server.dialog, server.source, server.back());
+        let (tag, source, back) = (server.dialog, server.source, way::back(server.source, server.back_port));
         let is_invite = server.machine.invite().is_some();
         let request = server.request.clone();
         let (request, _) = Head::of_kept(&request).expect("it was parsed before it was kept");
@@ -299,7 +288,7 @@ impl Endpoint {
             }
         };
         self.stats.repeats_sent += 1;
-        self.output.send(server.back(), bytes);
+        self.output.send(way::back(server.source, server.back_port), bytes);
     }
 
     /// Tells the machine of an ACK, and lets go of an answer that need not be sent again.

@@ -1,17 +1,17 @@
 //! Requests of ours in dialogs (RFC 3261 §12.2.1, §17.1), the answers to them, and the ACKs of those.
 //! Not here: what an answer does to its call, and challenges: a challenge to a request in a dialog is never answered (RELIABILITY A8).
 
-use super::answer::is_reliable;
 use super::out::exact;
+use super::way::{Way, Ways};
 use super::{ClientId, DialogId, Due, Endpoint, Event, Held, Notice, Owner};
 use crate::id::CallRef;
 use crate::mutant::{Mutant, planted};
-use crate::sip::Path;
 use crate::sip::dialog::route;
 use crate::sip::transaction::timer::Alarm;
 use crate::sip::transaction::{ClientInvite, ClientOther, Send, Tell, Todo};
-use crate::sip::wire::write::{Branch, RequestHead};
+use crate::sip::wire::write::{self, Branch, RequestHead};
 use crate::sip::wire::{Header, Message, Method, Start};
+use crate::sip::{Path, Transport};
 use crate::time::{Instant, Now};
 use bytes::Bytes;
 
@@ -22,8 +22,10 @@ pub(super) struct Client {
     pub(super) method: Method<'static>,
     machine: Machine,
     alarm: Alarm,
-    path: Path,
-    request: Bytes,
+    pub(super) way: Way,
+    /// By which datagrams, if there is no connection.
+    pub(super) otherwise: Option<Path>,
+    pub(super) request: Bytes,
     cseq: u32,
     /// The ACK of the 2xx, for when that comes again; empty until there is one.
     ack: Bytes,
@@ -39,8 +41,8 @@ enum Machine {
 }
 
 impl Machine {
-    fn new(now: Instant, method: Method<'_>, path: Path) -> Machine {
-        let reliable = is_reliable(path.transport);
+    fn new(now: Instant, method: Method<'_>, transport: Transport) -> Machine {
+        let reliable = transport.is_reliable();
         if method == Method::Invite {
             Machine::Invite(ClientInvite::new(now, reliable))
         } else {
@@ -70,6 +72,26 @@ impl Machine {
             Machine::Waiting => Todo::default(),
             Machine::Invite(machine) => machine.handle_timeout(now),
             Machine::Other(machine) => machine.handle_timeout(now),
+        }
+    }
+}
+
+impl Client {
+    /// It could not be sent.
+    pub(super) fn handle_transport_error(&mut self) -> Todo {
+        match &mut self.machine {
+            Machine::Waiting => Todo::default(),
+            Machine::Invite(machine) => machine.handle_transport_error(),
+            Machine::Other(machine) => machine.handle_transport_error(),
+        }
+    }
+
+    /// Whether it still waits for its first answer or for its final one.
+    pub(super) fn is_pending(&self) -> bool {
+        match &self.machine {
+            Machine::Waiting => false,
+            Machine::Invite(machine) => machine.is_pending(),
+            Machine::Other(machine) => machine.is_pending(),
         }
     }
 }
@@ -105,7 +127,7 @@ impl Endpoint {
         let owner = held.dialog.owner;
         let waits = method == Method::Bye && !held.acks_due.is_empty() && !planted(Mutant::ByeBeforeAck);
         let id = self.new_branch();
-        let (path, bytes) = self.write_request(dialog, id, method, cseq, headers, body)?;
+        let (ways, bytes) = self.write_request(dialog, id, method, cseq, headers, body)?;
         let held = self.dialogs.get_mut(&dialog)?;
         match method {
             Method::Invite => held.invite_sent = Some(id),
@@ -120,7 +142,8 @@ impl Endpoint {
             method,
             machine: Machine::Waiting,
             alarm: Alarm::OFF,
-            path,
+            way: ways.first,
+            otherwise: ways.otherwise,
             request: exact(&bytes),
             cseq,
             ack: Bytes::new(),
@@ -136,8 +159,12 @@ impl Endpoint {
     /// Sends the request for the first time.
     pub(super) fn start_client(&mut self, now: Now, id: ClientId) {
         let Some(client) = self.clients.get_mut(&id) else { return };
-        client.machine = Machine::new(now.at, client.method, client.path);
-        self.output.send(client.path, client.request.clone());
+        let path = client.way.path;
+        client.machine = Machine::new(now.at, client.method, path.transport);
+        self.output.send(client.way, client.request.clone());
+        if path.transport.is_reliable() {
+            self.on_connections.insert((path, id));
+        }
         self.settle_client(id, Todo::default());
     }
 
@@ -160,7 +187,7 @@ impl Endpoint {
         cseq: u32,
         headers: &[(&str, &str)],
         body: Option<(&str, &[u8])>,
-    ) -> Option<(Path, Bytes)> {
+    ) -> Option<(Ways, Bytes)> {
         let dialog = &self.dialogs.get(&id)?.dialog;
         let (invite, refreshed, path) = (dialog.invite.clone(), dialog.target.clone(), dialog.path);
         let invite = Message::parse(&invite).expect("it was parsed before it was kept");
@@ -174,6 +201,7 @@ impl Endpoint {
         let request = RequestHead {
             method,
             uri: routed.uri,
+            transport: path.transport,
             sent_by: "",
             branch: branch.as_str(),
             from: &from,
@@ -185,9 +213,13 @@ impl Endpoint {
             headers,
             body,
         };
-        let path = Path { peer: routed.peer, ..path };
-        let contact = (method == Method::Invite).then_some(id);
-        Some((path, self.output.request(path.local, contact, request)))
+        let contact = (method == Method::Invite).then_some((id, path.transport));
+        let bytes = self.output.request(path, contact, request);
+        // An ACK goes once, and nobody would tell us that it did not arrive: it takes the way of the dialog.
+        let has_tcp = method != Method::Ack && self.output.has_tcp(path.local);
+        let ways = Ways::of(path, &routed, bytes.len(), has_tcp);
+        let transport = ways.first.path.transport;
+        Some((ways, if transport == path.transport { bytes } else { write::over(&bytes, transport) }))
     }
 
     /// A response: to the request whose branch it has, if the method is the same (§17.1.3). Anything else is dropped (§18.1.2).
@@ -227,14 +259,14 @@ impl Endpoint {
     /// Sends what the machine wants sent again, or the ACK of a final answer that is not 2xx.
     fn send_again(&mut self, id: ClientId, todo: Todo, response: Option<&Message<'_>>) {
         let Some(client) = self.clients.get(&id) else { return };
-        let path = client.path;
+        let way = client.way;
         let bytes = match (todo.send, todo.tell) {
             (Send::Request, _) => client.request.clone(),
             (Send::Ack, _) => {
                 let request = client.request.clone();
                 let (Some(response), Ok(request)) = (response, Message::parse(&request)) else { return };
-                match self.write_failure_ack(path, &request, response) {
-                    Some(ack) => return self.output.send(path, ack),
+                match self.write_failure_ack(way.path, &request, response) {
+                    Some(ack) => return self.output.send(way, ack),
                     None => return,
                 }
             }
@@ -247,7 +279,7 @@ impl Endpoint {
         // The call may not have acknowledged the first 2xx yet.
         if !bytes.is_empty() {
             self.stats.repeats_sent += 1;
-            self.output.send(path, bytes);
+            self.output.send(way, bytes);
         }
     }
 
@@ -261,15 +293,15 @@ impl Endpoint {
     /// repeat it for half a minute. All that the ACK needs is in the INVITE.
     fn ack_orphan(&mut self, id: ClientId, response: &Message<'_>) {
         let branch = Branch::new(self.new_branch().0);
-        let Some((path, request)) = self.clients.get(&id).map(|client| (client.path, client.request.clone())) else {
+        let Some((way, request)) = self.clients.get(&id).map(|client| (client.way, client.request.clone())) else {
             return;
         };
         let Ok(request) = Message::parse(&request) else { return };
-        let Some(bytes) = self.write_ack(path, branch.as_str(), &request, response) else { return };
+        let Some(bytes) = self.write_ack(way.path, branch.as_str(), &request, response) else { return };
         if let Some(client) = self.clients.get_mut(&id) {
             client.ack = exact(&bytes);
         }
-        self.output.send(path, bytes);
+        self.output.send(way, bytes);
     }
 
     fn write_ack(&mut self, path: Path, branch: &str, request: &Message<'_>, response: &Message<'_>) -> Option<Bytes> {
@@ -277,6 +309,7 @@ impl Endpoint {
         let ack = RequestHead {
             method: Method::Ack,
             uri: uri.as_bytes(),
+            transport: path.transport,
             sent_by: "",
             branch,
             from: request.header(Header::From)?,
@@ -288,7 +321,7 @@ impl Endpoint {
             headers: &[],
             body: None,
         };
-        Some(self.output.request(path.local, None, ack))
+        Some(self.output.request(path, None, ack))
     }
 
     /// The ACK of a 2xx: a request of its own in the dialog, with the INVITE's CSeq (§13.2.2.4).
@@ -305,12 +338,12 @@ impl Endpoint {
             Machine::Invite(_) | Machine::Waiting | Machine::Other(_) => return None,
         };
         let branch = self.new_branch();
-        let (path, bytes) = self.write_request(dialog, branch, Method::Ack, cseq, &[], body)?;
+        let (ways, bytes) = self.write_request(dialog, branch, Method::Ack, cseq, &[], body)?;
         let client = self.clients.get_mut(&id)?;
         client.ack = exact(&bytes);
-        client.path = path;
+        client.way = ways.first;
         client.request = Bytes::new();
-        self.output.send(path, bytes);
+        self.output.send(ways.first, bytes);
         Some(())
     }
 
@@ -318,6 +351,7 @@ impl Endpoint {
         let Some(client) = self.clients.get_mut(&id) else { return };
         if todo.ended && !planted(Mutant::ClientTransactionKept) {
             self.wheel.clear(&mut client.alarm);
+            self.on_connections.remove(&(client.way.path, id));
             self.clients.remove(&id);
         } else {
             let deadline = client.machine.deadline();
@@ -328,12 +362,21 @@ impl Endpoint {
     pub(super) fn client_timeout(&mut self, now: Now, id: ClientId) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         let todo = client.machine.handle_timeout(now.at);
-        let Client { owner, dialog, method, is_silent, .. } = **client;
         self.send_again(id, todo, None);
-        self.settle_client(id, todo);
-        if todo.tell != Tell::Failed {
-            return;
+        self.settle_failed(id, todo);
+    }
+
+    /// After what may have failed it: its owner is told if it has.
+    pub(super) fn settle_failed(&mut self, id: ClientId, todo: Todo) {
+        if todo.tell == Tell::Failed {
+            self.tell_failed(id);
         }
+        self.settle_client(id, todo);
+    }
+
+    fn tell_failed(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get(&id) else { return };
+        let Client { owner, dialog, method, is_silent, .. } = **client;
         self.stats.failed += 1;
         if let Some(held) = self.dialogs.get_mut(&dialog) {
             held.invite_sent = held.invite_sent.filter(|open| *open != id);

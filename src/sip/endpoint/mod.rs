@@ -17,6 +17,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 mod traffic;
+mod way;
 
 pub use crate::sip::dialog::{DialogId, Owner};
 pub use stats::{Counts, Stats};
@@ -41,7 +42,7 @@ use key::{ByFingerprint, Keys};
 use out::{Output, exact};
 use recent::Recent;
 use slab::Slab;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 /// A request from a peer that is, or was, waiting for our answer.
@@ -158,11 +159,13 @@ pub struct Reply<'a> {
     pub body: Option<(&'a str, &'a [u8])>,
 }
 
-/// One datagram to be sent.
+/// One message to be sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Transmit {
-    /// From which of our addresses, and to whom.
+    /// From which of our addresses, and to whom. With a transport that has connections: over which one.
     pub path: Path,
+    /// Where a connection is opened if there is none for the path any more (RFC 3261 §18.2.2 for responses, §18.1.1 for requests).
+    pub reopen: Option<SocketAddr>,
     /// The message.
     pub bytes: Bytes,
 }
@@ -177,6 +180,9 @@ pub struct EndpointSettings {
     pub advertised: Vec<(SocketAddr, String)>,
     /// Networks whose source addresses may be believed: what comes from there may be answered with more than was received.
     pub trusted: Vec<IpNet>,
+    /// The listeners that serve TCP at the address where they serve UDP: from there a request that is too large for a datagram
+    /// may go by TCP (RFC 3261 §18.1.1).
+    pub tcp: Vec<SocketAddr>,
 }
 
 /// What timers made known, until it is asked for.
@@ -227,6 +233,8 @@ pub struct Endpoint {
     generation: u32,
     by_key: ByFingerprint<ServerId>,
     clients: BTreeMap<ClientId, Box<Client>>,
+    /// Requests of ours that went over a connection, by that.
+    on_connections: BTreeSet<(Path, ClientId)>,
     dialogs: BTreeMap<DialogId, Box<Held>>,
     recent: Recent,
     wheel: Wheel<Due>,
@@ -247,6 +255,7 @@ impl Endpoint {
             generation: 0,
             by_key: ByFingerprint::default(),
             clients: BTreeMap::new(),
+            on_connections: BTreeSet::new(),
             dialogs: BTreeMap::new(),
             recent: Recent::default(),
             wheel: Wheel::new(),

@@ -3,12 +3,12 @@
 
 use super::check::{ALLOW, CONTENT};
 use super::traffic::Traffic;
+use super::way::Way;
 use super::{DialogId, EndpointSettings, Reply, Transmit};
 use crate::limits;
-use crate::sip::Path;
-use crate::sip::dialog::route::PORT;
 use crate::sip::wire::Method;
 use crate::sip::wire::write::{self, Answerable, RequestHead, Tag};
+use crate::sip::{Path, Transport};
 use arrayvec::ArrayVec;
 use bytes::{Bytes, BytesMut};
 use std::borrow::Cow;
@@ -68,8 +68,14 @@ impl Output {
         self.queue.pop_front()
     }
 
-    pub(super) fn send(&mut self, path: Path, bytes: Bytes) {
-        self.queue.push_back(Transmit { path, bytes });
+    pub(super) fn send(&mut self, way: impl Into<Way>, bytes: Bytes) {
+        let way = way.into();
+        self.queue.push_back(Transmit { path: way.path, reopen: way.reopen, bytes });
+    }
+
+    /// Whether requests from a listener may go by TCP instead of UDP.
+    pub(super) fn has_tcp(&self, local: SocketAddr) -> bool {
+        self.settings.tcp.contains(&local)
     }
 
     /// What peers reach a listener at.
@@ -80,8 +86,13 @@ impl Output {
         }
     }
 
-    /// Whether a source address may be believed.
-    pub(super) fn trusts(&self, source: IpAddr) -> bool {
+    /// Whether a source address may be believed: a connection has proven it.
+    pub(super) fn trusts(&self, path: Path) -> bool {
+        path.transport.is_reliable() || self.lists(path.peer.ip())
+    }
+
+    /// Whether the operator has listed a source address.
+    fn lists(&self, source: IpAddr) -> bool {
         let source = source.to_canonical();
         self.settings.trusted.iter().any(|network| network.contains(&source))
     }
@@ -97,7 +108,7 @@ impl Output {
         self.traffic.count_response(reply.status);
         let in_dialog = in_dialog && (101..300).contains(&reply.status);
         if in_dialog {
-            self.make_contact(path.local, tag);
+            self.make_contact(path.local, path.transport, tag);
         }
         let tag = Tag::new(tag.0);
         let mut headers = Headers::new();
@@ -127,28 +138,34 @@ impl Output {
         write_pooled(&mut self.pool, |out| write::reply(out, request, &words, path))
     }
 
-    /// Writes a request of ours that goes out from `local`. Via's sent-by, Contact (with our tag as the user) and User-Agent are
-    /// put in here.
-    pub(super) fn request(&mut self, local: SocketAddr, contact: Option<DialogId>, request: RequestHead<'_>) -> Bytes {
-        if let Some(tag) = contact {
-            self.make_contact(local, tag);
+    /// Writes a request of ours that goes out over `path`. Via, Contact (with our tag as the user, and the transport that the peer is
+    /// to come by) and User-Agent are put in here.
+    pub(super) fn request(
+        &mut self,
+        path: Path,
+        contact: Option<(DialogId, Transport)>,
+        request: RequestHead<'_>,
+    ) -> Bytes {
+        if let Some((tag, transport)) = contact {
+            self.make_contact(path.local, transport, tag);
         }
-        let sent_by = self.advertised(local).into_owned();
+        let sent_by = self.advertised(path.local).into_owned();
         let mut headers = Headers::new();
         add(&mut headers, request.headers);
         if !self.settings.product.is_empty() {
             add(&mut headers, &[("User-Agent", &self.settings.product)]);
         }
         let contact = contact.map(|_| self.contact.as_str());
-        let request = RequestHead { sent_by: &sent_by, headers: &headers, contact, ..request };
+        let transport = path.transport;
+        let request = RequestHead { transport, sent_by: &sent_by, headers: &headers, contact, ..request };
         write_pooled(&mut self.pool, |out| write::request(out, &request))
     }
 
-    fn make_contact(&mut self, local: SocketAddr, tag: DialogId) {
+    fn make_contact(&mut self, local: SocketAddr, transport: Transport, tag: DialogId) {
         let mut contact = std::mem::take(&mut self.contact);
         contact.clear();
         // Writing to a String cannot fail.
-        write!(contact, "<sip:{tag}@{}>", self.advertised(local)).unwrap_or_default();
+        write!(contact, "<sip:{tag}@{}{}>", self.advertised(local), transport.uri_parameter()).unwrap_or_default();
         self.contact = contact;
     }
 }
@@ -176,14 +193,4 @@ fn write_pooled(pool: &mut BytesMut, message: impl FnOnce(&mut BytesMut)) -> Byt
 /// A copy that is as large as it must be and pins nothing else.
 pub(super) fn exact(bytes: &[u8]) -> Bytes {
     Bytes::copy_from_slice(bytes)
-}
-
-/// Where the answer to a request with this top Via goes (RFC 3261 §18.2.2, RFC 3581 §4): to the source address, and to the source
-/// port if `rport` asks for it, else to the port of sent-by. `maddr` is not followed: it would aim our answers at others.
-pub(super) fn reply_path<'m, 'a: 'm>(request: impl Into<Answerable<'m, 'a>>, path: Path) -> Path {
-    let port = match request.into().via() {
-        Some(via) if via.rport().is_none() => via.port.unwrap_or(PORT),
-        Some(_) | None => path.peer.port(),
-    };
-    Path { peer: SocketAddr::new(path.peer.ip(), port), ..path }
 }

@@ -3,7 +3,8 @@
 
 use super::answer::New;
 use super::check::{self, Refusal};
-use super::out::{Worded, exact, reply_path};
+use super::out::{Worded, exact};
+use super::way::reply_way;
 use super::{DialogId, Endpoint, Event, Held, Reply, ServerId};
 use crate::limits;
 use crate::mutant::{Mutant, planted};
@@ -99,7 +100,7 @@ impl Endpoint {
         let Some(answer) = self.recent.get(now.at, key).cloned() else { return false };
         self.stats.repeats_received += 1;
         self.stats.repeats_sent += 1;
-        self.output.send(reply_path(request, path), answer);
+        self.output.send(reply_way(request, path), answer);
         true
     }
 
@@ -118,7 +119,7 @@ impl Endpoint {
         let Some((worded, key)) = self.word(request, reply) else { return };
         let bytes = self.output.reply(request, &path, &worded);
         self.recent.keep(now.at, key, exact(&bytes));
-        self.output.send(reply_path(request, path), bytes);
+        self.output.send(reply_way(request, path), bytes);
     }
 
     /// An answer to a request without a transaction, and what the request's repetitions are known by.
@@ -142,7 +143,7 @@ impl Endpoint {
         worded: &Worded<'_>,
     ) {
         let mut bytes = self.output.reply(request, &path, worded);
-        let allowed = if self.output.trusts(path.peer.ip()) { usize::MAX } else { received };
+        let allowed = if self.output.trusts(path) { usize::MAX } else { received };
         if bytes.len() > allowed {
             bytes = self.output.reply(request, &path, &Worded { bare: true, ..*worded });
         }
@@ -150,7 +151,7 @@ impl Endpoint {
             self.stats.withheld += 1;
             return;
         }
-        self.output.send(reply_path(request, path), bytes);
+        self.output.send(reply_way(request, path), bytes);
     }
 
     /// An ACK for a final answer that is not 2xx has the INVITE's branch; one for a 2xx is a request in the dialog (§17.2.3, §13.3.1.4).
@@ -196,7 +197,7 @@ impl Endpoint {
         let worded = Worded { method: Method::Cancel, tag, in_dialog: false, bare: false, reply: &bare(200) };
         let bytes = self.output.reply(&message, &path, &worded);
         self.recent.keep(now.at, key, exact(&bytes));
-        self.output.send(reply_path(&message, path), bytes);
+        self.output.send(reply_way(&message, path), bytes);
         is_news.then_some(Event::Cancel { owner, transaction: id, message })
     }
 

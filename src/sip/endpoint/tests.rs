@@ -103,6 +103,7 @@ impl Bench {
             product: "Parkway".into(),
             advertised: vec![(local, "sip.example:5060".into())],
             trusted: vec!["192.0.2.0/24".parse().unwrap()],
+            tcp: vec![local],
         };
         let endpoint = Endpoint::new(Rng::from_seed([5; 32]), settings);
         Bench { endpoint, now: Now::default(), path: Path { transport: Transport::Udp, local, peer } }
@@ -306,7 +307,7 @@ fn our_bye_has_route_target_and_sequence_and_its_answer_is_told() {
     let dialog = bench.confirmed(&Ask { extra: extra.into(), ..Ask::invite() });
     let reason = [("Reason", "Q.850;cause=16")];
     let bye = bench.endpoint.request(bench.now, dialog, Method::Bye, &reason, None).unwrap();
-    let Transmit { path, bytes } = bench.endpoint.poll_transmit().unwrap();
+    let Transmit { path, bytes, .. } = bench.endpoint.poll_transmit().unwrap();
     assert_eq!(path.peer, "198.51.100.1:5060".parse().unwrap());
     let text = String::from_utf8(bytes.to_vec()).unwrap();
     assert!(

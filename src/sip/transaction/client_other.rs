@@ -34,6 +34,11 @@ impl ClientOther {
         ClientOther { state: State::Trying { e, f: deadline(Timer::F, now, reliable) }, reliable }
     }
 
+    /// Whether the final answer is still to come.
+    pub fn is_pending(&self) -> bool {
+        matches!(self.state, State::Trying { .. })
+    }
+
     /// A response with our branch arrived.
     pub fn handle_response(&mut self, now: Instant, status: u16) -> Todo {
         match (self.state, class(status)) {

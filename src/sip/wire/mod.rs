@@ -14,6 +14,7 @@ mod name_addr;
 mod params;
 mod path;
 mod start_line;
+mod stream;
 #[cfg(test)]
 mod torture;
 mod uri;
@@ -29,6 +30,7 @@ pub use name_addr::NameAddr;
 pub use params::Params;
 pub use path::{Path, Transport};
 pub use start_line::{Method, Start};
+pub use stream::{Framed, Framer};
 pub use uri::{Scheme, Uri};
 pub use via::Via;
 

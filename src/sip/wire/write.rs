@@ -6,9 +6,9 @@ use super::abnf::is_space;
 use super::frame::Raw;
 use super::params::split_param;
 use super::{Head, Header, Message, Method, NameAddr, Via, fields, via};
-use crate::sip::wire::Path;
+use crate::sip::wire::{Path, Transport};
 use arrayvec::{ArrayString, ArrayVec};
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
@@ -239,6 +239,8 @@ pub struct RequestHead<'r> {
     pub method: Method<'r>,
     /// The Request-URI.
     pub uri: &'r [u8],
+    /// How it is sent, for the Via.
+    pub transport: Transport,
     /// Host and port that answers are to be sent to, for the Via.
     pub sent_by: &'r str,
     /// The branch, with its magic cookie: [`Branch`].
@@ -261,14 +263,15 @@ pub struct RequestHead<'r> {
     pub body: Option<(&'r str, &'r [u8])>,
 }
 
-/// Appends a request over UDP, with Max-Forwards 70 (RFC 3261 §8.1.1.6) and an rport that asks (RFC 3581 §3).
+/// Appends a request, with Max-Forwards 70 (RFC 3261 §8.1.1.6) and an rport that asks (RFC 3581 §3).
 pub fn request(out: &mut BytesMut, request: &RequestHead<'_>) {
     let method = request.method.as_bytes();
     put_text(out, method);
     out.put_u8(b' ');
     put_text(out, request.uri);
     out.put_slice(b" SIP/2.0");
-    put_field(out, b"\r\nVia: SIP/2.0/UDP ", request.sent_by.as_bytes());
+    put_field(out, b"\r\nVia: SIP/2.0/", request.transport.token().as_bytes());
+    put_field(out, b" ", request.sent_by.as_bytes());
     put_field(out, b";rport;branch=", request.branch.as_bytes());
     out.put_slice(b"\r\nMax-Forwards: 70");
     if !request.route.is_empty() {
@@ -282,6 +285,16 @@ pub fn request(out: &mut BytesMut, request: &RequestHead<'_>) {
     put_field(out, b"\r\nCSeq: ", &number);
     put_field(out, b" ", method);
     put_end(out, request.contact, request.headers, request.body);
+}
+
+/// A request that [`request`] wrote, as it goes by another transport: only its Via says which.
+pub fn over(request: &[u8], transport: Transport) -> Bytes {
+    const VIA: &[u8] = b"\r\nVia: SIP/2.0/";
+    let Some(begin) = memchr::memmem::find(request, VIA).map(|at| at + VIA.len()) else { return Bytes::new() };
+    let (before, rest) = request.split_at_checked(begin).unwrap_or((request, &[]));
+    let token = rest.iter().take_while(|byte| **byte != b' ').count();
+    let behind = rest.get(token..).unwrap_or_default();
+    [before, transport.token().as_bytes(), behind].concat().into()
 }
 
 /// Contact, other headers, the body's headers, the empty line and the body.
@@ -580,6 +593,7 @@ mod tests {
         let ours = RequestHead {
             method: Method::Bye,
             uri: b"sip:a@192.0.2.1:5070",
+            transport: Transport::Udp,
             sent_by: "192.0.2.9:5060",
             branch: branch.as_str(),
             from: b"<sip:foo@192.0.2.9>;tag=t",
