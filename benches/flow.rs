@@ -259,7 +259,12 @@ fn settings() -> Settings {
     };
     Settings {
         node: NODE,
-        trunks: vec![Arc::new(Trunk { name: "loopback".into(), allow: vec![loopback], calls_max: many })],
+        trunks: vec![Arc::new(Trunk {
+            name: "loopback".into(),
+            allow: vec![loopback],
+            calls_max: many,
+            ..Trunk::default()
+        })],
         routes: vec![Arc::new(route)],
         call: Arc::new(call::Settings {
             repeat: Duration::from_secs(60),

@@ -91,6 +91,33 @@ pub const ENDING_MAX: Duration = Duration::from_secs(70);
 pub const SIP_RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 /// Datagrams handled between two looks at anything else: a millisecond's worth.
 pub const SIP_BATCH_MAX: usize = 64;
+/// Most connections that carry SIP over TCP and TLS, of all peers and of one address: a carrier has a few, an office behind one NAT one a
+/// telephone. WebSockets count as subscription channels do.
+pub const SIP_CONNECTIONS_MAX: usize = 20_000;
+/// The same of one address.
+pub const SIP_CONNECTIONS_PER_SOURCE_MAX: usize = 1_000;
+/// Most connections that we have opened at a time: proxies and trunks.
+pub const SIP_DIALLED_MAX: usize = 1_024;
+/// Connections that the kernel keeps for us until they are accepted.
+pub const SIP_BACKLOG: i32 = 1_024;
+/// Longest that a TCP connection may take to be opened: one lost SYN.
+pub const SIP_CONNECT_MAX: Duration = Duration::from_secs(3);
+/// Longest that a TLS handshake may take (RELIABILITY A17).
+pub const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(3);
+/// Longest from a message's first byte to its last, and from opening a connection to its first message (RELIABILITY A7).
+pub const SIP_MESSAGE_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long a connection may be silent on which we have said nothing but refusals (RELIABILITY A7).
+pub const SIP_STRANGER_IDLE_MAX: Duration = Duration::from_secs(30);
+/// The same of others. RFC 5626 §4.4.1 has clients send a keep-alive every two minutes at the latest, and a call may last between two.
+pub const SIP_CONNECTION_IDLE_MAX: Duration = Duration::from_secs(900);
+/// Longest that the network may take to accept a message; a peer that reads so slowly is as good as gone.
+pub const SIP_CONNECTION_WRITE_MAX: Duration = Duration::from_secs(10);
+/// How long the answer to bytes that are no message is waited for before their connection is closed.
+pub const SIP_FAREWELL_MAX: Duration = Duration::from_secs(1);
+/// Most messages that wait for one connection to take them: more means that its peer does not read.
+pub const SIP_CONNECTION_MESSAGES_MAX: usize = 256;
+/// Most messages of all connections that wait for the switch thread; then their senders wait.
+pub const SIP_STREAM_MESSAGES_MAX: usize = 4_096;
 /// Messages from other threads that may wait for the switch. What does not fit is dropped; calls live by their timers.
 pub const SWITCH_QUEUE_MAX: usize = 65_536;
 /// How long a stop may take once all calls have been told: a BYE and its answer, with a repetition or two.

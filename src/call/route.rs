@@ -9,13 +9,15 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// A peer whose INVITEs are parked: known by the addresses it sends from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A peer whose INVITEs are parked: known by the addresses it sends from, or by the certificate that it shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trunk {
     /// Its name in records, logs and metrics.
     pub name: Arc<str>,
     /// The networks it sends from.
     pub allow: Vec<IpNet>,
+    /// The names in lower case of which its TLS certificate has one, whatever its address is.
+    pub tls_names: Vec<String>,
     /// Most calls of it at one time, parked and bridged together.
     pub calls_max: u32,
 }
@@ -25,6 +27,11 @@ impl Trunk {
     pub fn sends_from(&self, source: IpAddr) -> bool {
         let source = source.to_canonical();
         self.allow.iter().any(|network| network.contains(&source)) || planted(Mutant::StrangerAdmitted)
+    }
+
+    /// Whether a certificate with these names, in lower case, is this trunk's.
+    pub fn is_named(&self, names: &[String]) -> bool {
+        self.tls_names.iter().any(|name| names.contains(name))
     }
 }
 
@@ -139,7 +146,7 @@ mod tests {
     #[test]
     fn a_trunk_is_known_by_its_networks_in_either_spelling() {
         let allow = vec!["192.0.2.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
-        let trunk = Trunk { name: "t".into(), allow, calls_max: 1 };
+        let trunk = Trunk { name: "t".into(), allow, calls_max: 1, ..Trunk::default() };
         for (source, expected) in [
             ("192.0.2.7", true),
             ("::ffff:192.0.2.7", true),

@@ -55,6 +55,54 @@ fn is_host_name(text: &str) -> bool {
         && labels.last().is_some_and(|top| top.starts_with(|c: char| c.is_ascii_alphabetic()))
 }
 
+/// Where SIP is listened for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Listener {
+    /// UDP and TCP, as RFC 3261 §18.2.1 wants it.
+    Both(SocketAddr),
+    Udp(SocketAddr),
+    Tcp(SocketAddr),
+    Tls(SocketAddr),
+}
+
+impl Listener {
+    pub(super) fn udp(self) -> Option<SocketAddr> {
+        match self {
+            Listener::Both(address) | Listener::Udp(address) => Some(address),
+            Listener::Tcp(_) | Listener::Tls(_) => None,
+        }
+    }
+
+    pub(super) fn tcp(self) -> Option<SocketAddr> {
+        match self {
+            Listener::Both(address) | Listener::Tcp(address) => Some(address),
+            Listener::Udp(_) | Listener::Tls(_) => None,
+        }
+    }
+
+    pub(super) fn tls(self) -> Option<SocketAddr> {
+        match self {
+            Listener::Tls(address) => Some(address),
+            Listener::Both(_) | Listener::Udp(_) | Listener::Tcp(_) => None,
+        }
+    }
+}
+
+/// `0.0.0.0:5060`, or for one transport `udp:0.0.0.0:5060`, `tcp:…`, `tls:…`.
+pub(super) fn listener(text: &str) -> Result<Listener, String> {
+    let of = |prefix: &str, kind: fn(SocketAddr) -> Listener| Some(socket(text.strip_prefix(prefix)?).map(kind));
+    let named = of("udp:", Listener::Udp).or_else(|| of("tcp:", Listener::Tcp)).or_else(|| of("tls:", Listener::Tls));
+    named.unwrap_or_else(|| socket(text).map(Listener::Both))
+}
+
+/// A host name as certificates have it, in lower case.
+pub(super) fn host_name(text: &str) -> Result<String, String> {
+    if is_host_name(text) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err(format!("`{text}` is no host name; write one that the peer's certificate has, for example sbc.carrier.example"))
+}
+
 /// `0.0.0.0:5060`, `[::]:5060`.
 pub(super) fn socket(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("`{text}` is no address and port; write for example 0.0.0.0:5060 or [::]:5060"))
@@ -94,6 +142,25 @@ mod tests {
         for bad in ["", "0.0.0.0", "[::]:5060", "host:", "host:0", "host:99999", "a b", "-x.example", "1.2.3", "sip:x"]
         {
             assert!(Advertised::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_listener_is_for_udp_and_tcp_unless_it_names_one() {
+        let address: SocketAddr = "0.0.0.0:5060".parse().unwrap();
+        for (text, udp, tcp, tls) in [
+            ("0.0.0.0:5060", true, true, false),
+            ("udp:0.0.0.0:5060", true, false, false),
+            ("tcp:0.0.0.0:5060", false, true, false),
+            ("tls:0.0.0.0:5060", false, false, true),
+        ] {
+            let found = listener(text).unwrap();
+            let expected = [udp, tcp, tls].map(|is| is.then_some(address));
+            assert_eq!([found.udp(), found.tcp(), found.tls()], expected, "{text}");
+        }
+        assert_eq!(listener("[::]:5060"), Ok(Listener::Both("[::]:5060".parse().unwrap())));
+        for bad in ["", "tls:", "ws:0.0.0.0:5060", "udp:tcp:0.0.0.0:5060", "TLS:0.0.0.0:5061"] {
+            assert!(listener(bad).is_err(), "{bad:?}");
         }
     }
 

@@ -3,6 +3,7 @@
 //! the one thing made here is a key at first start ([`Keys`]), because where keys lie is configuration.
 
 mod address;
+mod certificate;
 mod keys;
 mod load;
 mod mistake;
@@ -14,6 +15,7 @@ mod typed;
 mod warn;
 
 pub use address::Advertised;
+pub use certificate::{Certificate, names_in};
 pub use keys::{Keys, PolicyKey};
 pub use mistake::{Mistake, Mistakes};
 
@@ -44,6 +46,8 @@ pub struct Config {
     pub node: Node,
     /// `[sip]`
     pub sip: Sip,
+    /// `[tls]`
+    pub tls: Tls,
     /// `[http]`
     pub http: Http,
     /// `[admin]`
@@ -88,10 +92,23 @@ pub struct Node {
 pub struct Sip {
     /// UDP listeners, at least one.
     pub listen: Vec<SocketAddr>,
+    /// TCP listeners: where an entry of the file names no transport, the same as for UDP (RFC 3261 §18.2.1).
+    pub tcp: Vec<SocketAddr>,
+    /// TLS listeners.
+    pub tls: Vec<SocketAddr>,
     /// What Contact, Via and SDP say instead of a listener's address (behind a NAT, on a wildcard listener).
     pub advertised: Option<Advertised>,
     /// `User-Agent` and `Server`.
     pub user_agent: String,
+}
+
+/// `[tls]`: who we are, and whose word is taken for who others are.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// `[[tls.certificate]]`: the first is shown to whoever asks for no name that one of them has.
+    pub certificates: Vec<Certificate>,
+    /// Authorities whose certificates peers may show; empty: none is asked for.
+    pub client_authorities: Vec<rustls_pki_types::CertificateDer<'static>>,
 }
 
 /// `[http]`: the listener for subscriptions.

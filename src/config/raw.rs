@@ -14,6 +14,7 @@ const MASK: &str = "********";
 pub(super) struct Raw {
     pub(super) node: Node,
     pub(super) sip: Sip,
+    pub(super) tls: Tls,
     pub(super) http: Http,
     pub(super) admin: Admin,
     pub(super) media: Media,
@@ -65,6 +66,12 @@ section!(Park {
     per_source_max: u64 = 50_000u64,
     retry_after_seconds: u64 = 10u64,
 });
+section!(Tls {
+    client_authorities_file: String = "",
+    // As with `policy.key`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    certificate: Vec<Certificate> = [],
+});
 section!(Token { key_file: String = "" });
 section!(Policy {
     audience: String = "parkway",
@@ -83,7 +90,15 @@ section!(Drain { seconds_max: u64 = 30u64 });
 pub(super) struct Trunk {
     pub(super) name: String,
     pub(super) allow: Vec<String>,
+    pub(super) tls_names: Option<Vec<String>>,
     pub(super) calls_max: Option<u64>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Certificate {
+    pub(super) chain_file: String,
+    pub(super) key_file: String,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -115,7 +130,7 @@ impl Raw {
             trunk: vec![Trunk {
                 name: "loopback".into(),
                 allow: vec!["127.0.0.0/8".into(), "::1/128".into()],
-                calls_max: None,
+                ..Trunk::default()
             }],
             route: vec![Route { number: "*".into(), name: "demo".into(), ..Route::default() }],
             ..Raw::default()
@@ -129,7 +144,8 @@ impl Raw {
         let key = PolicyKey { secret: text(), secret_file: text(), public_key_file: text(), ..PolicyKey::default() };
         Raw {
             policy: Policy { key: vec![key], ..Policy::default() },
-            trunk: vec![Trunk { calls_max: number(), ..Trunk::default() }],
+            tls: Tls { certificate: vec![Certificate::default()], ..Tls::default() },
+            trunk: vec![Trunk { tls_names: Some(Vec::new()), calls_max: number(), ..Trunk::default() }],
             route: vec![Route {
                 response: number(),
                 park_seconds: number(),

@@ -1,6 +1,7 @@
 //! Raw to typed: every value is checked, all mistakes are collected, and only then is there a [`Config`].
 //! Not here: names and kinds of keys (`shape`), and what is allowed but unwise (`warn`).
 
+use super::address::Listener;
 use super::load::Places;
 use super::raw::{self, Raw};
 use super::*;
@@ -39,6 +40,7 @@ struct Check {
 impl Check {
     fn config(&mut self, raw: &Raw, sources: &Sources) -> Option<Config> {
         let (node, sip, http, admin) = (self.node(raw), self.sip(raw), self.http(raw), self.admin(raw));
+        let tls = self.tls(raw);
         let (media, park, trunks) = (self.media(raw), self.park(raw), self.trunks(raw));
         let routes = park.as_ref().and_then(|park| self.routes(raw, park));
         let (token, policy) = (self.token(raw, sources), self.policy(raw));
@@ -46,6 +48,7 @@ impl Check {
         Some(Config {
             node: node?,
             sip: sip?,
+            tls: tls?,
             http: http?,
             admin: admin?,
             media: media?,
@@ -68,13 +71,40 @@ impl Check {
     }
 
     fn sip(&mut self, raw: &Raw) -> Option<Sip> {
-        let listen = self.each("sip.listen", &raw.sip.listen, address::socket);
-        if raw.sip.listen.is_empty() {
-            self.note("sip.listen", "empty; give at least one address and port");
+        let listeners = self.each("sip.listen", &raw.sip.listen, address::listener);
+        let is_udp = |listeners: &Vec<Listener>| listeners.iter().any(|listener| listener.udp().is_some());
+        if listeners.as_ref().is_some_and(|listeners| !is_udp(listeners)) {
+            self.note("sip.listen", "nothing listens for UDP; give at least one address and port");
+        }
+        if let Some(listeners) = &listeners
+            && let Some(at) = listeners.iter().position(|listener| listener.tls().is_some())
+            && raw.tls.certificate.is_empty()
+        {
+            self.note(&format!("sip.listen[{at}]"), "TLS needs a certificate; give a [[tls.certificate]]");
         }
         let advertised = self.optional("sip.advertised", &raw.sip.advertised, Advertised::parse);
         let user_agent = self.parsed("sip.user_agent", &raw.sip.user_agent, header_text);
-        Some(Sip { listen: listen?, advertised: advertised?, user_agent: user_agent? })
+        let listeners = listeners?;
+        let of = |kind: fn(Listener) -> Option<SocketAddr>| listeners.iter().copied().filter_map(kind).collect();
+        Some(Sip {
+            listen: of(Listener::udp),
+            tcp: of(Listener::tcp),
+            tls: of(Listener::tls),
+            advertised: advertised?,
+            user_agent: user_agent?,
+        })
+    }
+
+    fn tls(&mut self, raw: &Raw) -> Option<Tls> {
+        let authorities = self
+            .optional("tls.client_authorities_file", &raw.tls.client_authorities_file, |file| certificate::chain(file));
+        let mut certificates = Vec::new();
+        for (at, entry) in raw.tls.certificate.iter().enumerate() {
+            let read = Certificate::read(&entry.chain_file, &entry.key_file);
+            certificates.push(read.map_err(|what| self.note(&format!("tls.certificate[{at}]"), what)).ok());
+        }
+        let certificates = certificates.into_iter().collect::<Option<_>>()?;
+        Some(Tls { certificates, client_authorities: authorities?.unwrap_or_default() })
     }
 
     fn http(&mut self, raw: &Raw) -> Option<Http> {
@@ -157,7 +187,12 @@ impl Check {
         let name = self.parsed(&format!("{key}.name"), &trunk.name, label);
         let allow_key = format!("{key}.allow");
         let allow = self.each(&allow_key, &trunk.allow, address::net);
-        if trunk.allow.is_empty() {
+        let listed = trunk.tls_names.as_deref().unwrap_or_default();
+        let tls_names = self.each(&format!("{key}.tls_names"), listed, address::host_name);
+        if !listed.is_empty() && raw.tls.client_authorities_file.is_empty() {
+            self.note(&format!("{key}.tls_names"), "nobody vouches for these names; give tls.client_authorities_file");
+        }
+        if trunk.allow.is_empty() && listed.is_empty() {
             self.note(
                 &allow_key,
                 "missing or empty; list the addresses this trunk calls from, for example 192.0.2.0/24",
@@ -165,7 +200,7 @@ impl Check {
         }
         let calls_max = trunk.calls_max.unwrap_or(raw.park.per_trunk_max);
         let calls_max = self.number(&format!("{key}.calls_max"), calls_max, 1..=CALLS_MAX);
-        Some(Arc::new(Trunk { name: name?.into(), allow: allow?, calls_max: calls_max? }))
+        Some(Arc::new(Trunk { name: name?.into(), allow: allow?, tls_names: tls_names?, calls_max: calls_max? }))
     }
 
     fn routes(&mut self, raw: &Raw, park: &Park) -> Option<Vec<Arc<Route>>> {

@@ -78,7 +78,9 @@ fn descriptors(config: &Config, machine: &Machine) -> Option<Warning> {
 fn listener_inside_ports(config: &Config) -> Option<Warning> {
     let media = &config.media;
     let inside = |port: u16| (media.port_min..=media.port_max).contains(&port);
-    let listen = config.sip.listen.iter().find(|listen| inside(listen.port()))?;
+    let sip = &config.sip;
+    let mut listeners = sip.listen.iter().chain(&sip.tcp).chain(&sip.tls);
+    let listen = listeners.find(|listen| inside(listen.port()))?;
     Some(("sip.listen".into(), format!("{listen} is inside the RTP range; move one of the two")))
 }
 
@@ -103,7 +105,7 @@ fn trunks(config: &Config) -> Vec<Warning> {
             found.push((format!("trunk[{at}].name"), what));
         }
         let earlier = || config.trunks.iter().take(at).flat_map(|trunk| &trunk.allow);
-        if trunk.allow.iter().all(|net| earlier().any(|listed| listed.contains(net))) {
+        if trunk.tls_names.is_empty() && trunk.allow.iter().all(|net| earlier().any(|listed| listed.contains(net))) {
             let what =
                 format!("`{}` can never match: earlier trunks list its addresses; put it before them", trunk.name);
             found.push((format!("trunk[{at}].allow"), what));

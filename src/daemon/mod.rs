@@ -8,6 +8,7 @@
 //!  http runtime:   public listener, admin listener, fan-out
 //! ```
 
+mod connections;
 mod failure;
 mod pulse;
 mod security;
@@ -25,11 +26,12 @@ use crate::config::{Config, Keys};
 use crate::http;
 use crate::limits;
 use crate::media;
-use crate::net::{Clock, Sockets};
+use crate::net::Clock;
 use crate::notify;
 use crate::relay::{Relay, RelaySettings};
 use crate::telemetry::{Log, Metrics, Records};
 use crate::time::Duration;
+use connections::{Carrying, Listening};
 use ring::rand::{SecureRandom, SystemRandom};
 use security::Security;
 use status::{Sources, Status};
@@ -47,6 +49,7 @@ pub struct Daemon {
     relay: Arc<Relay>,
     config: Config,
     security: Security,
+    connections: connections::Held,
     registry: Arc<notify::Registry>,
     switchboard: Option<JoinHandle<()>>,
     http: Option<Http>,
@@ -64,6 +67,10 @@ struct Http {
 pub struct Addresses {
     /// SIP over UDP.
     pub sip: Vec<SocketAddr>,
+    /// SIP over TCP.
+    pub tcp: Vec<SocketAddr>,
+    /// SIP over TLS.
+    pub tls: Vec<SocketAddr>,
     /// Subscriptions.
     pub http: SocketAddr,
     /// Health and metrics.
@@ -92,15 +99,15 @@ impl Daemon {
         let records = Records::start(config.records.path.as_deref(), Arc::clone(&metrics))
             .map_err(|error| Failure::records(&config, &error))?;
         let status = Arc::new(Status::new(Arc::clone(&metrics)));
+        status.show_certificates(&config.tls.certificates);
         let http_runtime = runtime(tokio::runtime::Builder::new_multi_thread().worker_threads(1))?;
         let listeners = Listeners::bind(&config)?;
         let switch_runtime = runtime(&mut tokio::runtime::Builder::new_current_thread())?;
-        let sockets = {
+        let listening = {
             let _inside = switch_runtime.enter();
-            Sockets::bind(&config.sip.listen)
-                .map_err(|(address, error)| Failure::bind(&config, "sip.listen", address, &error))?
+            Listening::bind(&config)?
         };
-        let sip = sockets.addresses();
+        let sip = listening.sockets.addresses();
         let (words, words_out) = mpsc::channel(limits::SWITCH_QUEUE_MAX);
         let (events, events_out) = mpsc::channel(limits::SWITCH_QUEUE_MAX);
         let relay = Arc::new(start_relay(&config, &sip, events)?);
@@ -108,13 +115,22 @@ impl Daemon {
         let (messages, clients) = mpsc::channel(limits::SWITCH_QUEUE_MAX);
         let (publisher, registry, fan_out) = notify::open(security.registry(&config, &sip, &keys, messages));
         let (closed, closing) = watch::channel(false);
-        let addresses = Addresses { sip: sip.clone(), http: listeners.http_address, admin: listeners.admin_address };
+        let addresses = Addresses {
+            sip: sip.clone(),
+            tcp: listening.tcp(),
+            tls: listening.tls(),
+            http: listeners.http_address,
+            admin: listeners.admin_address,
+        };
         http_runtime.spawn(fan_out.run());
-        let sources = Sources { registry: Arc::clone(&registry), relay: Arc::clone(&relay), metrics };
+        let (sockets, Carrying { streams, door, held }) = listening.serve(&http_runtime);
+        let sources =
+            Sources { connections: door.counts(), registry: Arc::clone(&registry), relay: Arc::clone(&relay), metrics };
         let subscriptions = listeners.serve(&http_runtime, &config, sources, Arc::clone(&status), closing);
         let switchboard = Switchboard {
-            switch: security.switch(&config, &sip),
+            switch: security.switch(&config, &addresses),
             sockets,
+            streams,
             relay: Arc::clone(&relay),
             publisher,
             records,
@@ -130,7 +146,19 @@ impl Daemon {
             .spawn(move || switch_runtime.block_on(switchboard.run()))
             .map_err(|error| Failure::run_time(format!("cannot start a thread: {error}")))?;
         let (switchboard, http) = (Some(switchboard), Some(Http { runtime: http_runtime, subscriptions }));
-        Ok(Daemon { addresses, words, status, relay, config, security, registry, switchboard, http, closed })
+        Ok(Daemon {
+            addresses,
+            words,
+            status,
+            relay,
+            config,
+            security,
+            connections: held,
+            registry,
+            switchboard,
+            http,
+            closed,
+        })
     }
 
     /// Where it listens.
@@ -154,15 +182,23 @@ impl Daemon {
     /// old ones in force. All else in the configuration takes a restart.
     fn reload(&mut self) {
         let _ = self.words.try_send(Word::ReopenRecords);
-        match self.security.renew(&self.config) {
+        match self.renew() {
             Ok(()) => {
                 let Security { keys, keyring, .. } = &self.security;
                 let _ = self.words.try_send(Word::Keys(Arc::clone(keys), Arc::clone(keyring)));
                 self.registry.replace_authority(self.security.authority());
-                tracing::info!("keys are read again and the file of records is opened anew");
+                tracing::info!("keys and certificates are read again and the file of records is opened anew");
             }
-            Err(failure) => tracing::error!("the old keys stay in force: {failure}"),
+            Err(failure) => tracing::error!("the old keys and certificates stay in force: {failure}"),
         }
+    }
+
+    fn renew(&mut self) -> Result<(), Failure> {
+        let newer =
+            Config::load(&self.config.sources).map_err(|mistakes| Failure::configuration(mistakes.to_string()))?;
+        self.connections.renew(&newer)?;
+        self.status.show_certificates(&newer.tls.certificates);
+        self.security.renew(&newer)
     }
 
     /// Returns when the switch thread has come to its end, by itself or by a panic.
@@ -183,6 +219,8 @@ impl Daemon {
             // A runtime that is shut down drops its tasks where they stand, before they have said why a channel ends. Whatever comes
             // of them in time is their affair: all is closed after it.
             let _ended = runtime.block_on(async { tokio::time::timeout(limits::STOP_MAX, subscriptions).await });
+            let _closed =
+                runtime.block_on(async { tokio::time::timeout(limits::STOP_MAX, self.connections.closed()).await });
             runtime.shutdown_timeout(limits::STOP_MAX);
         }
     }

@@ -2,7 +2,7 @@
 //! bridge tokens are sealed with the new one from then on, and open with the old ones as long as these live.
 //! Not here: where keys lie (`config`), and what they do (`token`, `policy`).
 
-use super::{Failure, entropy, settings};
+use super::{Addresses, Failure, entropy, settings};
 use crate::call::ClientMessage;
 use crate::config::{Config, Keys};
 use crate::net::Clock;
@@ -37,15 +37,14 @@ impl Security {
         })
     }
 
-    /// Reads the keys again from where the configuration says that they are. An error leaves everything as it was.
-    pub(super) fn renew(&mut self, config: &Config) -> Result<(), Failure> {
-        let newer = Config::load(&config.sources).map_err(|mistakes| Failure::configuration(mistakes.to_string()))?;
-        let keys = Keys::open(&newer).map_err(|mistake| Failure::configuration(mistake.to_string()))?;
+    /// Reads the keys again from where the configuration says now that they are. An error leaves everything as it was.
+    pub(super) fn renew(&mut self, newer: &Config) -> Result<(), Failure> {
+        let keys = Keys::open(newer).map_err(|mistake| Failure::configuration(mistake.to_string()))?;
         // Keys that live in memory only would be others at each look, and every client would be sent away.
         if keys.ephemeral {
             return Ok(());
         }
-        let keyring = keyring(&newer, &keys)?;
+        let keyring = keyring(newer, &keys)?;
         if keys.master.expose() != self.master.expose() {
             self.keys = Arc::new(self.keys.rotate(*keys.master.expose(), Clock::start().now().wall));
             self.master = keys.master.clone();
@@ -78,14 +77,14 @@ impl Security {
     }
 
     /// For the switch thread.
-    pub(super) fn switch(&self, config: &Config, sip: &[SocketAddr]) -> Switch {
+    pub(super) fn switch(&self, config: &Config, addresses: &Addresses) -> Switch {
         Switch::new(Parts {
-            settings: Arc::new(settings::of_switch(config, sip)),
+            settings: Arc::new(settings::of_switch(config, &addresses.sip)),
             keys: Arc::clone(&self.keys),
             keyring: Arc::clone(&self.keyring),
             engine: Arc::clone(&self.engine),
             rng: Rng::from_seed(entropy()),
-            endpoint: Endpoint::new(Rng::from_seed(entropy()), settings::of_endpoint(config, sip)),
+            endpoint: Endpoint::new(Rng::from_seed(entropy()), settings::of_endpoint(config, addresses)),
         })
     }
 }

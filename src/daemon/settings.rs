@@ -2,6 +2,7 @@
 //! is filled in from the listeners that were bound.
 //! Not here: reading or checking it (`config`).
 
+use super::Addresses;
 use crate::call;
 use crate::config::{Advertised, Config};
 use crate::net;
@@ -50,16 +51,28 @@ pub(super) fn media_address(config: &Config, listeners: &[SocketAddr]) -> IpAddr
 }
 
 /// How the SIP endpoint presents itself.
-pub(super) fn of_endpoint(config: &Config, listeners: &[SocketAddr]) -> EndpointSettings {
-    let advertised = listeners.iter().map(|listener| (*listener, reachable(config, *listener))).collect();
+pub(super) fn of_endpoint(config: &Config, addresses: &Addresses) -> EndpointSettings {
+    let Addresses { sip, tcp, tls, http, .. } = addresses;
+    let others = tcp.iter().filter(|address| !sip.contains(address)).chain(tls).chain([http]);
+    let others = others.map(|listener| (*listener, reachable_at_own_port(config, *listener)));
+    let advertised = sip.iter().map(|listener| (*listener, reachable(config, *listener))).chain(others).collect();
+    let both = tcp.iter().copied().filter(|address| sip.contains(address)).collect();
     let trusted = config.trunks.iter().flat_map(|trunk| trunk.allow.iter().copied()).collect();
-    EndpointSettings { product: config.sip.user_agent.clone(), advertised, trusted, tcp: Vec::new() }
+    EndpointSettings { product: config.sip.user_agent.clone(), advertised, trusted, tcp: both }
 }
 
-/// `host:port` under which a listener is reached.
+/// `host:port` under which a listener for UDP is reached.
 pub(super) fn reachable(config: &Config, listener: SocketAddr) -> String {
     match &config.sip.advertised {
-        Some(Advertised { host, port, .. }) => format!("{host}:{}", port.unwrap_or(listener.port())),
+        Some(Advertised { host, port: Some(port), .. }) => format!("{host}:{port}"),
+        Some(_) | None => reachable_at_own_port(config, listener),
+    }
+}
+
+/// The same of another listener, of whose port `sip.advertised` says nothing.
+fn reachable_at_own_port(config: &Config, listener: SocketAddr) -> String {
+    match &config.sip.advertised {
+        Some(Advertised { host, .. }) => format!("{host}:{}", listener.port()),
         None => SocketAddr::new(net::outward_address(listener.ip()), listener.port()).to_string(),
     }
 }

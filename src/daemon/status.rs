@@ -2,8 +2,12 @@
 //! Not here: how the numbers are written (`telemetry`).
 
 use crate::call::{Outcome, Record};
+use crate::config::Certificate;
+use crate::net::{ConnectionCounts, Streams};
 use crate::notify::Registry;
+
 use crate::relay::Relay;
+use crate::sip::Transport;
 use crate::switch::Switch;
 use crate::telemetry::Metrics;
 use crate::time::Duration;
@@ -25,7 +29,7 @@ impl Status {
     }
 
     /// The switch thread shows itself.
-    pub(super) fn show(&self, switch: &Switch) {
+    pub(super) fn show(&self, switch: &Switch, streams: &Streams) {
         let metrics = &self.metrics;
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         switch.census().for_each(|(phase, calls)| metrics.calls.with(phase.as_str()).set(count(calls)));
@@ -38,6 +42,9 @@ impl Status {
         traffic.responses().for_each(|(code, total)| metrics.sip_responses_total.with(&code.to_string()).set(total));
         metrics.sip_transactions.set(count(tables.server_transactions + tables.client_transactions));
         metrics.sip_dialogs.set(count(tables.dialogs));
+        for transport in [Transport::Tcp, Transport::Tls, Transport::Ws] {
+            metrics.sip_connections.with(transport.as_str()).set(count(streams.count(transport)));
+        }
         stats.refused.0.iter().for_each(|(reason, total)| metrics.rejects_total.with(reason).set(*total));
         stats.callbacks.0.iter().for_each(|(result, total)| metrics.claims_total.with(result).set(*total));
         for (reason, total) in &stats.verdicts.0 {
@@ -46,6 +53,12 @@ impl Status {
         }
         metrics.panics_total.set(stats.panics);
         self.beats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Which certificates are shown to peers.
+    pub(super) fn show_certificates(&self, certificates: &[Certificate]) {
+        let first = certificates.iter().map(|certificate| certificate.expires.0 / 1000).min();
+        self.metrics.tls_certificate_expiry.set(first.unwrap_or(0));
     }
 
     /// A call is over.
@@ -102,6 +115,7 @@ impl Status {
 
 /// Where the numbers of the metrics page come from that nobody pushes: they are looked up when the page is asked for.
 pub(super) struct Sources {
+    pub(super) connections: Arc<ConnectionCounts>,
     pub(super) registry: Arc<Registry>,
     pub(super) relay: Arc<Relay>,
     pub(super) metrics: Arc<Metrics>,
@@ -117,6 +131,9 @@ impl Sources {
         metrics.subscriptions_cut_total.with("slow").set(stats.slow_total);
         metrics.subscriptions_cut_total.with("resync").set(stats.resyncs_total);
         metrics.client_mistakes_total.set(stats.mistakes_total);
+        for (ended, total) in self.connections.totals() {
+            metrics.sip_connections_ended_total.with(ended.as_str()).set(total);
+        }
         let pairs = [("used", ports.pairs_taken), ("resting", ports.pairs_resting), ("free", ports.pairs_free)];
         for (state, count) in pairs {
             metrics.rtp_port_pairs.with(state).set(u64::try_from(count).unwrap_or(u64::MAX));

@@ -6,14 +6,14 @@ use super::status::Status;
 use crate::call::ClientMessage;
 use crate::limits;
 use crate::media;
-use crate::net::{Clock, Sockets};
+use crate::net::{Clock, Happened, Sockets, StreamEvent, Streams};
 use crate::notify::Publisher;
 use crate::policy::{Answer, Keyring};
 use crate::relay::Relay;
-use crate::sip::{Path, Transport};
+use crate::sip::{Path, Transmit, Transport};
 use crate::switch::{Effect, Input, Switch};
 use crate::telemetry::Records;
-use crate::time::Duration;
+use crate::time::{Duration, Now};
 use crate::token;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -34,6 +34,7 @@ pub(super) enum Word {
 pub(super) struct Switchboard {
     pub(super) switch: Switch,
     pub(super) sockets: Sockets,
+    pub(super) streams: Streams,
     pub(super) relay: Arc<Relay>,
     pub(super) publisher: Publisher,
     pub(super) records: Records,
@@ -70,17 +71,18 @@ impl Switchboard {
             // Whoever is ready has the same chance: under a flood of datagrams timers, the relay and the watchdog get their turns too.
             tokio::select! {
                 socket = self.sockets.readable() => self.read(socket),
+                Some(event) = self.streams.next() => self.attend_connections(event),
                 Some(event) = self.events.recv() => self.attend_relay(event),
                 Some(word) = self.words.recv() => self.hear(word),
                 Some(message) = self.clients.recv() => self.input(Input::Client(message)),
                 () = tokio::time::sleep_until(wake) => self.handle_timeout(),
-                _ = second.tick() => self.status.show(&self.switch),
+                _ = second.tick() => self.status.show(&self.switch, &self.streams),
             }
         }
         // No call is left without its record, whoever still owes us a word.
         self.input(Input::Abandon);
         self.carry_out();
-        self.status.show(&self.switch);
+        self.status.show(&self.switch, &self.streams);
     }
 
     /// One batch of datagrams, under one reading of the clock.
@@ -91,6 +93,32 @@ impl Switchboard {
             let path = Path { transport: Transport::Udp, local: received.local, peer: received.peer };
             self.switch.handle(now, Input::Datagram { path, bytes: received.bytes });
             self.carry_out();
+        }
+    }
+
+    /// One batch of what came over connections.
+    fn attend_connections(&mut self, first: StreamEvent) {
+        let now = self.clock.now();
+        self.attend_connection(now, first);
+        for _ in 1..limits::SIP_BATCH_MAX {
+            self.carry_out();
+            let Some(event) = self.streams.try_next() else { return };
+            self.attend_connection(now, event);
+        }
+    }
+
+    fn attend_connection(&mut self, now: Now, event: StreamEvent) {
+        match self.streams.handle(event) {
+            Happened::Connected { path, names } => self.switch.handle(now, Input::Connected { path, names }),
+            Happened::Message { path, bytes } => self.switch.handle(now, Input::Datagram { path, bytes: &bytes }),
+            Happened::Disconnected(paths) => self.disconnected(now, paths),
+            Happened::Nothing => {}
+        }
+    }
+
+    fn disconnected(&mut self, now: Now, paths: Vec<Path>) {
+        for path in paths {
+            self.switch.handle(now, Input::Disconnected { path });
         }
     }
 
@@ -174,12 +202,7 @@ impl Switchboard {
     fn carry_out(&mut self) {
         while let Some(effect) = self.switch.poll_effect() {
             match effect {
-                Effect::Transmit(transmit) => {
-                    let path = transmit.path;
-                    if !self.sockets.send(path.local, path.peer, &transmit.bytes) {
-                        self.status.count_unsent();
-                    }
-                }
+                Effect::Transmit(transmit) => self.transmit(transmit),
                 Effect::Media(command) => self.relay.command(command),
                 Effect::Notify(notice) => self.publisher.publish(notice),
                 Effect::Ask { id, .. } => {
@@ -191,6 +214,21 @@ impl Switchboard {
                     self.status.count(&record);
                     self.records.write(&*record);
                 }
+            }
+        }
+    }
+
+    fn transmit(&mut self, transmit: Transmit) {
+        let Transmit { path, reopen, bytes } = transmit;
+        match path.transport {
+            Transport::Udp => {
+                if !self.sockets.send(path.local, path.peer, &bytes) {
+                    self.status.count_unsent();
+                }
+            }
+            Transport::Tcp | Transport::Tls | Transport::Ws => {
+                let lost = self.streams.send(path, reopen, bytes);
+                self.disconnected(self.clock.now(), lost);
             }
         }
     }

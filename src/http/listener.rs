@@ -2,8 +2,8 @@
 //! Own loop instead of `axum::serve`, which sets no deadline for a request's head and cannot tell a flood from a crowd.
 //! Not here: what is served, and channels, which leave this loop when their handshake is done.
 
-use crate::http::slots::{Slot, Slots};
 use crate::limits;
+use crate::net::{Slot, Slots};
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};

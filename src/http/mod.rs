@@ -6,7 +6,6 @@ mod channel;
 mod listener;
 mod origin;
 mod problem;
-mod slots;
 mod subscribe;
 mod word;
 
@@ -16,6 +15,7 @@ mod tests;
 pub use admin::Admin;
 
 use crate::limits;
+use crate::net::Slots;
 use crate::notify::{Closing, Registry};
 use axum::Router;
 use axum::extract::State;
@@ -23,7 +23,6 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use problem::Problem;
-use slots::Slots;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;

@@ -1,10 +1,21 @@
-//! SIP sockets and the clocks that say when: they frame and carry bytes, and know nothing of what is in them.
-//! Not here: RTP sockets (`relay`), HTTP (`http`), and any word of SIP.
+//! SIP sockets and connections, and the clocks that say when: they frame and carry bytes, and know nothing of what is in them.
+//! Not here: RTP sockets (`relay`), HTTP and WebSockets (`http`), and any word of SIP.
 
 mod clock;
+mod connection;
+mod dial;
+mod listen;
+mod slots;
+mod streams;
+mod tls;
 mod udp;
 
 pub use clock::Clock;
+pub use dial::Dialler;
+pub use listen::StreamListener;
+pub use slots::{Slot, Slots};
+pub use streams::{ConnectionCounts, Door, Ended, Happened, Link, Passage, StreamEvent, Streams};
+pub use tls::{Acceptor, Certificates};
 pub use udp::{Received, Sockets};
 
 use std::io;

@@ -90,7 +90,7 @@ impl Office {
 
     fn settings(&self, terms: &Terms, node: u8) -> Settings {
         let allow = vec![TRUNKS.parse().expect("a network")];
-        let trunk = Trunk { name: "carrier".into(), allow, calls_max: terms.cap_trunk };
+        let trunk = Trunk { name: "carrier".into(), allow, calls_max: terms.cap_trunk, ..Trunk::default() };
         let route = |called: Called| {
             Arc::new(Route {
                 number: Pattern::Exact(number(called).into()),

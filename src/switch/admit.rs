@@ -33,7 +33,7 @@ impl Switch {
     /// Whose call it is and where it goes, or why it is refused.
     fn admission(&mut self, path: Path, invite: &Message<'_>) -> Result<(Arc<Trunk>, Arc<Route>), Refusal> {
         let source = path.peer.ip().to_canonical();
-        let trunk = self.settings.trunk_of(source).cloned();
+        let trunk = self.trunk_of(path).cloned();
         let trunk = trunk.ok_or_else(|| Refusal::warned(403, "stranger", "this address is no trunk's"))?;
         if self.draining && !planted(Mutant::DrainIgnored) {
             return Err(self.busy("draining"));

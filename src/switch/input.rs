@@ -17,6 +17,13 @@ pub enum Input<'a> {
         /// The datagram.
         bytes: &'a [u8],
     },
+    /// A peer has opened a connection and shown a certificate that an authority of ours vouches for.
+    Connected {
+        /// Which.
+        path: Path,
+        /// The host names in the certificate, in lower case.
+        names: Vec<String>,
+    },
     /// A connection is gone, or could not be opened: what was to be answered over it will not be.
     Disconnected {
         /// The path it was.

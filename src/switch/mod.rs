@@ -25,7 +25,7 @@ pub use input::Input;
 pub use settings::{Caps, Settings};
 pub use stats::Stats;
 
-use crate::call::{Action, Call, ClientMessage, ClientMessageKind, Event, Facts, Notice, Phase, Turn, plain};
+use crate::call::{Action, Call, ClientMessage, ClientMessageKind, Event, Facts, Notice, Phase, Trunk, Turn, plain};
 use crate::id::{CallRef, FlowId, Side};
 use crate::media;
 use crate::mutant::{Mutant, planted};
@@ -53,6 +53,8 @@ pub struct Switch {
     rng: Rng,
     endpoint: Endpoint,
     lot: Lot,
+    /// Connections whose peer has shown a trunk's certificate.
+    certified: HashMap<Path, Arc<Trunk>>,
     flows: HashMap<FlowId, CallRef>,
     questions: Questions,
     usage: Usage,
@@ -101,6 +103,7 @@ impl Switch {
             rng,
             endpoint,
             lot: Lot::default(),
+            certified: HashMap::new(),
             flows: HashMap::new(),
             questions: Questions::default(),
             usage: Usage::default(),
@@ -122,7 +125,13 @@ impl Switch {
     pub fn handle(&mut self, now: Now, input: Input<'_>) {
         match input {
             Input::Datagram { path, bytes } => self.handle_datagram(now, path, bytes),
+            Input::Connected { path, names } => {
+                if let Some(trunk) = self.settings.trunk_named(&names) {
+                    self.certified.insert(path, Arc::clone(trunk));
+                }
+            }
             Input::Disconnected { path } => {
+                self.certified.remove(&path);
                 self.endpoint.handle_disconnected(now, path);
                 self.dispatch_notices(now);
             }
@@ -265,7 +274,7 @@ impl Switch {
     /// OPTIONS: a trunk is told that it may call (RFC 3261 §11.2), in a drain that it may not now. Strangers learn nothing of us, and
     /// get less than they sent (RELIABILITY A19).
     fn handle_options(&mut self, now: Now, path: Path, request: &Message<'_>) {
-        let status = match self.settings.trunk_of(path.peer.ip()) {
+        let status = match self.trunk_of(path) {
             None => 403,
             Some(_) if self.draining => 503,
             Some(_) => 200,
@@ -274,6 +283,11 @@ impl Switch {
             403 => self.endpoint.reply(now, path, request, &plain(403)),
             _ => self.endpoint.reply_known(now, path, request, &plain(status)),
         }
+    }
+
+    /// Whose messages come over a path: the trunk whose certificate was shown on it, or else the one that lists its address.
+    fn trunk_of(&self, path: Path) -> Option<&Arc<Trunk>> {
+        self.certified.get(&path).or_else(|| self.settings.trunk_of(path.peer.ip()))
     }
 
     /// A request in a dialog. A callback that waits for policy has a dialog of its own, which must not be taken for the leg of

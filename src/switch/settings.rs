@@ -40,6 +40,11 @@ impl Settings {
         self.trunks.iter().find(|trunk| trunk.sends_from(source))
     }
 
+    /// The trunk whose certificate has one of these names.
+    pub fn trunk_named(&self, names: &[String]) -> Option<&Arc<Trunk>> {
+        self.trunks.iter().find(|trunk| trunk.is_named(names))
+    }
+
     /// The route of a called number.
     pub fn route_of(&self, user: &str) -> Option<&Arc<Route>> {
         self.routes.iter().find(|route| route.number.matches(user))

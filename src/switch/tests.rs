@@ -25,7 +25,8 @@ fn switch() -> Switch {
         silence: Duration::from_secs(20),
         hold_silence: Duration::from_secs(20),
     };
-    let trunk = Trunk { name: "t".into(), allow: vec!["192.0.2.0/24".parse().unwrap()], calls_max: 9 };
+    let trunk =
+        Trunk { name: "t".into(), allow: vec!["192.0.2.0/24".parse().unwrap()], calls_max: 9, ..Trunk::default() };
     let name = crate::name::Name::parse("demo").unwrap();
     let (ring, park) = (180, Duration::from_secs(60));
     let route = Route { number: Pattern::parse("*").unwrap(), name, ring, park, fallback_status: 480, data: None };

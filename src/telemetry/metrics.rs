@@ -12,12 +12,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What the HTTP answer says of [`Metrics::render`]'s text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// What is not in a family's list.
 /// Why INVITEs are not parked: `switch::admit`'s reason ids.
 const REJECTS: [&str; 8] =
     ["stranger", "no_route", "media_not_acceptable", "draining", "cap_total", "cap_trunk", "cap_name", "cap_source"];
 
+/// What is not in a family's list.
 const OTHER: &str = "other";
+
+/// Transports with connections.
+const CONNECTIONS: [&str; 3] = ["tcp", "tls", "ws"];
+/// Why connections ended: `net::Ended`.
+const ENDS: [&str; 7] = ["left", "slow", "idle", "broken", "refused", "handshake", "unreachable"];
 
 /// Waiting times of calls, seconds.
 const PARK_BUCKETS: [f64; 11] = [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0];
@@ -186,6 +191,12 @@ pub struct Metrics {
     pub sip_transactions: Gauge,
     /// SIP dialogs there are, early ones too.
     pub sip_dialogs: Gauge,
+    /// Connections that carry SIP, by transport.
+    pub sip_connections: Family<Gauge>,
+    /// Connections that ended, or never came about, by reason.
+    pub sip_connections_ended_total: Family<Counter>,
+    /// When the first of our TLS certificates is good no longer, Unix time; 0 without TLS.
+    pub tls_certificate_expiry: Gauge,
     /// Pairs of RTP and RTCP ports: `used`, `resting` before they are used again, `free`.
     pub rtp_port_pairs: Family<Gauge>,
     /// RTP packets forwarded.
@@ -234,6 +245,9 @@ impl Metrics {
             sip_retransmissions_total: Counter::default(),
             sip_transactions: Gauge::default(),
             sip_dialogs: Gauge::default(),
+            sip_connections: Family::one(&["transport"], &CONNECTIONS),
+            sip_connections_ended_total: Family::one(&["reason"], &ENDS),
+            tls_certificate_expiry: Gauge::default(),
             rtp_port_pairs: Family::one(&["state"], &["used", "resting", "free"]),
             rtp_packets_total: Counter::default(),
             rtp_dropped_total: Family::one(&["reason"], &["source", "malformed", "unbridged"]),
@@ -313,6 +327,17 @@ impl Metrics {
         );
         page.gauge("parkway_sip_transactions", "SIP transactions there are.", &self.sip_transactions);
         page.gauge("parkway_sip_dialogs", "SIP dialogs there are, early ones too.", &self.sip_dialogs);
+        page.gauges("parkway_sip_connections", "Connections that carry SIP.", &self.sip_connections);
+        page.counters(
+            "parkway_sip_connections_ended_total",
+            "Connections that ended or never came about.",
+            &self.sip_connections_ended_total,
+        );
+        page.gauge(
+            "parkway_tls_certificate_expiry_seconds",
+            "When the first of our certificates is good no longer, Unix time; 0 without TLS.",
+            &self.tls_certificate_expiry,
+        );
         page.gauges("parkway_rtp_port_pairs", "Pairs of RTP and RTCP ports.", &self.rtp_port_pairs);
         page.counter("parkway_rtp_packets_total", "RTP packets forwarded.", &self.rtp_packets_total);
         page.counters("parkway_rtp_dropped_total", "RTP and RTCP packets dropped.", &self.rtp_dropped_total);

@@ -88,7 +88,7 @@ impl Plan {
 
     fn settings(&self) -> Settings {
         let allow = vec![trunks()];
-        let trunk = Trunk { name: "carrier".into(), allow, calls_max: self.trunk_calls };
+        let trunk = Trunk { name: "carrier".into(), allow, calls_max: self.trunk_calls, ..Trunk::default() };
         let route = Route {
             number: Pattern::parse(NUMBER).expect("a number"),
             name: name(NAME),

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 /// The slots of one kind of client.
-pub(super) struct Slots {
+pub struct Slots {
     total_max: usize,
     per_source_max: usize,
     total: AtomicUsize,
@@ -18,14 +18,14 @@ pub(super) struct Slots {
 }
 
 /// One client's place.
-pub(super) struct Slot {
+pub struct Slot {
     slots: Arc<Slots>,
     source: IpAddr,
 }
 
 impl Slots {
     /// So many in all and so many for one source.
-    pub(super) fn new(total_max: usize, per_source_max: usize) -> Arc<Slots> {
+    pub fn new(total_max: usize, per_source_max: usize) -> Arc<Slots> {
         Arc::new(Slots {
             total_max,
             per_source_max,
@@ -36,7 +36,7 @@ impl Slots {
     }
 
     /// A slot for this address, if there is one.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Slot> {
+    pub fn take(self: &Arc<Self>, address: IpAddr) -> Option<Slot> {
         let source = source(address);
         let mut taken = self.by_source.entry(source).or_insert(0);
         let room = |total: usize| (total < self.total_max).then_some(total + 1);
@@ -52,7 +52,7 @@ impl Slots {
     }
 
     /// Returns when no slot is taken.
-    pub(super) async fn empty(&self) {
+    pub async fn empty(&self) {
         while self.total.load(Ordering::SeqCst) > 0 {
             self.emptied.notified().await;
         }
