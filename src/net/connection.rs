@@ -40,7 +40,12 @@ pub(super) async fn run(stream: impl AsyncRead + AsyncWrite, mut passage: Passag
             break ended;
         }
     };
-    if ended == Ended::Broken {
+    let cut_short = ended == Ended::Slow && !hearing.unread.is_empty();
+    if cut_short {
+        // A message that is shorter than it says is answered too.
+        let _heard = passage.hand_in(hearing.unread.split().freeze()).await;
+    }
+    if cut_short || ended == Ended::Broken {
         say_why(&mut writer, &mut passage).await;
     }
     let _closed = timeout(limits::SIP_CONNECTION_WRITE_MAX, writer.shutdown()).await;
@@ -214,6 +219,7 @@ mod tests {
             tokio::time::sleep(std::time::Duration::from_millis(900)).await;
         }
         assert!(ended.is_err() && begun.elapsed().as_secs() > 5);
+        assert_eq!(dribbles.message().await, MESSAGE[..6], "for an answer, if one can be given");
         assert_eq!(dribbles.ended.await.unwrap(), Ended::Slow);
 
         let mut stranger = line(Opener::Peer).await;

@@ -31,6 +31,8 @@ pub(crate) struct Daemon {
     log: Arc<Mutex<String>>,
     /// SIP over UDP.
     pub(crate) sip: SocketAddr,
+    /// SIP over TLS, if it listens for that.
+    pub(crate) tls: Option<SocketAddr>,
     /// Subscriptions.
     pub(crate) http: SocketAddr,
     /// Health and metrics.
@@ -57,8 +59,8 @@ impl Daemon {
         command.envs(setup.environment.iter().cloned());
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = keep(child.stderr.take().unwrap());
-        let [sip, http, admin] = addresses(&mut child, &log);
-        let daemon = Daemon { child, dir, log, sip, http, admin, secrets: Secrets::default() };
+        let ([sip, http, admin], tls) = addresses(&mut child, &log);
+        let daemon = Daemon { child, dir, log, sip, tls, http, admin, secrets: Secrets::default() };
         daemon.secrets.add(SECRET);
         until("readyz is 200", READY_WITHIN, || page::get(admin, "/readyz").filter(|(status, _)| *status == 200));
         daemon
@@ -187,7 +189,7 @@ fn keep(stderr: ChildStderr) -> Arc<Mutex<String>> {
 }
 
 /// The ports that it took, as its log says.
-fn addresses(child: &mut Child, log: &Mutex<String>) -> [SocketAddr; 3] {
+fn addresses(child: &mut Child, log: &Mutex<String>) -> ([SocketAddr; 3], Option<SocketAddr>) {
     until("the daemon says where it listens", READY_WITHIN, || {
         let log = log.lock().unwrap().clone();
         if let Some(status) = child.try_wait().unwrap() {
@@ -198,6 +200,6 @@ fn addresses(child: &mut Child, log: &Mutex<String>) -> [SocketAddr; 3] {
             let rest = line.split_once(key)?.1;
             rest.split([',', ']', ' ', '}']).next()?.parse().ok()
         };
-        Some([after("sip: [")?, after("http: ")?, after("admin: ")?])
+        Some(([after("sip: [")?, after("http: ")?, after("admin: ")?], after("tls: [")))
     })
 }

@@ -5,6 +5,7 @@
 
 pub(crate) mod credentials;
 pub(crate) mod daemon;
+pub(crate) mod line;
 pub(crate) mod message;
 pub(crate) mod page;
 pub(crate) mod phone;
