@@ -6,8 +6,9 @@
 
 mod common;
 
+use common::authority::Authority;
 use common::story::park;
-use common::{Daemon, Rights, Subscriber, program, until};
+use common::{Daemon, Rights, Setup, Subscriber, program, until};
 use parkway::media::tone::{Sine, dominant_hz};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,14 +24,38 @@ const SECONDS: &str = "5";
 #[test]
 fn a_softphone_that_dials_the_uri_from_the_event_talks_to_the_caller() {
     let Some(modules) = modules() else { return };
-    let daemon = Daemon::start();
+    talk(&modules, &Daemon::start(), |uri, _| uri.to_owned());
+}
+
+#[test]
+fn it_may_dial_over_tcp_as_well() {
+    let Some(modules) = modules() else { return };
+    talk(&modules, &Daemon::start(), |uri, _| format!("{uri};transport=tcp"));
+}
+
+#[test]
+fn it_may_dial_over_tls_as_well() {
+    let Some(modules) = modules() else { return };
+    let (dir, authority) = (tempfile::TempDir::new().unwrap(), Authority::new());
+    authority.put(dir.path(), "127.0.0.1");
+    let (chain, key) = (dir.path().join("127.0.0.1.pem"), dir.path().join("127.0.0.1.key"));
+    let usual = Setup::with(&["sip.listen=127.0.0.1:0,tls:127.0.0.1:0"]);
+    let tables = format!("[[tls.certificate]]\nchain_file = {chain:?}\nkey_file = {key:?}\n{}", usual.tables);
+    talk(&modules, &Daemon::start_as(&Setup { tables, ..usual }), |uri, daemon| {
+        let (user, _) = uri.split_once('@').unwrap();
+        format!("{user}@{};transport=tls", daemon.tls.unwrap())
+    });
+}
+
+/// A call is parked and a softphone dials; both hear each other, and the softphone hangs up.
+fn talk(modules: &Path, daemon: &Daemon, uri: impl Fn(&str, &Daemon) -> String) {
     let rights = Rights { dial: true, ..Rights::full("demo") };
-    let mut subscriber = Subscriber::open(&daemon, "demo", &rights);
+    let mut subscriber = Subscriber::open(daemon, "demo", &rights);
     subscriber.expect("synced");
-    let mut caller = park(&daemon);
+    let mut caller = park(daemon);
     let incoming = subscriber.incoming();
     let dir = daemon.dir().join("baresip");
-    let mut phone = Softphone::dial(&dir, &modules, incoming.dial.as_deref().expect("a URI to dial"));
+    let mut phone = Softphone::dial(&dir, modules, &uri(incoming.dial.as_deref().expect("a URI to dial"), daemon));
 
     let answer = caller.phone.expect(200);
     caller.voice.talk(answer.audio().unwrap(), CALLER_HZ);
@@ -46,7 +71,8 @@ fn a_softphone_that_dials_the_uri_from_the_event_talks_to_the_caller() {
     let tone = dominant_hz(heard.rchunks(4000).nth(1).unwrap_or_default()).unwrap_or_default();
     assert!(tone.abs_diff(CALLER_HZ) <= 3, "the softphone heard {tone} Hz in {} samples", heard.len());
 
-    let record = daemon.finish(1).remove(0);
+    let record = daemon.look_for_leftovers(1).remove(0);
+    daemon.look_into_log();
     assert_eq!((record["outcome"].as_str(), record["ended_by"].as_str()), (Some("answered"), Some("client")));
     for side in ["caller", "client"] {
         let forwarded = record["media"][side]["packets_forwarded"].as_u64();

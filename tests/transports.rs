@@ -6,12 +6,11 @@
 
 mod common;
 
-use common::line::{Identity, Line};
+use common::authority::Authority;
+use common::line::Line;
 use common::sipp::is_installed;
 use common::story::NUMBER;
 use common::{Daemon, Message, Setup, Sipp, Subscriber, unique, until};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
 use std::fs;
 use std::net::TcpListener;
@@ -131,43 +130,10 @@ fn more_silent_connections_than_an_address_may_have_stop_nobody() {
     daemon.finish(1);
 }
 
-/// An authority and the certificates that it has signed.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    certificate: CertificateDer<'static>,
-}
-
-impl Authority {
-    fn new() -> Authority {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap().der().clone();
-        Authority { issuer: Issuer::new(params, key), certificate }
-    }
-
-    /// A certificate for a name, and its key, both in PEM and as they are.
-    fn sign(&self, name: &str) -> (String, String, Identity) {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let der = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        (certificate.pem(), key.serialize_pem(), (vec![certificate.der().clone()], der))
-    }
-
-    /// Puts a certificate and its key where the configuration below looks.
-    fn put(&self, dir: &Path, name: &str) {
-        let (certificate, key, _) = self.sign(name);
-        fs::write(dir.join(format!("{name}.pem")), certificate).unwrap();
-        fs::write(dir.join(format!("{name}.key")), key).unwrap();
-    }
-}
-
 /// A daemon with two certificates of `ours`; a peer that `theirs` calls `sbc.carrier.example` is a trunk, nobody else is.
 fn with_tls(dir: &Path, ours: &Authority, theirs: &Authority) -> Daemon {
     let authorities = dir.join("authorities.pem");
-    let pem = pem("CERTIFICATE", &theirs.certificate);
-    fs::write(&authorities, pem).unwrap();
+    fs::write(&authorities, theirs.pem()).unwrap();
     let mut tables = format!("[tls]\nclient_authorities_file = {authorities:?}\n");
     for name in ["sip.parkway.example", "other.example"] {
         ours.put(dir, name);
@@ -178,13 +144,6 @@ fn with_tls(dir: &Path, ours: &Authority, theirs: &Authority) -> Daemon {
         [[route]]\nnumber = \"*\"\nname = \"demo\"\n";
     let set = vec!["sip.listen=127.0.0.1:0,tls:127.0.0.1:0".to_owned(), "park.seconds_max=2".to_owned()];
     Daemon::start_as(&Setup { tables, set, ..Setup::default() })
-}
-
-fn pem(label: &str, der: &[u8]) -> String {
-    use base64::Engine;
-    let text = base64::engine::general_purpose::STANDARD.encode(der);
-    let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
-    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
 #[test]

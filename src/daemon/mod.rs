@@ -26,7 +26,7 @@ use crate::config::{Config, Keys};
 use crate::http;
 use crate::limits;
 use crate::media;
-use crate::net::Clock;
+use crate::net::{Clock, Door};
 use crate::notify;
 use crate::relay::{Relay, RelaySettings};
 use crate::telemetry::{Log, Metrics, Records};
@@ -126,7 +126,7 @@ impl Daemon {
         let (sockets, Carrying { streams, door, held }) = listening.serve(&http_runtime);
         let sources =
             Sources { connections: door.counts(), registry: Arc::clone(&registry), relay: Arc::clone(&relay), metrics };
-        let subscriptions = listeners.serve(&http_runtime, &config, sources, Arc::clone(&status), closing);
+        let subscriptions = listeners.serve(&http_runtime, &config, sources, Arc::clone(&status), closing, door);
         let switchboard = Switchboard {
             switch: security.switch(&config, &addresses),
             sockets,
@@ -263,13 +263,14 @@ impl Listeners {
         sources: Sources,
         status: Arc<Status>,
         closing: watch::Receiver<bool>,
+        door: Door,
     ) -> tokio::task::JoinHandle<std::io::Result<()>> {
         let settings = http::Settings { allowed_origins: config.http.allowed_origins.clone(), ..Default::default() };
         let registry = Arc::clone(&sources.registry);
         let page = move || sources.page();
         let admin = http::Admin { ready: Arc::new(move || status.is_ready()), metrics: Arc::new(page) };
         runtime.spawn(http::serve_admin(self.admin, admin, closed(closing.clone())));
-        runtime.spawn(http::serve(self.http, settings, registry, closed(closing)))
+        runtime.spawn(http::serve(self.http, settings, registry, door, closed(closing)))
     }
 }
 

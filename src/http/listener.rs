@@ -9,7 +9,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ const HEAD_BYTES_MAX: usize = 16_384;
 
 /// The address that a connection comes from, for the handlers.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub(super) IpAddr);
+pub(super) struct Peer(pub(super) SocketAddr);
 
 /// Serves until `shutdown` completes. Connections that are still open then are dropped.
 pub(super) async fn serve(
@@ -86,7 +86,8 @@ async fn serve_connection(stream: TcpStream, peer: SocketAddr, app: Router, _slo
         tracing::debug!(%peer, %error, "a connection was gone before it was served");
         return;
     }
-    let service = TowerToHyperService::new(app.layer(Extension(Peer(peer.ip().to_canonical()))));
+    let service =
+        TowerToHyperService::new(app.layer(Extension(Peer(SocketAddr::new(peer.ip().to_canonical(), peer.port())))));
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::HTTP_HEAD_WAIT_MAX)

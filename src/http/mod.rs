@@ -1,4 +1,4 @@
-//! The HTTP listeners: subscriptions and published keys for clients; health and metrics for the operator.
+//! The HTTP listeners: subscriptions, SIP over WebSocket and published keys for clients; health and metrics for the operator.
 //! Not here: who listens on which name (`notify`), who may (`policy`), and what is measured (`telemetry`).
 
 mod admin;
@@ -6,6 +6,7 @@ mod channel;
 mod listener;
 mod origin;
 mod problem;
+mod sip;
 mod subscribe;
 mod word;
 
@@ -15,7 +16,7 @@ mod tests;
 pub use admin::Admin;
 
 use crate::limits;
-use crate::net::Slots;
+use crate::net::{Door, Slots};
 use crate::notify::{Closing, Registry};
 use axum::Router;
 use axum::extract::State;
@@ -24,7 +25,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use problem::Problem;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 /// What the public listener is told at start.
@@ -53,6 +54,10 @@ struct Public {
     registry: Arc<Registry>,
     allowed_origins: Vec<String>,
     slots: Arc<Slots>,
+    /// Where SIP over WebSocket comes in.
+    door: Door,
+    /// This listener.
+    local: SocketAddr,
 }
 
 /// Serves clients until `shutdown` completes, then closes the channels with a reason and returns.
@@ -60,6 +65,7 @@ pub async fn serve(
     listener: TcpListener,
     settings: Settings,
     registry: Arc<Registry>,
+    door: Door,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let slots = Slots::new(settings.channels_max, settings.channels_per_source_max);
@@ -67,10 +73,13 @@ pub async fn serve(
         registry: Arc::clone(&registry),
         allowed_origins: settings.allowed_origins,
         slots: Arc::clone(&slots),
+        door,
+        local: listener.local_addr()?,
     });
     let app = refusing(
         Router::new()
             .route("/v1/subscribe", get(subscribe::subscribe))
+            .route("/sip", get(sip::open))
             .route("/.well-known/parkway-keys", get(keys))
             .with_state(public),
     );

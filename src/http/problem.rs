@@ -23,6 +23,8 @@ pub(super) enum Problem {
     Origin,
     /// Not a WebSocket handshake.
     NotWebSocket,
+    /// A WebSocket for something else than SIP.
+    Subprotocol,
     /// Too many channels, in all or from this address.
     Full,
     /// Nothing at this path.
@@ -45,7 +47,7 @@ impl Problem {
         match self {
             Problem::Refused(reason) if is_about_credential(reason) => StatusCode::UNAUTHORIZED,
             Problem::Refused(_) | Problem::Origin => StatusCode::FORBIDDEN,
-            Problem::BadName => StatusCode::BAD_REQUEST,
+            Problem::BadName | Problem::Subprotocol => StatusCode::BAD_REQUEST,
             Problem::NotWebSocket => StatusCode::UPGRADE_REQUIRED,
             Problem::Full => StatusCode::SERVICE_UNAVAILABLE,
             Problem::NotFound => StatusCode::NOT_FOUND,
@@ -80,6 +82,11 @@ impl Problem {
             Problem::NotWebSocket => {
                 ("not_websocket", "This is not a WebSocket handshake", "RFC 6455 §4.1 says what one holds")
             }
+            Problem::Subprotocol => (
+                "subprotocol_missing",
+                "This WebSocket is for SIP",
+                "Offer the subprotocol `sip` in Sec-WebSocket-Protocol (RFC 7118 §4)",
+            ),
             Problem::Full => {
                 ("full", "There is no room for another channel", "Come back after the time in Retry-After")
             }
@@ -97,7 +104,7 @@ impl Problem {
             Problem::Full => Some((header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS))),
             Problem::NotWebSocket => Some((header::UPGRADE, HeaderValue::from_static("websocket"))),
             Problem::Method => Some((header::ALLOW, HeaderValue::from_static("GET"))),
-            Problem::Refused(_) | Problem::BadName | Problem::Origin | Problem::NotFound => None,
+            Problem::Refused(_) | Problem::BadName | Problem::Subprotocol | Problem::Origin | Problem::NotFound => None,
         }
     }
 }

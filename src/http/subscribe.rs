@@ -45,6 +45,7 @@ pub(super) async fn subscribe(
     query: Result<Query<Wanted>, QueryRejection>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
+    let peer = peer.ip();
     let Ok(upgrade) = upgrade else { return Problem::NotWebSocket.into_response() };
     let (slot, caller) = match admit(&public, peer, &headers, query) {
         Ok(admitted) => admitted,

@@ -38,7 +38,8 @@ fn server_with(settings: Settings) -> Server {
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let registry = Arc::clone(&desk.registry);
-    let served = tokio::spawn(serve(listener, settings, registry, async move {
+    let (door, _switch) = crate::net::Door::open();
+    let served = tokio::spawn(serve(listener, settings, registry, door, async move {
         let _asked = stopped.await;
     }));
     Server { desk, address, stop, served }

@@ -3,6 +3,7 @@
 //! miss what both get wrong.
 #![allow(dead_code, unused_imports, reason = "each test program uses its part of this")]
 
+pub(crate) mod authority;
 pub(crate) mod credentials;
 pub(crate) mod daemon;
 pub(crate) mod line;
