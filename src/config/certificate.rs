@@ -71,7 +71,14 @@ pub fn names_in(certificate: &CertificateDer<'_>) -> Vec<String> {
         GeneralName::URI(uri) => {
             uri.strip_prefix("sip:").filter(|host| !host.contains('@')).map(str::to_ascii_lowercase)
         }
-        _ => None,
+        GeneralName::OtherName(..)
+        | GeneralName::RFC822Name(_)
+        | GeneralName::X400Address(_)
+        | GeneralName::DirectoryName(_)
+        | GeneralName::EDIPartyName(_)
+        | GeneralName::IPAddress(_)
+        | GeneralName::RegisteredID(_)
+        | GeneralName::Invalid(..) => None,
     };
     alternative.value.general_names.iter().filter_map(host).collect()
 }

@@ -96,8 +96,8 @@ impl Check {
     }
 
     fn tls(&mut self, raw: &Raw) -> Option<Tls> {
-        let authorities = self
-            .optional("tls.client_authorities_file", &raw.tls.client_authorities_file, |file| certificate::chain(file));
+        let authorities =
+            self.optional("tls.client_authorities_file", &raw.tls.client_authorities_file, certificate::chain);
         let mut certificates = Vec::new();
         for (at, entry) in raw.tls.certificate.iter().enumerate() {
             let read = Certificate::read(&entry.chain_file, &entry.key_file);

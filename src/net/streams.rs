@@ -251,7 +251,7 @@ impl Streams {
         }
         let Some(peer) = reopen else { return vec![path] };
         let other = Path { peer, ..path };
-        if other != path && !self.links.contains_key(&other) || other == path {
+        if !self.links.contains_key(&other) {
             match self.dialler.dial(other) {
                 Some(link) => drop(self.links.insert(other, link)),
                 None => return vec![path],
