@@ -61,6 +61,19 @@ impl Side {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct FlowId(pub u64);
 
+/// A client that registered or subscribed over SIP. Never given twice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct BindingId(pub u64);
+
+/// One of a trunk's targets: both by their place in the configuration, which holds until a restart.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct TargetId {
+    /// The trunk.
+    pub trunk: u32,
+    /// The target, in the order of preference.
+    pub target: u32,
+}
+
 /// A question to a policy engine that is not answered yet.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct QuestionId(pub u64);

@@ -32,7 +32,7 @@ use crate::mutant::{Mutant, planted};
 use crate::policy::{Keyring, PolicyEngine};
 use crate::rng::Rng;
 use crate::sip::Path;
-use crate::sip::endpoint::{self, DialogId, Endpoint, Owner, ServerId};
+use crate::sip::endpoint::{self, Asker, DialogId, Endpoint, Owner, ServerId};
 use crate::sip::wire::{Message, Method};
 use crate::time::{Instant, Now};
 use crate::token::{Keys, SubjectHash};
@@ -265,6 +265,9 @@ impl Switch {
             endpoint::Event::Failed { owner, dialog, transaction, .. } => {
                 self.step_leg(now, owner, dialog, Event::Failed { side: owner.side, transaction });
             }
+            endpoint::Event::Outside { asker, .. } => match asker {
+                Asker::Binding(_) | Asker::Trunk(_) => {}
+            },
             endpoint::Event::Unacknowledged { owner, dialog } => {
                 self.step_leg(now, owner, dialog, Event::Unacknowledged { side: owner.side });
             }

@@ -1,7 +1,9 @@
 //! Requests of ours in dialogs (RFC 3261 §12.2.1, §17.1), the answers to them, and the ACKs of those.
-//! Not here: what an answer does to its call, and challenges: a challenge to a request in a dialog is never answered (RELIABILITY A8).
+//! Not here: requests outside of dialogs (`outside`), what an answer does to its call, and challenges: a challenge to a request in
+//! a dialog is never answered (RELIABILITY A8).
 
 use super::out::exact;
+use super::outside::Asker;
 use super::way::{Way, Ways};
 use super::{ClientId, DialogId, Due, Endpoint, Event, Held, Notice, Owner};
 use crate::id::CallRef;
@@ -17,8 +19,7 @@ use bytes::Bytes;
 
 /// One request of ours and its answer.
 pub(super) struct Client {
-    owner: Owner,
-    pub(super) dialog: DialogId,
+    whose: Whose,
     pub(super) method: Method<'static>,
     machine: Machine,
     alarm: Alarm,
@@ -31,6 +32,55 @@ pub(super) struct Client {
     ack: Bytes,
     /// Whether the call is gone and wants to hear nothing.
     is_silent: bool,
+}
+
+/// Who hears of a request's answer.
+#[derive(Clone, Copy)]
+pub(super) enum Whose {
+    /// A leg, whose dialog the request was sent in.
+    Leg { owner: Owner, dialog: DialogId },
+    /// Whoever sent it outside of any dialog.
+    Outside(Asker),
+}
+
+impl Whose {
+    /// The call that the request belongs to.
+    pub(super) fn call(self) -> Option<CallRef> {
+        match self {
+            Whose::Leg { owner, .. } => Some(owner.call),
+            Whose::Outside(_) => None,
+        }
+    }
+
+    fn dialog(self) -> Option<DialogId> {
+        match self {
+            Whose::Leg { dialog, .. } => Some(dialog),
+            Whose::Outside(_) => None,
+        }
+    }
+}
+
+impl Client {
+    /// One that is not sent yet.
+    pub(super) fn new(whose: Whose, method: Method<'static>, ways: Ways, request: &Bytes, cseq: u32) -> Client {
+        Client {
+            whose,
+            method,
+            machine: Machine::Waiting,
+            alarm: Alarm::OFF,
+            way: ways.first,
+            otherwise: ways.otherwise,
+            request: exact(request),
+            cseq,
+            ack: Bytes::new(),
+            is_silent: false,
+        }
+    }
+
+    /// Whether it was sent in this dialog.
+    pub(super) fn is_in(&self, dialog: DialogId) -> bool {
+        self.whose.dialog() == Some(dialog)
+    }
 }
 
 enum Machine {
@@ -136,19 +186,7 @@ impl Endpoint {
             Method::Prack | Method::Register | Method::Subscribe | Method::Notify | Method::Publish => {}
             Method::Ack | Method::Cancel | Method::Other(_) => {}
         }
-        let client = Client {
-            owner,
-            dialog,
-            method,
-            machine: Machine::Waiting,
-            alarm: Alarm::OFF,
-            way: ways.first,
-            otherwise: ways.otherwise,
-            request: exact(&bytes),
-            cseq,
-            ack: Bytes::new(),
-            is_silent: false,
-        };
+        let client = Client::new(Whose::Leg { owner, dialog }, method, ways, &bytes, cseq);
         self.clients.insert(id, Box::new(client));
         if !waits {
             self.start_client(now, id);
@@ -168,7 +206,7 @@ impl Endpoint {
         self.settle_client(id, Todo::default());
     }
 
-    fn new_branch(&mut self) -> ClientId {
+    pub(super) fn new_branch(&mut self) -> ClientId {
         loop {
             // The shard byte is zero, as in a dialog's id.
             let id = ClientId(self.rng.u64() >> 8);
@@ -232,9 +270,10 @@ impl Endpoint {
             return None;
         };
         let todo = client.machine.handle_response(now.at, status);
-        let (owner, dialog, method, is_silent) = (client.owner, client.dialog, client.method, client.is_silent);
+        let (whose, method, is_silent) = (client.whose, client.method, client.is_silent);
         self.send_again(id, todo, Some(&message));
-        if todo.tell == Tell::Response && status >= 200 {
+        let is_final = todo.tell == Tell::Response && status >= 200;
+        if let Some(dialog) = whose.dialog().filter(|_| is_final) {
             self.request_is_answered(dialog, id, status, &message);
             let is_orphan = method == Method::Invite && status < 300 && !self.dialogs.contains_key(&dialog);
             if is_orphan && !planted(Mutant::LateAnswerNotAcked) {
@@ -244,7 +283,15 @@ impl Endpoint {
         self.settle_client(id, todo);
         // 100 says only that the next hop has it.
         let is_news = todo.tell == Tell::Response && status > 100 && !is_silent;
-        is_news.then_some(Event::Response { owner, dialog, transaction: id, method, message })
+        match whose {
+            Whose::Leg { owner, dialog } => {
+                is_news.then_some(Event::Response { owner, dialog, transaction: id, method, message })
+            }
+            Whose::Outside(asker) => {
+                let answer = Some(message);
+                is_final.then_some(Event::Outside { asker, transaction: id, method, status, answer })
+            }
+        }
     }
 
     /// What a final answer to an INVITE of ours does to its dialog.
@@ -332,7 +379,7 @@ impl Endpoint {
         id: ClientId,
         body: Option<(&str, &[u8])>,
     ) -> Option<()> {
-        let client = self.clients.get(&id).filter(|client| client.dialog == dialog && client.ack.is_empty())?;
+        let client = self.clients.get(&id).filter(|client| client.is_in(dialog) && client.ack.is_empty())?;
         let cseq = match &client.machine {
             Machine::Invite(machine) if machine.is_accepted() => client.cseq,
             Machine::Invite(_) | Machine::Waiting | Machine::Other(_) => return None,
@@ -376,19 +423,19 @@ impl Endpoint {
 
     fn tell_failed(&mut self, id: ClientId) {
         let Some(client) = self.clients.get(&id) else { return };
-        let Client { owner, dialog, method, is_silent, .. } = **client;
+        let Client { whose, method, is_silent, .. } = **client;
         self.stats.failed += 1;
-        if let Some(held) = self.dialogs.get_mut(&dialog) {
+        if let Some(held) = whose.dialog().and_then(|dialog| self.dialogs.get_mut(&dialog)) {
             held.invite_sent = held.invite_sent.filter(|open| *open != id);
         }
         if !is_silent {
-            self.notices.push_back(Notice::Failed { owner, dialog, transaction: id, method });
+            self.notices.push_back(Notice::Failed { whose, transaction: id, method });
         }
     }
 
     /// No more events for this call.
     pub(super) fn silence_clients(&mut self, call: CallRef) {
-        for client in self.clients.values_mut().filter(|client| client.owner.call == call) {
+        for client in self.clients.values_mut().filter(|client| client.whose.call() == Some(call)) {
             client.is_silent = true;
         }
     }

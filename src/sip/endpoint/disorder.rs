@@ -80,7 +80,9 @@ impl World {
             }
             Some(Event::InDialog { transaction, .. }) => self.servers.push(transaction),
             Some(Event::Request { .. } | Event::Ack { .. } | Event::Cancel { .. }) | None => {}
-            Some(Event::Response { .. } | Event::Failed { .. } | Event::Unacknowledged { .. }) => {
+            Some(
+                Event::Response { .. } | Event::Failed { .. } | Event::Outside { .. } | Event::Unacknowledged { .. },
+            ) => {
                 panic!("no such event comes of a request")
             }
         }

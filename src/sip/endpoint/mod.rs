@@ -11,6 +11,7 @@ mod client;
 mod disorder;
 mod key;
 mod out;
+mod outside;
 mod recent;
 mod server;
 mod stats;
@@ -20,6 +21,7 @@ mod traffic;
 mod way;
 
 pub use crate::sip::dialog::{DialogId, Owner};
+pub use outside::{Asker, Outside};
 pub use stats::{Counts, Stats};
 pub use traffic::Traffic;
 
@@ -36,7 +38,7 @@ use crate::time::{Instant, Now};
 use answer::{New, Server};
 use arrayvec::ArrayVec;
 use bytes::Bytes;
-use client::Client;
+use client::{Client, Whose};
 use ipnet::IpNet;
 use key::{ByFingerprint, Keys};
 use out::{Output, exact};
@@ -136,6 +138,19 @@ pub enum Event<'a> {
         /// The request's method.
         method: Method<'static>,
     },
+    /// What came of a request outside of any dialog ([`Endpoint::send_outside`]): once each.
+    Outside {
+        /// Who sent it.
+        asker: Asker,
+        /// Which request.
+        transaction: ClientId,
+        /// The request's method.
+        method: Method<'static>,
+        /// The answer's, 200 to 699; 408 where none came in time (Timer F) or the connection was lost (RFC 3261 §8.1.3.1).
+        status: u16,
+        /// The final answer; `None` when none came.
+        answer: Option<Message<'a>>,
+    },
     /// Nobody acknowledged our 2xx within 64*T1: the dialog stands, and RFC 3261 §13.3.1.4 wants it ended with a BYE.
     Unacknowledged {
         /// The leg.
@@ -187,7 +202,7 @@ pub struct EndpointSettings {
 
 /// What timers made known, until it is asked for.
 enum Notice {
-    Failed { owner: Owner, dialog: DialogId, transaction: ClientId, method: Method<'static> },
+    Failed { whose: Whose, transaction: ClientId, method: Method<'static> },
     Unacknowledged { owner: Owner, dialog: DialogId },
 }
 
@@ -301,11 +316,14 @@ impl Endpoint {
         self.wheel.poll_timeout()
     }
 
-    /// The next thing that timers made known: [`Event::Failed`] or [`Event::Unacknowledged`].
+    /// The next thing that timers made known: [`Event::Failed`], [`Event::Outside`] or [`Event::Unacknowledged`].
     pub fn poll_event(&mut self) -> Option<Event<'static>> {
         Some(match self.notices.pop_front()? {
-            Notice::Failed { owner, dialog, transaction, method } => {
+            Notice::Failed { whose: Whose::Leg { owner, dialog }, transaction, method } => {
                 Event::Failed { owner, dialog, transaction, method }
+            }
+            Notice::Failed { whose: Whose::Outside(asker), transaction, method } => {
+                Event::Outside { asker, transaction, method, status: 408, answer: None }
             }
             Notice::Unacknowledged { owner, dialog } => Event::Unacknowledged { owner, dialog },
         })
@@ -433,8 +451,7 @@ impl Endpoint {
         let dialogs = self.dialogs.iter().filter(|(_, held)| held.dialog.owner.call == call);
         let dialogs: Vec<DialogId> = dialogs.map(|(id, _)| *id).collect();
         for dialog in dialogs {
-            let is_leaving =
-                self.clients.values().any(|client| client.dialog == dialog && client.method == Method::Bye);
+            let is_leaving = self.clients.values().any(|client| client.is_in(dialog) && client.method == Method::Bye);
             if !is_leaving {
                 self.request(now, dialog, Method::Bye, &[], None);
             }
@@ -442,7 +459,8 @@ impl Endpoint {
         }
         self.silence_clients(call);
         self.notices.retain(|notice| match notice {
-            Notice::Failed { owner, .. } | Notice::Unacknowledged { owner, .. } => owner.call != call,
+            Notice::Failed { whose, .. } => whose.call() != Some(call),
+            Notice::Unacknowledged { owner, .. } => owner.call != call,
         });
     }
 

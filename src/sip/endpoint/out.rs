@@ -139,7 +139,7 @@ impl Output {
     }
 
     /// Writes a request of ours that goes out over `path`. Via, Contact (with our tag as the user, and the transport that the peer is
-    /// to come by) and User-Agent are put in here.
+    /// to come by, if the request has none of its own) and User-Agent are put in here.
     pub(super) fn request(
         &mut self,
         path: Path,
@@ -155,7 +155,7 @@ impl Output {
         if !self.settings.product.is_empty() {
             add(&mut headers, &[("User-Agent", &self.settings.product)]);
         }
-        let contact = contact.map(|_| self.contact.as_str());
+        let contact = request.contact.or(contact.map(|_| self.contact.as_str()));
         let transport = path.transport;
         let request = RequestHead { transport, sent_by: &sent_by, headers: &headers, contact, ..request };
         write_pooled(&mut self.pool, |out| write::request(out, &request))

@@ -23,6 +23,7 @@ pub(super) enum Heard {
     Cancel(ServerId),
     Response(ClientId, u16),
     Failed(ClientId),
+    Outside(Asker, ClientId, u16),
     Unacknowledged(DialogId),
 }
 
@@ -41,6 +42,10 @@ fn heard(event: &Event<'_>) -> Heard {
             Heard::Response(*transaction, status)
         }
         Event::Failed { transaction, .. } => Heard::Failed(*transaction),
+        Event::Outside { asker, transaction, status, answer, .. } => {
+            assert!(answer.is_some() || *status == 408);
+            Heard::Outside(*asker, *transaction, *status)
+        }
         Event::Unacknowledged { dialog, .. } => Heard::Unacknowledged(*dialog),
     }
 }
