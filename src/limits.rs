@@ -177,3 +177,11 @@ pub const SIP_ANSWERS_KEPT_MAX: usize = 16_384;
 pub const SIP_DIALOGS_MAX: usize = 262_144;
 /// Most header fields that the call and the endpoint add to one message of ours.
 pub const SIP_ADDED_HEADERS_MAX: usize = 24;
+/// Most parameters of one Authorization or WWW-Authenticate value: RFC 7616 names eleven.
+pub const SIP_AUTH_PARAMS_MAX: usize = 24;
+/// How long a nonce of ours is good (RFC 7616 §3.3): a telephone that registers every few minutes needs a new one each time, and
+/// gets it without asking anybody (`stale`).
+pub const DIGEST_NONCE_LIFE: Duration = Duration::from_secs(300);
+/// Most nonces whose count is remembered. Only those that proved a password are, so no stranger can fill it; beyond it the oldest are
+/// taken back early.
+pub const DIGEST_NONCES_MAX: usize = 65_536;

@@ -5,6 +5,7 @@
 #![warn(clippy::indexing_slicing)]
 
 mod abnf;
+mod auth_params;
 mod error;
 mod fields;
 mod frame;
@@ -22,6 +23,7 @@ mod values;
 mod via;
 pub mod write;
 
+pub use auth_params::AuthParams;
 pub use error::{Broken, Error};
 pub use frame::Head;
 pub use headers::Header;

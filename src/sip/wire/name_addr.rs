@@ -50,7 +50,7 @@ impl<'a> NameAddr<'a> {
 }
 
 /// What a quoted string or some tokens say. A fold is one space (RFC 3261 §7.3.1).
-fn unquoted(text: &[u8]) -> impl Iterator<Item = u8> {
+pub(super) fn unquoted(text: &[u8]) -> impl Iterator<Item = u8> {
     let quoted = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\""));
     let mut rest = quoted.unwrap_or(text);
     std::iter::from_fn(move || {
