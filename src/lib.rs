@@ -30,5 +30,6 @@ pub mod http;
 pub mod net;
 pub mod notify;
 pub mod relay;
+pub mod resolve;
 mod sync;
 pub mod telemetry;

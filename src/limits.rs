@@ -120,6 +120,29 @@ pub const SIP_CONNECTION_MESSAGES_MAX: usize = 256;
 pub const SIP_STREAM_MESSAGES_MAX: usize = 4_096;
 /// Messages from other threads that may wait for the switch. What does not fit is dropped; calls live by their timers.
 pub const SWITCH_QUEUE_MAX: usize = 65_536;
+/// Longest that all of a target's DNS questions may take together; after it the target counts as not found. A little less than a
+/// caller waits, a little more than two name servers' patience.
+pub const LOCATE_MAX: Duration = Duration::from_secs(8);
+/// How long one name server may take to answer before the next is asked.
+pub const DNS_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Targets that may wait for DNS at one time: every trunk's, several times over.
+pub const LOCATE_QUEUE_MAX: usize = 1_024;
+/// Targets that are looked for at one time: each has a handful of questions open.
+pub const LOCATE_AT_ONCE_MAX: usize = 32;
+/// Most ways that one target leads to: more are not tried within a call's patience.
+pub const HOPS_MAX: usize = 16;
+/// Most DNS answers that are kept, a few hundred bytes each.
+pub const DNS_ANSWERS_KEPT_MAX: usize = 4_096;
+/// Shortest life of a DNS answer: one of 0 would be asked for with each request.
+pub const DNS_LIFE_MIN: Duration = Duration::from_secs(5);
+/// Longest life of a DNS answer: an operator who moves a gateway waits no longer than an hour.
+pub const DNS_LIFE_MAX: Duration = Duration::from_secs(3600);
+/// Life of the answer that there is no such record where the name server does not say (RFC 2308 §5).
+pub const DNS_ABSENCE_LIFE: Duration = Duration::from_secs(60);
+/// How long an answer may stand in when no name server answers (RFC 8767 §5 suggests one to three days).
+pub const DNS_STALE_MAX: Duration = Duration::from_secs(86_400);
+/// How long name servers that did not answer are left alone while an old answer stands in (RFC 8767 §5).
+pub const DNS_RETRY_AFTER: Duration = Duration::from_secs(30);
 /// How long a stop may take once all calls have been told: a BYE and its answer, with a repetition or two.
 pub const STOP_MAX: Duration = Duration::from_secs(3);
 /// Longest free text of a configuration that ends up in logs, records and messages (a trunk's name, a key id, `User-Agent`), bytes.

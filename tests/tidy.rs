@@ -18,7 +18,7 @@ const ORDER: [&[&str]; 15] = [
     &["switch"],
     &["config", "sim"],
     &["telemetry"],
-    &["net", "sync"],
+    &["net", "resolve", "sync"],
     &["relay", "notify"],
     &["cluster"],
     &["http"],

@@ -4,6 +4,7 @@
 pub mod auth;
 pub mod dialog;
 pub mod endpoint;
+pub mod target;
 pub mod transaction;
 pub mod typed;
 pub mod wire;
