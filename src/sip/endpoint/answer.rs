@@ -171,7 +171,7 @@ impl Endpoint {
         let request = server.request.clone();
         let (request, _) = Head::of_kept(&request).expect("it was parsed before it was kept");
         let Some(method) = request.method() else { return false };
-        let worded = Worded { method, tag, in_dialog: is_invite, bare: false, reply };
+        let worded = Worded { method, tag, in_dialog: is_invite, room: None, reply };
         let bytes = self.output.reply(Answerable::of_head(&request), &source, &worded);
         self.keep(id, reply, &bytes);
         self.output.send(back, bytes);
@@ -283,7 +283,7 @@ impl Endpoint {
                 let reply = Reply { status: *status, reason: None, headers: &[], body: None };
                 let Some((request, _)) = Head::of_kept(&server.request) else { return };
                 let tag = server.dialog;
-                let worded = Worded { method: Method::Invite, tag, in_dialog: true, bare: false, reply: &reply };
+                let worded = Worded { method: Method::Invite, tag, in_dialog: true, room: None, reply: &reply };
                 self.output.reply(Answerable::of_head(&request), &server.source, &worded)
             }
         };

@@ -43,8 +43,8 @@ pub(super) struct Worded<'r> {
     pub(super) tag: DialogId,
     /// Whether a dialog hangs on the answer, so that it needs our Contact and the Record-Route (§12.1.1).
     pub(super) in_dialog: bool,
-    /// Without a phrase and the headers that the answer can do without.
-    pub(super) bare: bool,
+    /// Without a phrase, and with as many of its headers as have room in so many bytes, in their order.
+    pub(super) room: Option<usize>,
     /// What the call says.
     pub(super) reply: &'r Reply<'r>,
 }
@@ -97,24 +97,33 @@ impl Output {
         self.settings.trusted.iter().any(|network| network.contains(&source))
     }
 
-    /// Writes the answer to a request that came over `path`.
+    /// Writes the answer to a request that came over `path`, and counts it.
     pub(super) fn reply<'m, 'a: 'm>(
         &mut self,
         request: impl Into<Answerable<'m, 'a>>,
         path: &Path,
         worded: &Worded<'_>,
     ) -> Bytes {
-        let Worded { method, tag, in_dialog, bare, reply } = *worded;
-        self.traffic.count_response(reply.status);
+        self.traffic.count_response(worded.reply.status);
+        self.draft(request, path, worded)
+    }
+
+    /// Writes the answer to a request that came over `path`; perhaps it is too long and another one is sent.
+    pub(super) fn draft<'m, 'a: 'm>(
+        &mut self,
+        request: impl Into<Answerable<'m, 'a>>,
+        path: &Path,
+        worded: &Worded<'_>,
+    ) -> Bytes {
+        let Worded { method, tag, in_dialog, room, reply } = *worded;
+        let bare = room.is_some();
         let in_dialog = in_dialog && (101..300).contains(&reply.status);
         if in_dialog {
             self.make_contact(path.local, path.transport, tag);
         }
         let tag = Tag::new(tag.0);
         let mut headers = Headers::new();
-        if !bare {
-            add(&mut headers, reply.headers);
-        }
+        add_fitting(&mut headers, reply.headers, room.unwrap_or(usize::MAX));
         let succeeds = (200..300).contains(&reply.status) && !bare;
         // §13.2.1 and §11.2: what else may be asked of us.
         if succeeds && matches!(method, Method::Invite | Method::Options) {
@@ -170,10 +179,22 @@ impl Output {
     }
 }
 
+/// Adds the call's headers, which may have several values each, while there is room for them in the message. One that does not fit is
+/// left out; the next may.
+fn add_fitting<'h>(headers: &mut Headers<'h>, more: &[(&'h str, &'h str)], mut room: usize) {
+    for (name, value) in more {
+        let bytes = name.len() + ": \r\n".len() + value.len();
+        if bytes <= room && !headers.is_full() {
+            room -= bytes;
+            headers.push((name, value));
+        }
+    }
+}
+
 /// Adds headers that are not there yet; those beyond the limit are left out, the call's own come first.
 fn add<'h>(headers: &mut Headers<'h>, more: &[(&'h str, &'h str)]) {
     for (name, value) in more {
-        let is_new = !headers.iter().any(|(there, _)| there.eq_ignore_ascii_case(name)) || *name == "Warning";
+        let is_new = !headers.iter().any(|(there, _)| there.eq_ignore_ascii_case(name));
         if is_new && !headers.is_full() {
             headers.push((name, value));
         }

@@ -21,7 +21,7 @@ impl Endpoint {
         let (Some(status), Some(request)) = (broken.reply_status(), broken.answerable()) else { return };
         let tag = self.keys.broken_tag(request.head());
         let reply = Reply { status, reason: None, headers: &[], body: None };
-        let worded = Worded { method: Method::Other(b""), tag, in_dialog: false, bare: false, reply: &reply };
+        let worded = Worded { method: Method::Other(b""), tag, in_dialog: false, room: None, reply: &reply };
         self.send_no_larger(path, request, received, &worded);
     }
 
@@ -130,11 +130,11 @@ impl Endpoint {
             return None;
         }
         let key = self.keys.transaction(request, method);
-        Some((Worded { method, tag: self.keys.tag(key), in_dialog: false, bare: false, reply }, key))
+        Some((Worded { method, tag: self.keys.tag(key), in_dialog: false, room: None, reply }, key))
     }
 
-    /// To whoever may have a forged source address no more is sent than came (RELIABILITY A19): first without the headers that are not
-    /// needed, then not at all. `received`: bytes of the request.
+    /// To whoever may have a forged source address no more is sent than came (RELIABILITY A19): the answer without its phrase, and with
+    /// those of its headers that have room, the first first; if that is still too much, nothing. `received`: bytes of the request.
     fn send_no_larger<'m, 'a: 'm>(
         &mut self,
         path: Path,
@@ -142,15 +142,20 @@ impl Endpoint {
         received: usize,
         worded: &Worded<'_>,
     ) {
-        let mut bytes = self.output.reply(request, &path, worded);
+        let mut bytes = self.output.draft(request, &path, worded);
         let allowed = if self.output.trusts(path) { usize::MAX } else { received };
         if bytes.len() > allowed {
-            bytes = self.output.reply(request, &path, &Worded { bare: true, ..*worded });
+            bytes = self.output.draft(request, &path, &Worded { room: Some(0), ..*worded });
+            let room = allowed.saturating_sub(bytes.len());
+            if room > 0 && !worded.reply.headers.is_empty() {
+                bytes = self.output.draft(request, &path, &Worded { room: Some(room), ..*worded });
+            }
         }
         if bytes.len() > allowed {
             self.stats.withheld += 1;
             return;
         }
+        self.output.traffic.count_response(worded.reply.status);
         self.output.send(reply_way(request, path), bytes);
     }
 
@@ -194,7 +199,7 @@ impl Endpoint {
         let (tag, owner) = (server.dialog, server.owner);
         let is_owed = server.is_pending() || planted(Mutant::CancelAfterFinal);
         let is_news = is_owed && !std::mem::replace(&mut server.is_cancelled, true);
-        let worded = Worded { method: Method::Cancel, tag, in_dialog: false, bare: false, reply: &bare(200) };
+        let worded = Worded { method: Method::Cancel, tag, in_dialog: false, room: None, reply: &bare(200) };
         let bytes = self.output.reply(&message, &path, &worded);
         self.recent.keep(now.at, key, exact(&bytes));
         self.output.send(reply_way(&message, path), bytes);

@@ -583,6 +583,35 @@ fn strangers_get_no_more_bytes_than_they_sent() {
     }
 }
 
+/// RELIABILITY A19, RFC 3261 §21.4.2: a 401 is of no use without a challenge, so where there is not room for all headers the first
+/// ones have it.
+#[test]
+fn of_the_headers_of_an_answer_to_a_stranger_as_many_go_as_fit() {
+    let challenges = ["Digest nonce=\"0123456789\", algorithm=SHA-256", "Digest nonce=\"0123456789\", algorithm=MD5"];
+    let headers =
+        [("WWW-Authenticate", challenges[0]), ("WWW-Authenticate", challenges[1]), ("Warning", "399 a \"b\"")];
+    let reply = Reply { headers: &headers, ..plain(401) };
+    let mut expected = 0..=headers.len();
+    let mut seen = Vec::new();
+    for padding in (0..300).step_by(4) {
+        let text = Ask { method: "OPTIONS", extra: format!("X: {}\r\n", "x".repeat(padding)), ..Ask::invite() }.text();
+        let mut bench = Bench::new();
+        bench.path.peer = "198.51.100.7:5071".parse().unwrap();
+        let event = bench.endpoint.handle_datagram(bench.now, bench.path, text.as_bytes());
+        let Some(Event::Request { path, request }) = event else { panic!("no OPTIONS: {text}") };
+        bench.endpoint.reply(bench.now, path, &request, &reply);
+        let sent = bench.sent();
+        let Some(answer) = sent.first() else { continue };
+        assert!(answer.len() <= text.len(), "{answer}");
+        let fitted: Vec<_> = headers.iter().filter(|(_, value)| answer.contains(value)).collect();
+        assert!(fitted.len() < 2 || answer.contains(challenges[0]), "the first has the room first: {answer}");
+        seen.push(fitted.len());
+        assert_eq!(bench.endpoint.traffic().responses().collect::<Vec<_>>(), [(401, 1)], "counted once");
+    }
+    seen.dedup();
+    assert!(seen.is_sorted() && expected.all(|count| seen.contains(&count)), "{seen:?}");
+}
+
 /// §8.2.7, §17.2.1: what was refused without a transaction is refused when it comes again, whatever has changed.
 #[test]
 fn a_refused_request_of_a_known_peer_gets_the_same_answer_for_64_t1() {
