@@ -3,6 +3,7 @@
 //! Not here: what the two legs are to each other (`merging`, `bridged`), and what they say in SDP (`session`).
 
 use super::Turn;
+use crate::limits;
 use crate::mutant::{Mutant, planted};
 use crate::sip::endpoint::{ClientId, DialogId, Endpoint, Reply, ServerId};
 use crate::sip::wire::{Head, Message, Method, Start};
@@ -17,8 +18,8 @@ pub struct Refusal {
     pub status: u16,
     /// A stable id for counters and records.
     pub id: Option<&'static str>,
-    /// Whether the peer is told to bring a bearer token (RFC 8898 §2.2).
-    pub challenge: bool,
+    /// What the peer is to bring: values of `WWW-Authenticate`, a line each, the most wanted first (RFC 8760 §2.3).
+    pub challenges: Vec<String>,
     /// The value of `Reason` (RFC 3326).
     pub reason: Option<String>,
     /// The value of `Warning` (RFC 3261 §20.43): a stable id and a sentence.
@@ -51,15 +52,16 @@ impl Refusal {
     /// Hands the response to `send` with its headers in place.
     pub fn write<T>(&self, send: impl FnOnce(&Reply<'_>) -> T) -> T {
         let retry_after = self.retry_after.map(|seconds| seconds.to_string());
-        let headers: ArrayVec<(&str, &str), 4> = [
+        // The challenges first: where there is not room for all, a 401 is of no use without one (RFC 3261 §21.4.2).
+        let challenges = self.challenges.iter().map(|challenge| ("WWW-Authenticate", Some(challenge.as_str())));
+        let others = [
             ("Reason", self.reason.as_deref()),
             ("Warning", self.warning.as_deref()),
             ("Retry-After", retry_after.as_deref()),
-            ("WWW-Authenticate", self.challenge.then_some("Bearer realm=\"parkway\"")),
-        ]
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)))
-        .collect();
+        ];
+        let there = challenges.chain(others).filter_map(|(name, value)| Some((name, value?)));
+        let headers: ArrayVec<(&str, &str), { limits::SIP_ADDED_HEADERS_MAX }> =
+            there.take(limits::SIP_ADDED_HEADERS_MAX).collect();
         send(&Reply { headers: &headers, ..plain(self.status) })
     }
 }

@@ -103,7 +103,8 @@ impl Keys {
 
     /// The keys of JWTs, for whoever lets clients in.
     pub fn keyring(&self, config: &Config) -> Result<Keyring, BadKey> {
-        let mut ring = Keyring::new(&config.policy.audience).with_skew(config.policy.skew);
+        let mut ring =
+            Keyring::new(&config.policy.audience).with_skew(config.policy.skew).with_users(config.users.clone());
         for key in &self.policy {
             ring.add(&key.kid, VerifyingKey::new(key.algorithm, key.material.expose())?)?;
         }

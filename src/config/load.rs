@@ -62,7 +62,7 @@ fn add(builder: Builder, shape: &Shape, key: &str, value: &str) -> Result<Builde
             let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());
             builder.set_override(key, items.collect::<Vec<_>>())
         }
-        Kind::Text | Kind::Number | Kind::Section | Kind::Sections => builder.set_override(key, value),
+        Kind::Text | Kind::Number | Kind::Boolean | Kind::Section | Kind::Sections => builder.set_override(key, value),
     };
     with_it.map_err(|error| error.to_string())
 }

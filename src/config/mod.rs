@@ -12,6 +12,7 @@ mod shape;
 #[cfg(test)]
 mod tests;
 mod typed;
+mod users;
 mod warn;
 
 pub use address::Advertised;
@@ -20,6 +21,7 @@ pub use keys::{Keys, PolicyKey};
 pub use mistake::{Mistake, Mistakes};
 
 use crate::call::{Route, Trunk};
+use crate::policy::Users;
 use crate::secret::Secret;
 use crate::time::Duration;
 use std::collections::BTreeMap;
@@ -64,6 +66,8 @@ pub struct Config {
     pub token: Token,
     /// `[policy]`
     pub policy: Policy,
+    /// `[digest]` and `[[user]]`
+    pub users: Users,
     /// `[records]`
     pub records: Records,
     /// `[log]`

@@ -21,11 +21,15 @@ pub(super) struct Raw {
     pub(super) park: Park,
     pub(super) token: Token,
     pub(super) policy: Policy,
+    pub(super) digest: Digest,
     pub(super) records: Records,
     pub(super) log: Log,
     pub(super) drain: Drain,
     pub(super) trunk: Vec<Trunk>,
     pub(super) route: Vec<Route>,
+    // Printed, an empty list would be `user = []` in the last section.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) user: Vec<User>,
 }
 
 /// A section: all its keys with their defaults.
@@ -80,6 +84,7 @@ section!(Policy {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     key: Vec<PolicyKey> = [],
 });
+section!(Digest { realm: String = "parkway", algorithms: Vec<String> = ["SHA-256".into(), "MD5".into()] });
 section!(Records { path: String = "" });
 section!(Log { level: String = "info", format: String = "text" });
 section!(Drain { seconds_max: u64 = 30u64 });
@@ -123,6 +128,19 @@ pub(super) struct PolicyKey {
     pub(super) public_key_file: Option<String>,
 }
 
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct User {
+    pub(super) name: String,
+    pub(super) secret: Option<String>,
+    pub(super) secret_file: Option<String>,
+    pub(super) receive: Vec<String>,
+    pub(super) bridge: Vec<String>,
+    pub(super) media: Option<Vec<String>>,
+    pub(super) dial: Option<bool>,
+    pub(super) concurrent: Option<u64>,
+}
+
 impl Raw {
     /// What holds without a file: calls from this host alone, all of them to the name `demo`.
     pub(super) fn builtin() -> Raw {
@@ -153,13 +171,22 @@ impl Raw {
                 data: text(),
                 ..Route::default()
             }],
+            user: vec![User {
+                secret: text(),
+                secret_file: text(),
+                media: Some(Vec::new()),
+                dial: Some(false),
+                concurrent: number(),
+                ..User::default()
+            }],
             ..Raw::default()
         }
     }
 
     /// The same without its secrets; from here on it may be printed.
     pub(super) fn masked(mut self) -> Raw {
-        for secret in self.policy.key.iter_mut().filter_map(|key| key.secret.as_mut()) {
+        let keys = self.policy.key.iter_mut().filter_map(|key| key.secret.as_mut());
+        for secret in keys.chain(self.user.iter_mut().filter_map(|user| user.secret.as_mut())) {
             secret.zeroize();
             secret.push_str(MASK);
         }

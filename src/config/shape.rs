@@ -11,6 +11,7 @@ use toml_edit::{Document, Item, Key, TableLike, Value};
 pub(super) enum Kind {
     Text,
     Number,
+    Boolean,
     Texts,
     /// `[name]`
     Section,
@@ -32,11 +33,12 @@ impl Kind {
         match value {
             Value::String(_) => Some(Kind::Text),
             Value::Integer(number) if *number.value() >= 0 => Some(Kind::Number),
+            Value::Boolean(_) => Some(Kind::Boolean),
             Value::Array(array) if array.is_empty() => Some(Kind::Texts),
             Value::Array(array) if array.iter().all(Value::is_str) => Some(Kind::Texts),
             Value::Array(array) if array.iter().all(Value::is_inline_table) => Some(Kind::Sections),
             Value::InlineTable(_) => Some(Kind::Section),
-            Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) | Value::Array(_) => None,
+            Value::Integer(_) | Value::Float(_) | Value::Datetime(_) | Value::Array(_) => None,
         }
     }
 
@@ -44,6 +46,7 @@ impl Kind {
         match self {
             Kind::Text => "a text in quotes",
             Kind::Number => "a whole number, 0 or more",
+            Kind::Boolean => "true or false",
             Kind::Texts => "a list of texts, [\"…\", \"…\"]",
             Kind::Section => "a section, [name]",
             Kind::Sections => "a list of sections, [[name]]",

@@ -3,6 +3,7 @@
 
 use super::raw::Raw;
 use super::*;
+use crate::policy::Grant;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
@@ -144,6 +145,20 @@ fn a_mistake_is_one_line_with_file_line_and_key() {
             "[[policy.key]]\nkid = \"a\"\ntype = \"es256\"\nsecret = \"x\"",
             "x.toml:1: policy.key[0]: give public_key_file",
         ),
+        ("[digest]\nrealm = \"a\\\"b\"", "x.toml:2: digest.realm: has quotes"),
+        ("[digest]\nalgorithms = [\"SHA-1\"]", "x.toml:2: digest.algorithms[0]: `SHA-1` is no algorithm"),
+        ("[[user]]\nname = \"a\"", "x.toml:1: user[0]: give exactly one of secret_file and secret"),
+        ("[[user]]\nname = \"a:b\"\nsecret = \"x\"", "x.toml:2: user[0].name: `a:b` has a colon"),
+        ("[[user]]\nname = \"a\"\nsecret = \"\"", "x.toml:3: user[0].secret: empty"),
+        ("[[user]]\nname = \"a\"\nsecret = \"x\"\nbridge = [\"a//b\"]", "x.toml:4: user[0].bridge[0]: a segment"),
+        (
+            "[[user]]\nname = \"a\"\nsecret = \"x\"\nmedia = [\"smell\"]",
+            "x.toml:4: user[0].media[0]: `smell` is no kind",
+        ),
+        (
+            "[[user]]\nname = \"a\"\nsecret = \"x\"\ndial = 1",
+            "x.toml:4: user[0].dial: a number below 0 or too large where true or",
+        ),
         ("[sip\nlisten = 1", "x.toml:1: not TOML: "),
         ("[sip]\nuser_agent = \"a\"\nuser_agent = \"b\"", "x.toml:3: not TOML: "),
     ] {
@@ -220,6 +235,27 @@ fn keys_given_by_the_operator_are_read_and_never_shown() {
     assert!(!keys.ephemeral && keys.master.expose() == &[0xab; 32] && keys.policy.len() == 2);
     let again = load(&text.replace("\"b\"", "\"a\"")).unwrap_err();
     assert!(again.contains("policy.key[1].kid: `a` is taken"), "{again}");
+}
+
+#[test]
+fn users_have_their_grants_and_their_passwords_are_never_shown() {
+    let dir = TempDir::new().unwrap();
+    let file = write(&dir, "secret", "open sesame\n");
+    let text = format!(
+        "[digest]\nalgorithms = [\"md5\", \"SHA-512-256\"]\n[[user]]\nname = \"anna\"\nsecret_file = {file:?}\n\
+         [[user]]\nname = \"bob\"\nsecret = \"open sesame\"\nreceive = [\"a\", \"b\"]\nbridge = [\"a\"]\ndial = true\nconcurrent = 3\n"
+    );
+    let config = load(&text).unwrap();
+    let words: Vec<_> = config.users.algorithms().iter().map(|algorithm| algorithm.as_str()).collect();
+    assert_eq!((config.users.realm(), words), ("parkway", vec!["MD5", "SHA-512-256"]));
+    assert_eq!(*config.users.find("anna").unwrap().claims().grant(), Grant::default());
+    let grant = config.users.find("bob").unwrap().claims().grant().clone();
+    assert_eq!((grant.receive.len(), grant.bridge.len(), grant.dial, grant.concurrent), (2, 1, true, 3));
+    assert!(!config.to_toml().contains("sesame") && !format!("{config:?}").contains("sesame"));
+    let keyring = Keys::open(&config).unwrap().keyring(&config).unwrap();
+    assert!(keyring.users().find("bob").is_some() && builtin().users.algorithms().is_empty());
+    let again = load(&text.replace("bob", "anna")).unwrap_err();
+    assert!(again.contains("user[1].name: `anna` is taken"), "{again}");
 }
 
 #[test]

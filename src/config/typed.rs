@@ -30,7 +30,7 @@ pub(super) fn check(raw: Raw, sources: &Sources, places: Places) -> Result<Confi
     }
 }
 
-struct Check {
+pub(super) struct Check {
     places: Places,
     mistakes: Vec<Mistake>,
 }
@@ -44,6 +44,7 @@ impl Check {
         let (media, park, trunks) = (self.media(raw), self.park(raw), self.trunks(raw));
         let routes = park.as_ref().and_then(|park| self.routes(raw, park));
         let (token, policy) = (self.token(raw, sources), self.policy(raw));
+        let users = self.users(raw);
         let (records, log, drain) = (self.records(raw), self.log(raw), self.drain(raw));
         Some(Config {
             node: node?,
@@ -57,6 +58,7 @@ impl Check {
             routes: routes?,
             token: token?,
             policy: policy?,
+            users: users?,
             records: records?,
             log: log?,
             drain: drain?,
@@ -310,16 +312,16 @@ impl Check {
     }
 
     /// Notes a mistake; `None`, so that a caller can return it.
-    fn wrong<T>(&mut self, key: &str, what: impl Into<String>) -> Option<T> {
+    pub(super) fn wrong<T>(&mut self, key: &str, what: impl Into<String>) -> Option<T> {
         self.note(key, what);
         None
     }
 
-    fn note(&mut self, key: &str, what: impl Into<String>) {
+    pub(super) fn note(&mut self, key: &str, what: impl Into<String>) {
         self.mistakes.push(self.places.mistake(key, what));
     }
 
-    fn parsed<T>(&mut self, key: &str, text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    pub(super) fn parsed<T>(&mut self, key: &str, text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         match parse(text) {
             Ok(value) => Some(value),
             Err(what) => self.wrong(key, what),
@@ -331,13 +333,18 @@ impl Check {
         if text.is_empty() { Some(None) } else { self.parsed(key, text, parse).map(Some) }
     }
 
-    fn each<T>(&mut self, key: &str, texts: &[String], parse: impl Fn(&str) -> Result<T, String>) -> Option<Vec<T>> {
+    pub(super) fn each<T>(
+        &mut self,
+        key: &str,
+        texts: &[String],
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Vec<T>> {
         let entries = texts.iter().enumerate();
         let values: Vec<_> = entries.map(|(at, text)| self.parsed(&format!("{key}[{at}]"), text, &parse)).collect();
         values.into_iter().collect()
     }
 
-    fn number<T: TryFrom<u64>>(&mut self, key: &str, value: u64, range: RangeInclusive<u64>) -> Option<T> {
+    pub(super) fn number<T: TryFrom<u64>>(&mut self, key: &str, value: u64, range: RangeInclusive<u64>) -> Option<T> {
         match T::try_from(value) {
             Ok(number) if range.contains(&value) => Some(number),
             _ => self.wrong(key, format!("{value} is out of range; write {} to {}", range.start(), range.end())),
@@ -367,7 +374,7 @@ fn path(text: &str) -> Option<PathBuf> {
 }
 
 /// A word for logs, records and tokens.
-fn label(text: &str) -> Result<String, String> {
+pub(super) fn label(text: &str) -> Result<String, String> {
     match text {
         "" => Err("missing or empty; give it a text".into()),
         text if text.len() > limits::LABEL_BYTES_MAX => Err(format!("longer than {} bytes", limits::LABEL_BYTES_MAX)),

@@ -1,4 +1,4 @@
-//! Keys and engine: who is believed and who may do what. The switch and the subscribers' tasks have the same. HUP reads the keys again:
+//! Keys and engine: who is believed and who may do what. The switch and the subscribers' tasks have the same. HUP reads the keys and the users again:
 //! bridge tokens are sealed with the new one from then on, and open with the old ones as long as these live.
 //! Not here: where keys lie (`config`), and what they do (`token`, `policy`).
 
@@ -42,6 +42,7 @@ impl Security {
         let keys = Keys::open(newer).map_err(|mistake| Failure::configuration(mistake.to_string()))?;
         // Keys that live in memory only would be others at each look, and every client would be sent away.
         if keys.ephemeral {
+            self.keyring = Arc::new(Keyring::clone(&self.keyring).with_users(newer.users));
             return Ok(());
         }
         let keyring = keyring(newer, &keys)?;

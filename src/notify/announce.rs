@@ -180,6 +180,8 @@ fn not_told(reason: Reason) -> NotTold {
         | Reason::TokenBadSignature
         | Reason::TokenUnknownKey
         | Reason::TokenAlgorithm
+        | Reason::PasswordWrong
+        | Reason::NonceStale
         | Reason::NameNotGranted
         | Reason::BridgeNotGranted
         | Reason::PolicyDenied => NotTold::Refused(Closing::Refused(reason)),

@@ -85,7 +85,9 @@ pub fn is_about_credential(reason: Reason) -> bool {
         | Reason::TokenWrongAudience
         | Reason::TokenBadSignature
         | Reason::TokenUnknownKey
-        | Reason::TokenAlgorithm => true,
+        | Reason::TokenAlgorithm
+        | Reason::PasswordWrong
+        | Reason::NonceStale => true,
         Reason::NameNotGranted
         | Reason::BridgeNotGranted
         | Reason::DialNotGranted

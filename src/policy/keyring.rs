@@ -2,6 +2,7 @@
 //! (RFC 8725 §3.1). JWS algorithms of RFC 7518 §3.1 and RFC 8037 §3.1.
 //! Not here: fetching keys, or taking one from a token (`jku`, `jwk`, `x5u`): a key is configured or it is none.
 
+use super::Users;
 use crate::limits;
 use crate::time::Duration;
 use base64::Engine as _;
@@ -172,23 +173,35 @@ pub(super) fn pem(material: &[u8], label: &str) -> Option<Vec<u8>> {
     BASE64_STANDARD.decode(body).ok()
 }
 
-/// The keys that may sign, by key id, and for whom a token must be. Replaced whole on reload.
+/// All that a client can prove itself with: the keys that may sign, by key id, and for whom a token must be; users with passwords.
+/// Replaced whole on reload.
 #[derive(Clone, Debug)]
 pub struct Keyring {
     audience: String,
     skew: Duration,
     keys: BTreeMap<String, VerifyingKey>,
+    users: Users,
 }
 
 impl Keyring {
     /// No keys yet: refuses everything. `audience` is what a token's `aud` must contain.
     pub fn new(audience: &str) -> Keyring {
-        Keyring { audience: audience.into(), skew: limits::JWT_SKEW, keys: BTreeMap::new() }
+        Keyring { audience: audience.into(), skew: limits::JWT_SKEW, keys: BTreeMap::new(), users: Users::default() }
     }
 
     /// Another tolerance for clocks that differ; [`limits::JWT_SKEW`] unless set.
     pub fn with_skew(self, skew: Duration) -> Keyring {
         Keyring { skew, ..self }
+    }
+
+    /// With users who prove a password instead.
+    pub fn with_users(self, users: Users) -> Keyring {
+        Keyring { users, ..self }
+    }
+
+    /// Users who prove a password; none unless set.
+    pub fn users(&self) -> &Users {
+        &self.users
     }
 
     /// Adds a key under the `kid` by which tokens name it.

@@ -2,7 +2,8 @@
 //! Not here: what happens to a call after the answer (`call`), and how a question reaches an HTTP server (`http`).
 //!
 //! ```text
-//!  credential ─▶ [`verify`] ─▶ Claims ─┐
+//!  JWT ─▶ [`verify`] ─▶ Claims ────────┐
+//!  digest ─▶ a [`User`]'s Claims ──────┤
 //!  opened dial token ──────────────────┼─▶ Query ─▶ [`ask`] ─▶ Verdict ─▶ Permit, or the Reason why not
 //!                                      │              │ Question ─▶ (the shell asks) ─▶ Answer ─▶ [`settle`] ─▶ Verdict
 //! ```
@@ -14,6 +15,7 @@ mod keyring;
 mod mint;
 mod query;
 mod reason;
+mod users;
 mod verdict;
 
 pub use claims::{Claims, Grant};
@@ -23,6 +25,7 @@ pub use keyring::{Algorithm, BadKey, Keyring, VerifyingKey};
 pub use mint::{CannotMint, Order, SigningKey, mint};
 pub use query::{Action, MediaKinds, Query, Subject};
 pub use reason::Reason;
+pub use users::{User, Users};
 pub use verdict::{Answer, Decision, GRANTED, Permit, Question, Verdict};
 
 use crate::mutant::{Mutant, planted};

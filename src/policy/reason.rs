@@ -22,6 +22,10 @@ pub enum Reason {
     TokenUnknownKey,
     /// The JWT's `alg` is not its key's, or it demands something of us that we do not do.
     TokenAlgorithm,
+    /// The user is unknown, or the proof of the password is wrong; which, nobody is told.
+    PasswordWrong,
+    /// The proof is right, but for a challenge that is too old or was answered before.
+    NonceStale,
     /// The grants do not cover receiving for this name.
     NameNotGranted,
     /// The grants do not cover answering calls for this name.
@@ -40,7 +44,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order above.
-    pub const ALL: [Reason; 15] = [
+    pub const ALL: [Reason; 17] = [
         Reason::NoCredential,
         Reason::TokenMalformed,
         Reason::TokenExpired,
@@ -49,6 +53,8 @@ impl Reason {
         Reason::TokenBadSignature,
         Reason::TokenUnknownKey,
         Reason::TokenAlgorithm,
+        Reason::PasswordWrong,
+        Reason::NonceStale,
         Reason::NameNotGranted,
         Reason::BridgeNotGranted,
         Reason::DialNotGranted,
@@ -95,6 +101,8 @@ impl Reason {
             Reason::TokenAlgorithm => {
                 ("token_algorithm", "token-algorithm", "The access token's algorithm is not its key's")
             }
+            Reason::PasswordWrong => ("password_wrong", "password-wrong", "The user name or the password is wrong"),
+            Reason::NonceStale => ("nonce_stale", "nonce-stale", "The challenge that was answered is used up"),
             Reason::NameNotGranted => ("name_not_granted", "name-not-granted", "This name is not granted"),
             Reason::BridgeNotGranted => {
                 ("bridge_not_granted", "bridge-not-granted", "Answering calls for this name is not granted")

@@ -8,6 +8,7 @@
 
 use super::Switch;
 use super::admit::called_user;
+use super::identity::{Identified, only};
 use crate::call::{Callback, Event, GoneReason, Pending, Phase, Refusal};
 use crate::id::{CallId, CallRef, QuestionId, Side};
 use crate::limits;
@@ -16,7 +17,7 @@ use crate::name::Name;
 use crate::policy::{self, Action, Answer, Claims, Decision, MediaKinds, Query, Reason, Subject, Verdict};
 use crate::sip::Path;
 use crate::sip::endpoint::{DialogId, Owner, ServerId};
-use crate::sip::wire::{Header, Message};
+use crate::sip::wire::Message;
 use crate::time::Now;
 use crate::token::{self, Audience, Claim, SubjectHash};
 
@@ -25,8 +26,8 @@ const TOKEN_HEADER: &str = "X-Bridge-Token";
 
 /// Who calls back.
 enum Caller {
-    /// Somebody with a JWT and the token in a header: both must belong together.
-    Bearer { claims: Box<Claims>, name: Name },
+    /// Somebody with a credential and the token in a header: both must belong together.
+    Known { claims: Box<Claims>, name: Name },
     /// A telephone that dialled the URI from the event: whoever holds it may answer.
     Dialled,
 }
@@ -50,12 +51,12 @@ impl Switch {
 
     /// A client calls back.
     pub(super) fn call_back(&mut self, now: Now, path: Path, invite: &Message<'_>) {
-        let (refusal, is_known) = match self.identify(now, invite) {
+        let (refusal, is_known) = match self.caller(now, invite) {
             Ok((caller, claim)) => match self.find_waiting(now, &caller, &claim) {
                 Ok((call, id)) => return self.ask_policy(now, path, invite, (call, id), claim, caller),
                 Err(refusal) => (refusal, true),
             },
-            Err(refusal) => (refusal, false),
+            Err(refused) => refused,
         };
         let (status, reason) = (refusal.status, refusal.id);
         tracing::debug!(peer = %path, token = %brought(invite), status, reason, "a callback was refused");
@@ -66,22 +67,22 @@ impl Switch {
         });
     }
 
-    /// Who it is, and the opened token. All ways in which a token can be wrong look the same.
-    fn identify(&mut self, now: Now, invite: &Message<'_>) -> Result<(Caller, Claim), Refusal> {
+    /// Who it is, and the opened token. All ways in which a token can be wrong look the same. A refusal comes with whether it must be
+    /// kept for repetitions: a password's proof is good once, so the same INVITE would not come as far again.
+    fn caller(&mut self, now: Now, invite: &Message<'_>) -> Result<(Caller, Claim), (Refusal, bool)> {
         let mut buffer = [0; limits::NAME_BYTES_MAX];
         let user = called_user(invite, &mut buffer).unwrap_or("");
-        let bad_token = || Refusal::warned(403, "bridge_token_invalid", "the bridge token is not valid");
+        let bad_token = |kept| (Refusal::warned(403, "bridge_token_invalid", "the bridge token is not valid"), kept);
         if invite.other(TOKEN_HEADER).is_none() {
-            let claim = self.open(now, user.as_bytes(), &Audience::Dial).map_err(|_| bad_token())?;
+            let claim = self.open(now, user.as_bytes(), &Audience::Dial).map_err(|_| bad_token(false))?;
             return Ok((Caller::Dialled, claim));
         }
-        let jwt = bearer(invite).ok_or_else(|| unauthorized(Reason::NoCredential))?;
-        let claims = policy::verify(&self.keyring, now.wall, jwt).map_err(unauthorized)?;
-        let name = Name::parse(user).map_err(|_| bad_token())?;
-        let text = only(invite.others(TOKEN_HEADER)).ok_or_else(bad_token)?;
+        let Identified { claims, once } = self.identify(now, invite).map_err(|refusal| (refusal, false))?;
+        let name = Name::parse(user).map_err(|_| bad_token(once))?;
+        let text = only(invite.others(TOKEN_HEADER)).ok_or_else(|| bad_token(once))?;
         let audience = Audience::Client { name: &name, subject: claims.subject() };
-        let claim = self.open(now, text, &audience).map_err(|_| bad_token())?;
-        Ok((Caller::Bearer { claims: Box::new(claims), name }, claim))
+        let claim = self.open(now, text, &audience).map_err(|_| bad_token(once))?;
+        Ok((Caller::Known { claims, name }, claim))
     }
 
     /// Opens a token. Its expiry is in the time of the wall clock as it went when the call came (RELIABILITY §2.1): somebody who sets that
@@ -106,7 +107,7 @@ impl Switch {
         let at = self.lot.find(id).ok_or_else(gone)?;
         let call = self.lot.get(at).ok_or_else(gone)?;
         let reached = match caller {
-            Caller::Bearer { name, .. } => call.facts().route.name.reaches(name),
+            Caller::Known { name, .. } => call.facts().route.name.reaches(name),
             Caller::Dialled => true,
         };
         let current = claim.generation() == call.facts().generation() || planted(Mutant::TokenGeneration);
@@ -166,7 +167,7 @@ impl Switch {
     fn query(&self, asking: &Asking) -> Option<(u32, Name)> {
         let call = self.lot.get(asking.call)?;
         let name = match &asking.caller {
-            Caller::Bearer { name, .. } => name.clone(),
+            Caller::Known { name, .. } => name.clone(),
             Caller::Dialled => call.facts().route.name.clone(),
         };
         Some((self.usage.of(asking.claim.subject()), name))
@@ -180,7 +181,7 @@ impl Switch {
         match verdict {
             Verdict::Allow(permit) if self.lot.get(call).is_some_and(|call| call.state() == Phase::Parked) => {
                 let winner = match caller {
-                    Caller::Bearer { name, .. } => Some(name),
+                    Caller::Known { name, .. } => Some(name),
                     Caller::Dialled => self.lot.get(call).map(|call| call.facts().route.name.clone()),
                 };
                 // The call counts the place itself from now on, if it keeps it.
@@ -270,7 +271,7 @@ impl Asking {
 
     fn query<'q>(&'q self, usage: u32, name: &'q Name) -> Query<'q> {
         let subject = match &self.caller {
-            Caller::Bearer { claims, .. } => Subject::Claims(claims),
+            Caller::Known { claims, .. } => Subject::Claims(claims),
             Caller::Dialled => Subject::Dial(self.claim.subject()),
         };
         Query {
@@ -292,25 +293,6 @@ fn brought(invite: &Message<'_>) -> token::LogHash {
         Some(text) => token::log_hash(text),
         None => token::log_hash(called_user(invite, &mut buffer).unwrap_or_default().as_bytes()),
     }
-}
-
-/// The JWT of `Authorization: Bearer …` (RFC 8898 §2.1). Credentials of other schemes may be beside it.
-fn bearer<'a>(request: &Message<'a>) -> Option<&'a [u8]> {
-    only(request.headers(Header::Authorization).filter_map(|credentials| {
-        let (scheme, token) = credentials.split_at_checked(7)?;
-        scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
-    }))
-}
-
-/// What is there once. Of two, whoever reads the request before or after us could take the other.
-fn only<T>(mut all: impl Iterator<Item = T>) -> Option<T> {
-    let first = all.next()?;
-    all.next().is_none().then_some(first)
-}
-
-/// 401 with the challenge that tells a client what to bring (RFC 8898 §2.2).
-fn unauthorized(reason: Reason) -> Refusal {
-    Refusal { challenge: true, ..Refusal::warned(401, reason.as_str(), reason.title()) }
 }
 
 /// How many bridges each subject has or is about to have.

@@ -12,6 +12,7 @@ mod admit;
 pub mod audit;
 mod callback;
 mod effect;
+mod identity;
 mod input;
 mod lot;
 mod questions;
@@ -32,6 +33,7 @@ use crate::mutant::{Mutant, planted};
 use crate::policy::{Keyring, PolicyEngine};
 use crate::rng::Rng;
 use crate::sip::Path;
+use crate::sip::auth::Gate;
 use crate::sip::endpoint::{self, Asker, DialogId, Endpoint, Owner, ServerId};
 use crate::sip::wire::{Message, Method};
 use crate::time::{Instant, Now};
@@ -51,6 +53,7 @@ pub struct Switch {
     keyring: Arc<Keyring>,
     engine: Arc<dyn PolicyEngine>,
     rng: Rng,
+    gate: Gate,
     endpoint: Endpoint,
     lot: Lot,
     /// Connections whose peer has shown a trunk's certificate.
@@ -81,7 +84,7 @@ pub struct Parts {
     pub settings: Arc<Settings>,
     /// For bridge tokens.
     pub keys: Arc<Keys>,
-    /// For clients' JWTs.
+    /// What clients prove themselves with: JWTs and passwords.
     pub keyring: Arc<Keyring>,
     /// Who may do what.
     pub engine: Arc<dyn PolicyEngine>,
@@ -94,12 +97,13 @@ pub struct Parts {
 impl Switch {
     /// An empty switch.
     pub fn new(parts: Parts) -> Switch {
-        let Parts { settings, keys, keyring, engine, rng, endpoint } = parts;
+        let Parts { settings, keys, keyring, engine, mut rng, endpoint } = parts;
         Switch {
             settings,
             keys,
             keyring,
             engine,
+            gate: Gate::new(&mut rng),
             rng,
             endpoint,
             lot: Lot::default(),

@@ -6,6 +6,7 @@
 pub(crate) mod authority;
 pub(crate) mod credentials;
 pub(crate) mod daemon;
+pub(crate) mod digest;
 pub(crate) mod line;
 pub(crate) mod message;
 pub(crate) mod page;

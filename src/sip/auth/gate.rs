@@ -18,11 +18,11 @@ pub enum Refused {
     Stale,
 }
 
+/// A realm and the algorithms that are offered in it, the most wanted first. None: nobody can prove anything.
+pub type Offer<'o> = (&'o str, &'o [Algorithm]);
+
 /// Asks for a user's name and a proof of the password, and judges it.
 pub struct Gate {
-    realm: String,
-    /// In the order in which they are offered.
-    algorithms: Vec<Algorithm>,
     nonces: Nonces,
     /// The secrets of whoever is unknown: nobody has their password, and his guess costs as much time as another's.
     nobody: Secrets,
@@ -31,59 +31,66 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// For a realm, offering these algorithms in this order. None: nobody can prove anything.
-    pub fn new(realm: &str, algorithms: &[Algorithm], rng: &mut Rng) -> Gate {
+    /// With a key of its own for nonces: those of an earlier process are stale.
+    pub fn new(rng: &mut Rng) -> Gate {
         let (password, mut compare) = (format!("{:032x}", rng.u128()), [0; 32]);
         rng.fill(&mut compare);
         Gate {
-            realm: realm.to_owned(),
-            algorithms: algorithms.to_vec(),
             nonces: Nonces::new(rng),
-            nobody: Secrets::new("", realm, &password),
+            nobody: Secrets::new("", "", &password),
             compare: hmac::Key::new(hmac::HMAC_SHA256, &compare),
         }
     }
 
-    /// The values of WWW-Authenticate, one a line, the most wanted first (RFC 8760 §2.3). They share a nonce: one is answered.
-    pub fn challenges(&self, now: Instant, rng: &mut Rng, stale: bool) -> impl Iterator<Item = String> {
+    /// The values of WWW-Authenticate, one a line (RFC 8760 §2.3). They share a nonce: one of them is answered.
+    pub fn challenges(&self, now: Instant, (realm, algorithms): Offer<'_>, rng: &mut Rng, stale: bool) -> Vec<String> {
+        if algorithms.is_empty() {
+            return Vec::new();
+        }
         let nonce = self.nonces.make(now, rng);
         let stale = if stale { ", stale=true" } else { "" };
-        self.algorithms.iter().map(move |algorithm| {
-            let (realm, algorithm) = (&self.realm, algorithm.as_str());
+        let challenge = |algorithm: &Algorithm| {
+            let algorithm = algorithm.as_str();
             format!("Digest realm=\"{realm}\", nonce=\"{nonce}\", qop=\"auth\", algorithm={algorithm}{stale}")
-        })
+        };
+        algorithms.iter().map(challenge).collect()
     }
 
-    /// Whether a value of Authorization is digest in our realm: a request may carry others for servers behind us (RFC 3261 §22.3).
-    pub fn is_for_us(&self, value: &AuthParams<'_>) -> bool {
-        value.is("Digest") && value.get("realm").is_some_and(|realm| realm == self.realm)
+    /// Whether a value of Authorization is digest in this realm: a request may carry others for servers behind us (RFC 3261 §22.3).
+    pub fn is_for(&self, realm: &str, value: &AuthParams<'_>) -> bool {
+        value.is("Digest") && value.get("realm").is_some_and(|said| said == realm)
     }
 
     /// Who sent a request with these credentials. `find` has the secrets of a user; for one that it does not know the same is done.
     pub fn judge<'s>(
         &mut self,
         now: Instant,
+        (realm, algorithms): Offer<'_>,
         (method, uri): (Method<'_>, Uri<'_>),
         credentials: &AuthParams<'_>,
         find: impl FnOnce(&str) -> Option<&'s Secrets>,
     ) -> Result<String, Refused> {
         let given = Given::read(credentials).ok_or(Refused::Wrong)?;
-        let offered = self.algorithms.contains(&given.algorithm) && self.is_for_us(credentials);
+        let offered = algorithms.contains(&given.algorithm) && self.is_for(realm, credentials);
         // RFC 7616 §3.4.6: a proof is for one resource; for another it is somebody else's request with his proof.
         let meant = Uri::parse(given.uri.as_bytes()).is_ok_and(|given| given.same(&uri));
         let found = find(&given.username);
         let (known, secrets) = (found.is_some(), found.unwrap_or(&self.nobody));
-        let qop = Some((given.count.as_str(), given.cnonce.as_str()));
-        let proof = Proof { method: method.as_bytes(), uri: &given.uri, nonce: &given.nonce, qop };
-        let expected = proof.response(given.algorithm, secrets);
-        let expected = hmac::sign(&self.compare, expected.as_bytes());
-        let given_right =
-            hmac::verify(&self.compare, given.response.to_ascii_lowercase().as_bytes(), expected.as_ref()).is_ok();
-        if !(offered && meant && known && given_right) {
+        let right = self.is_right(&given, method, secrets);
+        if !(offered && meant && known && right) {
             return Err(Refused::Wrong);
         }
         let count = u32::from_str_radix(&given.count, 16).map_err(|_| Refused::Wrong)?;
         if self.nonces.spend(now, &given.nonce, count) { Ok(given.username) } else { Err(Refused::Stale) }
+    }
+
+    fn is_right(&self, given: &Given, method: Method<'_>, secrets: &Secrets) -> bool {
+        let qop = Some((given.count.as_str(), given.cnonce.as_str()));
+        let proof = Proof { method: method.as_bytes(), uri: &given.uri, nonce: &given.nonce, qop };
+        let expected = proof.response(given.algorithm, secrets);
+        let expected = hmac::sign(&self.compare, expected.as_bytes());
+        let response = given.response.to_ascii_lowercase();
+        hmac::verify(&self.compare, response.as_bytes(), expected.as_ref()).is_ok()
     }
 }
 
@@ -129,17 +136,18 @@ mod tests {
 
     const NOW: Instant = Instant(0);
     const URI: &str = "sip:parkway.example";
+    const OFFER: Offer<'static> = ("parkway", &[Algorithm::Sha256, Algorithm::Md5]);
 
     fn gate() -> (Gate, Rng) {
         let mut rng = Rng::from_seed([1; 32]);
-        (Gate::new("parkway", &[Algorithm::Sha256, Algorithm::Md5], &mut rng), rng)
+        (Gate::new(&mut rng), rng)
     }
 
     fn judge(gate: &mut Gate, now: Instant, method: &str, uri: &str, value: &str) -> Result<String, Refused> {
         let secrets = Secrets::new("bob", "parkway", "secret");
         let value = AuthParams::parse(value.as_bytes()).unwrap();
         let request = (Method::of(method.as_bytes()), Uri::parse(uri.as_bytes()).unwrap());
-        gate.judge(now, request, &value, |name| (name == "bob").then_some(&secrets))
+        gate.judge(now, OFFER, request, &value, |name| (name == "bob").then_some(&secrets))
     }
 
     /// What a client with a password makes of the challenges.
@@ -156,7 +164,7 @@ mod tests {
     #[test]
     fn the_right_password_opens_and_any_other_thing_does_not() {
         let (mut gate, mut rng) = gate();
-        let challenges: Vec<_> = gate.challenges(NOW, &mut rng, false).collect();
+        let challenges = gate.challenges(NOW, OFFER, &mut rng, false);
         assert_eq!(challenges.len(), 2);
         assert!(challenges[0].contains("algorithm=SHA-256") && challenges[1].contains("algorithm=MD5"));
         let good = answered(&challenges, "bob", "secret");
@@ -189,7 +197,7 @@ mod tests {
     #[test]
     fn with_md5_alone_a_client_is_as_welcome() {
         let (mut gate, mut rng) = gate();
-        let challenges: Vec<_> = gate.challenges(NOW, &mut rng, false).collect();
+        let challenges = gate.challenges(NOW, OFFER, &mut rng, false);
         let good = answered(&challenges[1..], "bob", "secret");
         assert!(good.contains("algorithm=MD5"));
         assert_eq!(judge(&mut gate, NOW, "REGISTER", URI, &good), Ok("bob".into()));
@@ -198,7 +206,7 @@ mod tests {
     #[test]
     fn a_nonce_that_is_used_up_is_stale_to_whoever_knows_the_password() {
         let (mut gate, mut rng) = gate();
-        let challenges: Vec<_> = gate.challenges(NOW, &mut rng, false).collect();
+        let challenges = gate.challenges(NOW, OFFER, &mut rng, false);
         let (good, wrong) = (answered(&challenges, "bob", "secret"), answered(&challenges, "bob", "other"));
         assert_eq!(judge(&mut gate, NOW, "REGISTER", URI, &good), Ok("bob".into()));
         assert_eq!(judge(&mut gate, NOW, "REGISTER", URI, &good), Err(Refused::Stale));
@@ -206,21 +214,27 @@ mod tests {
         assert_eq!(judge(&mut gate, late, "REGISTER", URI, &good), Err(Refused::Stale));
         assert_eq!(judge(&mut gate, late, "REGISTER", URI, &wrong), Err(Refused::Wrong));
         // One that another process made: a telephone has it from before our restart.
-        let strange: Vec<_> =
-            Gate::new("parkway", &[Algorithm::Md5], &mut rng).challenges(NOW, &mut rng, false).collect();
+        let strange = Gate::new(&mut rng).challenges(NOW, OFFER, &mut rng, false);
         assert_eq!(judge(&mut gate, NOW, "REGISTER", URI, &answered(&strange, "bob", "secret")), Err(Refused::Stale));
-        let again: Vec<_> = gate.challenges(NOW, &mut rng, true).collect();
+        let again = gate.challenges(NOW, OFFER, &mut rng, true);
         assert!(again.iter().all(|value| value.ends_with(", stale=true")) && !challenges[0].contains("stale"));
         assert_eq!(judge(&mut gate, NOW, "REGISTER", URI, &answered(&again, "bob", "secret")), Ok("bob".into()));
     }
 
     #[test]
     fn without_an_algorithm_nobody_is_let_in() {
-        let mut rng = Rng::from_seed([1; 32]);
-        let mut closed = Gate::new("parkway", &[], &mut rng);
-        assert_eq!(closed.challenges(NOW, &mut rng, false).count(), 0);
-        let challenges: Vec<_> = gate().0.challenges(NOW, &mut rng, false).collect();
-        let value = answered(&challenges, "bob", "secret");
-        assert_eq!(judge(&mut closed, NOW, "REGISTER", URI, &value), Err(Refused::Wrong));
+        let (mut gate, mut rng) = gate();
+        assert!(gate.challenges(NOW, ("parkway", &[]), &mut rng, false).is_empty());
+        let value = answered(&gate.challenges(NOW, OFFER, &mut rng, false), "bob", "secret");
+        let value = AuthParams::parse(value.as_bytes()).unwrap();
+        let (request, secrets) =
+            ((Method::Register, Uri::parse(URI.as_bytes()).unwrap()), Secrets::new("bob", "parkway", "secret"));
+        for (offer, expected) in [
+            (("parkway", &[][..]), Err(Refused::Wrong)),
+            (("other", OFFER.1), Err(Refused::Wrong)),
+            (OFFER, Ok("bob".into())),
+        ] {
+            assert_eq!(gate.judge(NOW, offer, request, &value, |_| Some(&secrets)), expected, "{offer:?}");
+        }
     }
 }

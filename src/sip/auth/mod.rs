@@ -13,4 +13,4 @@ mod nonce;
 
 pub use algorithm::{Algorithm, Secrets};
 pub use client::{Credentials, answer};
-pub use gate::{Gate, Refused};
+pub use gate::{Gate, Offer, Refused};

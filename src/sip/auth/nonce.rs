@@ -4,7 +4,7 @@
 //! Not here: the challenge around a nonce (`gate`).
 //!
 //! ```text
-//!  base64url of:  0 seconds 4 │ 4 chance 8 │ 8 the first 16 bytes of HMAC-SHA-256 24       32 characters, always
+//!  base64url of:  0 seconds 4 │ 4 chance 8 │ 8 the first 10 bytes of HMAC-SHA-256 18       24 characters, always
 //! ```
 
 use crate::limits;
@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, VecDeque};
 /// What of a nonce is under its HMAC; also what names it.
 type Stamp = [u8; STAMP_BYTES];
 const STAMP_BYTES: usize = 8;
-const TAG_BYTES: usize = 16;
+const TAG_BYTES: usize = 10;
 
 /// Makes nonces and knows them again.
 pub(super) struct Nonces {
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn a_nonce_is_good_for_its_life_and_each_count_once() {
         let (mut nonces, nonce) = made();
-        assert_eq!(nonce.len(), 32);
+        assert_eq!(nonce.len(), 24);
         let end = START + limits::DIGEST_NONCE_LIFE;
         for (now, count, good) in [
             (START, 0, false),
@@ -161,7 +161,7 @@ mod tests {
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
             assert!(!nonces.spend(START, std::str::from_utf8(&changed).unwrap(), 1), "byte {at}");
         }
-        for nonce in ["", "abc", &nonce[..31], &format!("{nonce}A"), "no base64 at all, but 32 letters"] {
+        for nonce in ["", "abc", &nonce[..23], &format!("{nonce}A"), "no base64 but 24 letters"] {
             assert!(!nonces.spend(START, nonce, 1), "{nonce}");
         }
         assert!(nonces.spend(START, &nonce, 1));

@@ -1,0 +1,105 @@
+//! `[digest]` and `[[user]]`: telephones that prove a password, and what each may do.
+//! Not here: the proof (`sip::auth`), and what a grant means (`policy`).
+
+use super::keys;
+use super::raw::{self, Raw};
+use super::typed::{Check, label};
+use crate::name::Name;
+use crate::policy::{Grant, MediaKinds, Users};
+use crate::secret::Secret;
+use crate::sip::auth::Algorithm;
+use std::collections::BTreeSet;
+
+impl Check {
+    pub(super) fn users(&mut self, raw: &Raw) -> Option<Users> {
+        let realm = self.parsed("digest.realm", &raw.digest.realm, realm);
+        let algorithms = self.each("digest.algorithms", &raw.digest.algorithms, algorithm);
+        if raw.digest.algorithms.is_empty() && !raw.user.is_empty() {
+            self.note("digest.algorithms", "empty; no user could prove a password");
+        }
+        let mut names = BTreeSet::new();
+        let mut users = Vec::new();
+        for (at, user) in raw.user.iter().enumerate() {
+            let key = format!("user[{at}]");
+            if !names.insert(user.name.as_str()) {
+                self.note(
+                    &format!("{key}.name"),
+                    format!("`{}` is taken; give each user a name of his own", user.name),
+                );
+            }
+            users.push(self.user(&key, user));
+        }
+        let (realm, algorithms) = (realm?, algorithms?);
+        let mut all = Users::new(&realm, &algorithms);
+        for user in users {
+            let (name, password, grant) = user?;
+            all.add(&name, password.expose(), grant);
+        }
+        Some(all)
+    }
+
+    fn user(&mut self, key: &str, user: &raw::User) -> Option<(String, Secret<String>, Grant)> {
+        let at = |name: &str| format!("{key}.{name}");
+        let name = self.parsed(&at("name"), &user.name, user_name);
+        let password = self.password(key, user);
+        let receive = self.each(&at("receive"), &user.receive, name_of);
+        let bridge = self.each(&at("bridge"), &user.bridge, name_of);
+        let default = Grant::default();
+        let media = match &user.media {
+            Some(words) => self
+                .each(&at("media"), words, media)
+                .map(|kinds| kinds.into_iter().fold(MediaKinds::NONE, |all, kind| all | kind)),
+            None => Some(default.media),
+        };
+        let concurrent = user.concurrent.unwrap_or(default.concurrent.into());
+        let concurrent = self.number(&at("concurrent"), concurrent, 0..=u64::from(u32::MAX));
+        let dial = user.dial.unwrap_or(default.dial);
+        let grant = Grant { receive: receive?, bridge: bridge?, dial, media: media?, concurrent: concurrent? };
+        Some((name?, password?, grant))
+    }
+
+    fn password(&mut self, key: &str, user: &raw::User) -> Option<Secret<String>> {
+        let (name, password) = match (&user.secret, &user.secret_file) {
+            (Some(text), None) => ("secret", Secret::new(text.clone())),
+            (None, Some(file)) => ("secret_file", self.parsed(&format!("{key}.secret_file"), file, text_in)?),
+            (Some(_), Some(_)) | (None, None) => return self.wrong(key, "give exactly one of secret_file and secret"),
+        };
+        if password.expose().is_empty() {
+            return self.wrong(&format!("{key}.{name}"), "empty; anybody could guess it");
+        }
+        Some(password)
+    }
+}
+
+fn text_in(file: &str) -> Result<Secret<String>, String> {
+    let bytes = keys::read_secret(file)?;
+    String::from_utf8(bytes.expose().clone()).map(Secret::new).map_err(|_| format!("{file} is no text in UTF-8"))
+}
+
+/// What is between quotes in a header, and needs no escapes there.
+fn realm(text: &str) -> Result<String, String> {
+    let fits = text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'));
+    if fits { label(text) } else { Err("has quotes, backslashes or letters beyond ASCII; leave them out".into()) }
+}
+
+/// As a subject of a JWT.
+fn user_name(text: &str) -> Result<String, String> {
+    let name = label(text)?;
+    // A colon would end it within the hash (RFC 7617 §2 has the same rule, for the same reason).
+    if name.contains([':', '"', '\\']) {
+        return Err(format!("`{name}` has a colon, a quote or a backslash; leave them out"));
+    }
+    Ok(name)
+}
+
+fn name_of(text: &str) -> Result<Name, String> {
+    Name::parse(text).map_err(|error| error.to_string())
+}
+
+fn algorithm(text: &str) -> Result<Algorithm, String> {
+    Algorithm::from_word(text).ok_or_else(|| format!("`{text}` is no algorithm; write SHA-512-256, SHA-256 or MD5"))
+}
+
+fn media(text: &str) -> Result<MediaKinds, String> {
+    MediaKinds::from_word(text).ok_or_else(|| format!("`{text}` is no kind of media; write audio, video or message"))
+}
