@@ -208,3 +208,5 @@ pub const DIGEST_NONCE_LIFE: Duration = Duration::from_secs(300);
 /// Most nonces whose count is remembered. Only those that proved a password are, so no stranger can fill it; beyond it the oldest are
 /// taken back early.
 pub const DIGEST_NONCES_MAX: usize = 65_536;
+/// Most parts of a multipart body: a session description and what gateways add to it (RELIABILITY A14).
+pub const SIP_BODY_PARTS_MAX: usize = 8;

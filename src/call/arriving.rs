@@ -70,7 +70,7 @@ fn incoming(facts: &Facts, invite: &Message<'_>, turn: &Turn<'_>) -> Incoming {
 
 /// Which kinds of media the caller offers; an INVITE without an offer will be asked for audio.
 fn offered(invite: &Message<'_>) -> MediaKinds {
-    let description = Description::parse(invite.body()).ok();
+    let description = Description::parse(invite.description()).ok();
     let video = description.is_some_and(|d| d.media.iter().any(|media| media.kind == Kind::Video && media.port != 0));
     if video { MediaKinds::AUDIO | MediaKinds::VIDEO } else { MediaKinds::AUDIO }
 }

@@ -97,7 +97,7 @@ impl Bridged {
         match event {
             Event::Request { side, transaction, request } => match request.start().method() {
                 Some(Method::Bye) => self.hung_up(side, transaction, facts, turn),
-                Some(Method::Invite) => self.change(side, transaction, request.body(), turn).stay(),
+                Some(Method::Invite) => self.change(side, transaction, request.description(), turn).stay(),
                 _ => {
                     turn.endpoint.respond(turn.now, transaction, &plain(200));
                     self.stay()
@@ -220,7 +220,7 @@ impl Bridged {
             Some(Change::Carried { from, received, sent, offer, proposed }) if sent == transaction => {
                 let dialog = self.leg(from.other()).dialog;
                 turn.endpoint.acknowledge(turn.now, dialog, transaction, None);
-                match self.settle(from, &offer, &proposed, response.body(), turn) {
+                match self.settle(from, &offer, &proposed, response.description(), turn) {
                     Ok(answer) => {
                         turn.endpoint.respond(turn.now, received, &described(&answer));
                         self.stay()
@@ -298,7 +298,7 @@ impl Bridged {
             Some(Change::Offered { received }) if received == transaction => {
                 self.change = planted(Mutant::ChangeKept).then_some(Change::Offered { received });
                 let agreement = self.session.agreement.clone();
-                match self.session.end(side).hear_answer(side, &agreement, ack.body(), turn.settings) {
+                match self.session.end(side).hear_answer(side, &agreement, ack.description(), turn.settings) {
                     Ok(agreement) => self.session.agreement = agreement,
                     Err(_) => return self.end(End::failed("an ACK without a usable answer"), facts, turn),
                 }

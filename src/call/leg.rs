@@ -6,7 +6,7 @@ use super::Turn;
 use crate::limits;
 use crate::mutant::{Mutant, planted};
 use crate::sip::endpoint::{ClientId, DialogId, Endpoint, Reply, ServerId};
-use crate::sip::wire::{Head, Message, Method, Start};
+use crate::sip::wire::{Content, Head, Message, Method, Start};
 use arrayvec::ArrayVec;
 use bytes::Bytes;
 use std::net::IpAddr;
@@ -132,11 +132,14 @@ impl Pending {
         Leaving::Gone
     }
 
-    /// What the INVITE's body says, as its sender wrote it; empty if it had none.
+    /// The session description in the INVITE, as its sender wrote it; empty if it had none.
     pub fn offer(&self, endpoint: &Endpoint) -> Bytes {
         let Some(invite) = endpoint.invite(self.dialog) else { return Bytes::new() };
-        // A part of the INVITE that the dialog keeps anyway, not a copy.
-        Head::of_kept(invite).map(|(_, body)| invite.slice_ref(body)).unwrap_or_default()
+        match Head::of_kept(invite).map(|(head, body)| head.content_of(body)) {
+            // A part of the INVITE that the dialog keeps anyway, not a copy.
+            Some(Content::Description(offer)) => invite.slice_ref(offer),
+            Some(Content::Empty | Content::Sealed | Content::Unknown) | None => Bytes::new(),
+        }
     }
 }
 

@@ -241,9 +241,9 @@ impl Merging {
     /// The ACK that brings the answer to our offer.
     fn acknowledged(mut self, from: Side, ack: &Message<'_>, facts: &Facts, turn: &mut Turn<'_>) -> State {
         let Some((mut ends, proposed)) = self.take_question(from, turn) else { return self.stay() };
-        match ends.of(from).hear_answer(from, &proposed, ack.body(), turn.settings) {
+        match ends.of(from).hear_answer(from, &proposed, ack.description(), turn.settings) {
             Ok(agreement) => {
-                let says = Bytes::copy_from_slice(ack.body());
+                let says = Bytes::copy_from_slice(ack.description());
                 match from {
                     Side::Caller => self.caller_says = says,
                     Side::Client => self.client_says = says,

@@ -2,7 +2,7 @@
 //! by itself, so a flow can leave out whatever it likes. One dialog at a time; a new INVITE begins a new one when the last is over.
 
 use super::script::Words;
-use super::wire::{Said, Text, write};
+use super::wire::{BOUNDARY, Said, Text, write};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
@@ -139,6 +139,7 @@ impl Actor {
             }
             None => Vec::new(),
         };
+        let extras = [extras, free(words)?].concat();
         let body = self.describe(words)?;
         self.dialog.cseq += 1;
         let branch = self.branch();
@@ -171,7 +172,7 @@ impl Actor {
         }
         self.dialog.cseq += 1;
         let branch = self.branch();
-        Ok(self.write(method, &branch, self.dialog.cseq, Vec::new(), &body))
+        Ok(self.write(method, &branch, self.dialog.cseq, free(words)?, &body))
     }
 
     /// The ACK of the last 2xx, or of the one that `cseq=1` names, with a branch of its own (RFC 3261 §13.2.2.4).
@@ -208,7 +209,6 @@ impl Actor {
         let to_tag = remote_tag.as_ref().map(|tag| format!(";tag={tag}")).unwrap_or_default();
         let mut headers = vec![
             ("Via", format!("SIP/2.0/UDP {};branch={branch};rport", self.address)),
-            ("Max-Forwards", "70".into()),
             ("From", format!("<sip:{}@{}>;tag={tag}", self.name, self.address.ip())),
             ("To", format!("{to}{to_tag}")),
             ("Call-ID", call_id.clone()),
@@ -216,6 +216,9 @@ impl Actor {
         ];
         if method == "INVITE" {
             headers.push(("Contact", self.contact()));
+        }
+        if !extras.iter().any(|(name, _)| *name == "Max-Forwards") {
+            headers.push(("Max-Forwards", "70".into()));
         }
         headers.extend(extras);
         write(&format!("{method} {target} SIP/2.0"), &headers, body)
@@ -230,7 +233,8 @@ impl Actor {
             ["From", "To", "Call-ID", "CSeq"].map(|name| (name, request.header(name).unwrap_or("").to_string()));
         let vias = request.all("Via").into_iter().map(|via| ("Via", via.to_string()));
         let contact = (request.title() == "INVITE").then(|| ("Contact", self.contact()));
-        let headers: Vec<(&str, String)> = vias.chain(copied).chain(contact).collect();
+        let free = free(words)?;
+        let headers: Vec<(&str, String)> = vias.chain(copied).chain(contact).chain(free).collect();
         let body = self.describe(words)?;
         Ok(write(&format!("SIP/2.0 {status} As Told"), &headers, &body))
     }
@@ -248,7 +252,13 @@ impl Actor {
         let directions = ["sendonly", "recvonly", "inactive"];
         let direction = directions.into_iter().find(|direction| words.has(direction)).unwrap_or("sendrecv");
         let host = self.address.ip().to_string();
+        let is_part = words.has("multipart");
         self.description = Said { host: &host, port, version: self.count, codecs, direction }.write()?;
+        if is_part {
+            let isup = "Content-Type: application/isup\r\nContent-Disposition: signal;handling=optional\r\n\r\nx";
+            let sdp = format!("Content-Type: application/sdp\r\n\r\n{}", self.description);
+            return Ok(format!("--{BOUNDARY}\r\n{isup}\r\n--{BOUNDARY}\r\n{sdp}\r\n--{BOUNDARY}--\r\n"));
+        }
         Ok(self.description.clone())
     }
 
@@ -260,4 +270,14 @@ impl Actor {
         self.count += 1;
         format!("z9hG4bK{}-{}", self.name, self.count)
     }
+}
+
+/// Headers that a step adds: `+Name:value`, the whole in quotes where there are blanks in it.
+fn free<'w>(words: &'w Words) -> Result<Vec<(&'w str, String)>, String> {
+    let mut headers = Vec::new();
+    while let Some(header) = words.next_prefixed("+") {
+        let (name, value) = header.split_once(':').ok_or_else(|| format!("`+{header}` is no header"))?;
+        headers.push((name, value.into()));
+    }
+    Ok(headers)
 }

@@ -79,13 +79,19 @@ fn param<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     params.find(|(there, _)| there.trim() == name).map(|(_, value)| value.trim())
 }
 
-/// Writes a message; Content-Length is added.
+/// Between the parts of a multipart body.
+pub(crate) const BOUNDARY: &str = "a boundary";
+
+/// Writes a message; Content-Length is added, and Content-Type where a body needs one.
 pub(crate) fn write(start: &str, headers: &[(&str, String)], body: &str) -> Vec<u8> {
     let mut out = format!("{start}\r\n");
     for (name, value) in headers {
         let _ = write!(out, "{name}: {value}\r\n");
     }
-    if !body.is_empty() {
+    let has_type = headers.iter().any(|(name, _)| *name == "Content-Type");
+    if body.starts_with("--") {
+        let _ = write!(out, "Content-Type: multipart/mixed;boundary=\"{BOUNDARY}\"\r\n");
+    } else if !body.is_empty() && !has_type {
         out.push_str("Content-Type: application/sdp\r\n");
     }
     let _ = write!(out, "Content-Length: {}\r\n\r\n{body}", body.len());

@@ -1,13 +1,20 @@
 //! What every request is checked for before anybody else sees it (RFC 3261 §8.2.1 to §8.2.3), and the refusals.
 //! Not here: what needs a dialog or a transaction to decide, and whether the call is wanted.
+//!
+//! Statuses that are never sent, and why. 421: we need no extension of anybody. 485: a number has one route, the first that matches.
+//! 494: no security agreement is asked for (RFC 3329), so a request that requires one gets 420. 483 for an INVITE with
+//! `Max-Forwards: 0`: it ends here as at any user agent, only a proxy must refuse it (RFC 3261 §16.3); what would cross a bridge with
+//! it is refused there (`call`).
 
 use super::Reply;
-use crate::sip::wire::{Header, Message, Method, NameAddr, Scheme, Start};
+use crate::sip::wire::{Content, Head, Header, Message, Method, NameAddr, Scheme, Start};
 
 /// The methods that are served, as Allow has them. [`is_served`] is the same list.
 pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
-/// The one kind of content that an INVITE may have.
-pub(super) const CONTENT: &str = "application/sdp";
+/// The kinds of content that an INVITE may have; of a multipart, the one description in it is taken.
+pub(super) const CONTENT: &str = "application/sdp, multipart/mixed";
+/// The extensions that a request may require (RFC 3261 §8.2.2.3).
+const EXTENSIONS: [&str; 0] = [];
 
 /// Why a request is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,6 +35,12 @@ pub(super) enum Refusal {
     Encoding,
     /// 406: no session description that we could answer with is acceptable (§21.4.7).
     NotAcceptable,
+    /// 417: a priority that must be understood, of a namespace that is not ours (RFC 4412 §4.6.2): none is.
+    ResourcePriority,
+    /// 481: a dialog is to be replaced (RFC 3891 §3), and we let none be.
+    Replaces,
+    /// 493: content that is sealed with a key that we have not (§21.4.27).
+    Undecipherable,
 }
 
 impl Refusal {
@@ -40,6 +53,9 @@ impl Refusal {
             Refusal::Extension => 420,
             Refusal::MediaType | Refusal::Encoding => 415,
             Refusal::NotAcceptable => 406,
+            Refusal::ResourcePriority => 417,
+            Refusal::Replaces => 481,
+            Refusal::Undecipherable => 493,
         }
     }
 
@@ -47,6 +63,9 @@ impl Refusal {
     pub(super) fn write(self, request: &Message<'_>, scratch: &mut String, send: impl FnOnce(&Reply<'_>)) {
         let header = match self {
             Refusal::Malformed | Refusal::Scheme | Refusal::NotAcceptable => None,
+            Refusal::Replaces | Refusal::Undecipherable => None,
+            // An empty list: there is no namespace that would be accepted.
+            Refusal::ResourcePriority => Some(("Accept-Resource-Priority", "")),
             Refusal::MethodNotAllowed | Refusal::MethodUnknown => Some(("Allow", ALLOW)),
             Refusal::MediaType => Some(("Accept", CONTENT)),
             Refusal::Encoding => Some(("Accept-Encoding", "identity")),
@@ -59,15 +78,34 @@ impl Refusal {
     }
 }
 
-/// Every option that the request requires: we support none (§8.2.2.3).
+/// Every option that the request requires and that we do not support (§8.2.2.3).
 fn unsupported(request: &Message<'_>, out: &mut String) {
     out.clear();
-    for value in request.values(Header::Require).chain(request.values(Header::ProxyRequire)) {
+    for value in required(request).filter(|option| !is_supported(option)) {
         if !out.is_empty() {
             out.push_str(", ");
         }
         out.extend(value.iter().filter(|byte| byte.is_ascii_graphic()).map(|byte| char::from(*byte)));
     }
+}
+
+/// All that a request requires, of us or of a proxy: we stand where a proxy would.
+fn required<'a>(request: &Head<'a>) -> impl Iterator<Item = &'a [u8]> {
+    request.values(Header::Require).chain(request.values(Header::ProxyRequire))
+}
+
+fn is_supported(option: &[u8]) -> bool {
+    EXTENSIONS.iter().any(|extension| option.eq_ignore_ascii_case(extension.as_bytes()))
+}
+
+/// What must be understood: extensions, and the namespace of a priority (RFC 4412 §4.6.2).
+fn check_required(request: &Message<'_>) -> Result<(), Refusal> {
+    let is_priority = |option: &[u8]| option.eq_ignore_ascii_case(b"resource-priority");
+    let has_priority = request.other("Resource-Priority").is_some();
+    if required(request).all(|option| is_supported(option) || is_priority(option) && has_priority) {
+        return if required(request).any(is_priority) { Err(Refusal::ResourcePriority) } else { Ok(()) };
+    }
+    Err(Refusal::Extension)
 }
 
 fn is_served(method: Method<'_>) -> Result<(), Refusal> {
@@ -90,9 +128,7 @@ pub(super) fn check(request: &Message<'_>) -> Result<(), Refusal> {
         Scheme::Sip | Scheme::Sips => {}
         Scheme::Other(_) => return Err(Refusal::Scheme),
     }
-    if request.header(Header::Require).is_some() || request.header(Header::ProxyRequire).is_some() {
-        return Err(Refusal::Extension);
-    }
+    check_required(request)?;
     if method == Method::Invite { check_invite(request) } else { Ok(()) }
 }
 
@@ -106,15 +142,17 @@ fn check_invite(request: &Message<'_>) -> Result<(), Refusal> {
     if request.record_routes().any(|route| route.is_err()) {
         return Err(Refusal::Malformed);
     }
-    if !request.body().is_empty() {
-        let is_sdp = request.content_type().is_some_and(|(kind, subtype)| {
-            kind.eq_ignore_ascii_case(b"application") && subtype.eq_ignore_ascii_case(b"sdp")
-        });
-        if !is_sdp {
-            return Err(Refusal::MediaType);
-        }
-        if request.values(Header::ContentEncoding).any(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
-            return Err(Refusal::Encoding);
+    if request.header(Header::Replaces).is_some() {
+        return Err(Refusal::Replaces);
+    }
+    match request.content() {
+        Content::Empty => {}
+        Content::Sealed => return Err(Refusal::Undecipherable),
+        Content::Unknown => return Err(Refusal::MediaType),
+        Content::Description(_) => {
+            if request.values(Header::ContentEncoding).any(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
+                return Err(Refusal::Encoding);
+            }
         }
     }
     // §20.1: without Accept, application/sdp is acceptable.
@@ -177,6 +215,20 @@ mod tests {
             ("Content-Type: application/sdp\r\nContent-Encoding: Identity\r\n", "v=0", None),
             ("Require: 100rel\r\n", "", Some(Refusal::Extension)),
             ("Proxy-Require: x\r\n", "", Some(Refusal::Extension)),
+            ("Require: sec-agree\r\nSecurity-Client: tls\r\n", "", Some(Refusal::Extension)),
+            ("Require: resource-priority\r\n", "", Some(Refusal::Extension)),
+            ("Require: Resource-Priority\r\nResource-Priority: x.1\r\n", "", Some(Refusal::ResourcePriority)),
+            ("Require: resource-priority, x\r\nResource-Priority: x.1\r\n", "", Some(Refusal::Extension)),
+            ("Resource-Priority: x.1\r\n", "", None),
+            ("Replaces: 1@b;to-tag=a;from-tag=b\r\n", "", Some(Refusal::Replaces)),
+            ("Require: replaces\r\nReplaces: 1@b;to-tag=a;from-tag=b\r\n", "", Some(Refusal::Extension)),
+            ("Content-Type: application/pkcs7-mime\r\n", "x", Some(Refusal::Undecipherable)),
+            ("Content-Type: multipart/mixed;boundary=b\r\n", "v=0", Some(Refusal::MediaType)),
+            (
+                "Content-Type: multipart/mixed;boundary=b\r\n",
+                "--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--b--",
+                None,
+            ),
             ("Supported: 100rel, timer\r\n", "", None),
             ("Accept: text/nobodyKnowsThis\r\n", "", Some(Refusal::NotAcceptable)),
             ("Accept:\r\n", "", Some(Refusal::NotAcceptable)),

@@ -536,8 +536,22 @@ fn what_is_not_served_is_refused_without_state() {
         (Ask { method: "REGISTER", ..Ask::invite() }, "405 REGISTER", "Allow", check::ALLOW),
         (Ask { method: "FOO", ..Ask::invite() }, "501 FOO", "Allow", check::ALLOW),
         (Ask { uri: "tel:+49".into(), ..Ask::invite() }, "416 INVITE", "Allow", ""),
-        (Ask { extra: "Require: 100rel\r\n".into(), ..Ask::invite() }, "420 INVITE", "Unsupported", "100rel"),
-        (Ask { body: "x".into(), ..Ask::invite() }, "415 INVITE", "Accept", "application/sdp"),
+        (Ask { extra: "Require: x, y\r\n".into(), ..Ask::invite() }, "420 INVITE", "Unsupported", "x, y"),
+        (Ask { body: "x".into(), ..Ask::invite() }, "415 INVITE", "Accept", check::CONTENT),
+        (
+            Ask { extra: "Require: resource-priority\r\nResource-Priority: q735.0\r\n".into(), ..Ask::invite() },
+            "417 INVITE",
+            "Accept-Resource-Priority",
+            "",
+        ),
+        (Ask { extra: "Replaces: 1;to-tag=a;from-tag=b\r\n".into(), ..Ask::invite() }, "481 INVITE", "Allow", ""),
+        (
+            Ask { extra: "Content-Type: application/pkcs7-mime\r\n".into(), body: "x".into(), ..Ask::invite() },
+            "493 INVITE",
+            "Accept",
+            "",
+        ),
+        (Ask { extra: "X: y\r\n".repeat(limits::SIP_HEADERS_MAX), ..Ask::invite() }, "513 INVITE", "Allow", ""),
     ] {
         assert_eq!(bench.hear(&ask.text()), None);
         let sent = bench.sent();

@@ -85,12 +85,18 @@ impl<'a> Broken<'a> {
         Broken { error, head }
     }
 
-    /// The status of the one stateless response that may be sent (400, or 505 for another version), if any may: the start line
-    /// is that of a request other than ACK, and there is a Via, From, To, Call-ID and CSeq to answer with
+    /// The status of the one stateless response that may be sent (400, 505 for another version, 513 for more than we can hold), if
+    /// any may: the start line is that of a request other than ACK, and there is a Via, From, To, Call-ID and CSeq to answer with
     /// (RFC 3261 §8.2.6, §16.3). `None`: drop it and count it.
     pub fn reply_status(&self) -> Option<u16> {
         self.may_be_answered()?;
-        Some(if self.error == Error::Version { 505 } else { 400 })
+        Some(match self.error {
+            Error::Version => 505,
+            Error::TooLong | Error::TooManyHeaders => 513,
+            Error::LineEnding | Error::NoBlankLine | Error::Fold | Error::HeaderName | Error::StartLine => 400,
+            Error::RequestUri | Error::Missing(_) | Error::Repeated(_) | Error::Malformed(_) => 400,
+            Error::BodyShort | Error::CSeqMethod | Error::Uri | Error::NameAddr | Error::ViaParm | Error::Number => 400,
+        })
     }
 
     /// What [`reply`](super::write::reply) needs for that response; `None` when none may be sent.
