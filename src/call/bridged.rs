@@ -1,30 +1,28 @@
-//! Bridged: the two sides talk. What one side changes in its session is carried to the other and answered with the other's answer
-//! (RFC 3261 §14, RFC 3264 §8). The first BYE ends it for both.
-//! Not here: the packets (`relay`), which cross without us.
+//! Bridged: the two sides talk. The first BYE ends it for both.
+//! Not here: what one side changes in its session (`change`), and the packets (`relay`), which cross without us.
 
+use super::change::Change;
 use super::ending::Ending;
-use super::leg::{Answered, Refusal, described, plain, status};
-use super::session::{Said, Session, not_acceptable};
+use super::leg::{Answered, plain};
+use super::session::Session;
 use super::{EndedBy, Event, Facts, GoneReason, Outcome, State, Turn};
 use crate::id::{FlowId, Side};
 use crate::media;
 use crate::mutant::{Mutant, planted};
 use crate::name::Name;
 use crate::policy::Permit;
-use crate::sdp::{self, Agreement, Description};
-use crate::sip::endpoint::{ClientId, DialogId, ServerId};
-use crate::sip::wire::{Message, Method};
+use crate::sip::endpoint::{DialogId, ServerId};
+use crate::sip::wire::Method;
 use crate::time::Now;
 use crate::token::{Claim, SubjectHash};
-use bytes::Bytes;
 
 /// Two legs that hear each other. Cannot be made without policy's permit and an opened token.
 #[derive(Debug)]
 pub(super) struct Bridged {
     caller: Answered,
     client: Answered,
-    session: Session,
-    change: Option<Change>,
+    pub(super) session: Session,
+    pub(super) change: Option<Change>,
     since: Now,
     bridge: Bridge,
 }
@@ -37,17 +35,8 @@ pub(super) struct Bridge {
     pub(super) winner: Name,
 }
 
-/// A change of the session that is under way. There is at most one: another gets 491 (RFC 3261 §14.2).
-#[derive(Debug)]
-enum Change {
-    /// A re-INVITE of `from` was carried to the other side as `sent` and waits for its answer.
-    Carried { from: Side, received: ServerId, sent: ClientId, offer: Bytes, proposed: Box<Agreement> },
-    /// This re-INVITE had no offer; it has ours, and its ACK brings the answer.
-    Offered { received: ServerId },
-}
-
 /// Why a bridge is over.
-struct End {
+pub(super) struct End {
     by: EndedBy,
     outcome: Outcome,
     reason: &'static str,
@@ -130,185 +119,15 @@ impl Bridged {
         }
     }
 
-    fn stay(self: Box<Self>) -> State {
+    pub(super) fn stay(self: Box<Self>) -> State {
         State::Bridged(self)
     }
 
-    fn leg(&mut self, side: Side) -> &mut Answered {
+    pub(super) fn leg(&mut self, side: Side) -> &mut Answered {
         match side {
             Side::Caller => &mut self.caller,
             Side::Client => &mut self.client,
         }
-    }
-
-    /// A re-INVITE.
-    fn change(mut self: Box<Self>, from: Side, received: ServerId, body: &[u8], turn: &mut Turn<'_>) -> Box<Self> {
-        if self.change.is_some() {
-            turn.endpoint.respond(turn.now, received, &plain(491));
-            return self;
-        }
-        let changed = if body.is_empty() {
-            self.offer_again(from, received, turn);
-            Ok(())
-        } else {
-            self.carry(from, received, body, turn)
-        };
-        if let Err(refusal) = changed {
-            refusal.write(|reply| turn.endpoint.respond(turn.now, received, reply));
-        }
-        self
-    }
-
-    /// A re-INVITE without an offer gets ours: the session as it is.
-    fn offer_again(&mut self, to: Side, received: ServerId, turn: &mut Turn<'_>) {
-        let direction = self.session.end(to.other()).direction();
-        let agreement = self.session.agreement.clone();
-        let offer = self.session.end(to).offer(to, &agreement, direction);
-        turn.endpoint.respond(turn.now, received, &described(&offer));
-        self.change = Some(Change::Offered { received });
-    }
-
-    /// A re-INVITE with an offer is carried to the other side, in that side's numbering.
-    fn carry(&mut self, from: Side, received: ServerId, body: &[u8], turn: &mut Turn<'_>) -> Result<(), Refusal> {
-        let offer = Description::parse(body).map_err(|error| not_acceptable(&error))?;
-        let said = Said::of(&offer, turn.settings)?;
-        let to = from.other();
-        if self.session.end(from).repeats(&offer) {
-            let direction = self.session.end(to).direction();
-            let agreement = self.session.agreement.clone();
-            let answer = self.session.end(from).answer(from, &offer, &agreement, direction);
-            turn.endpoint.respond(turn.now, received, &described(&answer));
-            return Ok(());
-        }
-        let (_, audio) = offer.audio().ok_or_else(|| not_acceptable(&sdp::NotAgreed::NoAudio))?;
-        let known = self.session.agreement.clone();
-        let proposed = sdp::propose(from, audio, Some(&known), self.session.end(to).outline())
-            .map_err(|error| not_acceptable(&error))?;
-        // RFC 3264 §8: versions of a description grow by one, so one that is not sent has none.
-        let mut end = self.session.end(to).clone();
-        let carried = end.offer(to, &proposed, said.direction());
-        let dialog = self.leg(to).dialog;
-        let sent = turn.endpoint.request(turn.now, dialog, Method::Invite, &[], Some((super::leg::SDP, &carried)));
-        let sent = sent.ok_or_else(|| Refusal::status(491))?;
-        *self.session.end(to) = end;
-        self.change = Some(Change::Carried {
-            from,
-            received,
-            sent,
-            offer: Bytes::copy_from_slice(body),
-            proposed: Box::new(proposed),
-        });
-        Ok(())
-    }
-
-    /// A response to the re-INVITE that we carried.
-    fn answered(
-        mut self: Box<Self>,
-        transaction: ClientId,
-        response: &Message<'_>,
-        facts: &Facts,
-        turn: &mut Turn<'_>,
-    ) -> State {
-        let status = status(response);
-        if status < 200 {
-            return self.stay();
-        }
-        if status >= 300 {
-            return self.unanswered(transaction, status, facts, turn);
-        }
-        match self.change.take() {
-            Some(Change::Carried { from, received, sent, offer, proposed }) if sent == transaction => {
-                let dialog = self.leg(from.other()).dialog;
-                turn.endpoint.acknowledge(turn.now, dialog, transaction, None);
-                match self.settle(from, &offer, &proposed, response.description(), turn) {
-                    Ok(answer) => {
-                        turn.endpoint.respond(turn.now, received, &described(&answer));
-                        self.stay()
-                    }
-                    Err(refusal) => {
-                        // The other side believes in a session that this side cannot have.
-                        refusal.write(|reply| turn.endpoint.respond(turn.now, received, reply));
-                        self.end(End::failed("a re-INVITE was answered with an unusable session"), facts, turn)
-                    }
-                }
-            }
-            change => {
-                self.change = change;
-                self.stay()
-            }
-        }
-    }
-
-    /// Both sides have the new session: the relay is told, and the answer for `from` is made.
-    fn settle(
-        &mut self,
-        from: Side,
-        offer: &[u8],
-        proposed: &Agreement,
-        answer: &[u8],
-        turn: &mut Turn<'_>,
-    ) -> Result<Vec<u8>, Refusal> {
-        let to = from.other();
-        let agreement = self.session.end(to).hear_answer(to, proposed, answer, turn.settings)?;
-        let offer = Description::parse(offer).map_err(|error| not_acceptable(&error))?;
-        let said = Said::of(&offer, turn.settings)?;
-        self.session.end(from).hear(said, Some(&offer));
-        self.session.agreement = agreement;
-        let direction = self.session.end(to).direction();
-        let agreement = self.session.agreement.clone();
-        for command in self.session.commands(turn.settings) {
-            turn.media(command);
-        }
-        Ok(self.session.end(from).answer(from, &offer, &agreement, direction))
-    }
-
-    /// The other side refused the re-INVITE, or said nothing. The session stays as it was, unless the dialog is gone
-    /// (RFC 3261 §12.2.1.2).
-    fn unanswered(
-        mut self: Box<Self>,
-        transaction: ClientId,
-        status: u16,
-        facts: &Facts,
-        turn: &mut Turn<'_>,
-    ) -> State {
-        match self.change.take() {
-            Some(Change::Carried { received, sent, .. }) if sent == transaction => {
-                // A challenge is never answered and never passed on (RELIABILITY A8).
-                let passed_on = if matches!(status, 401 | 407) { 488 } else { status };
-                turn.endpoint.respond(turn.now, received, &plain(passed_on));
-                if matches!(status, 408 | 481) {
-                    return self.end(End::failed("the other side lost the call"), facts, turn);
-                }
-            }
-            change => self.change = change,
-        }
-        self.stay()
-    }
-
-    /// An ACK: of the first 2xx, or of one to a re-INVITE, perhaps with the answer to our offer.
-    fn acknowledged(
-        mut self: Box<Self>,
-        side: Side,
-        transaction: ServerId,
-        ack: &Message<'_>,
-        facts: &Facts,
-        turn: &mut Turn<'_>,
-    ) -> State {
-        match self.change.take() {
-            Some(Change::Offered { received }) if received == transaction => {
-                self.change = planted(Mutant::ChangeKept).then_some(Change::Offered { received });
-                let agreement = self.session.agreement.clone();
-                match self.session.end(side).hear_answer(side, &agreement, ack.description(), turn.settings) {
-                    Ok(agreement) => self.session.agreement = agreement,
-                    Err(_) => return self.end(End::failed("an ACK without a usable answer"), facts, turn),
-                }
-                for command in self.session.commands(turn.settings) {
-                    turn.media(command);
-                }
-            }
-            change => self.change = change,
-        }
-        self.stay()
     }
 
     /// One side's BYE.
@@ -317,7 +136,7 @@ impl Bridged {
         self.finish(Some((side, transaction)), end, facts, turn)
     }
 
-    fn end(self: Box<Self>, end: End, facts: &Facts, turn: &mut Turn<'_>) -> State {
+    pub(super) fn end(self: Box<Self>, end: End, facts: &Facts, turn: &mut Turn<'_>) -> State {
         self.finish(None, end, facts, turn)
     }
 
@@ -349,7 +168,7 @@ impl Bridged {
 }
 
 impl End {
-    fn failed(reason: &'static str) -> End {
+    pub(super) fn failed(reason: &'static str) -> End {
         End { by: EndedBy::Parkway, outcome: Outcome::Answered, reason, header: None }
     }
 

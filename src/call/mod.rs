@@ -4,6 +4,7 @@
 
 mod arriving;
 mod bridged;
+mod change;
 mod ending;
 mod leg;
 mod merging;
