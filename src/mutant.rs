@@ -95,6 +95,8 @@ mutants! {
     ChangeKept = "change_kept",
     /// A re-INVITE that waits for the other side when the call ends gets no final answer. I1, L2.
     ChangeLeftOpen = "change_left_open",
+    /// A second change of the session is taken while the first has no answer. Model: one offer at a time (RFC 3311 §5.2, RFC 3264 §4).
+    ChangesCross = "changes_cross",
     /// A call whose relay never says that it closed the flow is kept for an hour. L1.
     EndingForever = "ending_forever",
     /// A 2xx to our re-INVITE that crosses the end of the call gets no ACK. Model: each 2xx is acknowledged (RFC 3261 §13.2.2.4).

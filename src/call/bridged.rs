@@ -12,7 +12,7 @@ use crate::mutant::{Mutant, planted};
 use crate::name::Name;
 use crate::policy::Permit;
 use crate::sip::endpoint::{DialogId, ServerId};
-use crate::sip::wire::Method;
+use crate::sip::wire::{Message, Method};
 use crate::time::Now;
 use crate::token::{Claim, SubjectHash};
 
@@ -84,14 +84,7 @@ impl Bridged {
     /// Something happened.
     pub(super) fn handle(self: Box<Self>, event: Event<'_>, facts: &Facts, turn: &mut Turn<'_>) -> State {
         match event {
-            Event::Request { side, transaction, request } => match request.start().method() {
-                Some(Method::Bye) => self.hung_up(side, transaction, facts, turn),
-                Some(Method::Invite) => self.change(side, transaction, request.description(), turn).stay(),
-                _ => {
-                    turn.endpoint.respond(turn.now, transaction, &plain(200));
-                    self.stay()
-                }
-            },
+            Event::Request { side, transaction, request } => self.requested(side, transaction, request, facts, turn),
             Event::Acknowledged { side, transaction, ack } => self.acknowledged(side, transaction, ack, facts, turn),
             Event::Response { transaction, response, .. } => self.answered(transaction, response, facts, turn),
             Event::Failed { transaction, .. } => self.unanswered(transaction, 408, facts, turn),
@@ -116,6 +109,25 @@ impl Bridged {
             | Event::Ringing { .. }
             | Event::Media(_)
             | Event::Timeout => self.stay(),
+        }
+    }
+
+    /// A request in one of the two dialogs.
+    fn requested(
+        self: Box<Self>,
+        side: Side,
+        transaction: ServerId,
+        request: &Message<'_>,
+        facts: &Facts,
+        turn: &mut Turn<'_>,
+    ) -> State {
+        match request.start().method() {
+            Some(Method::Bye) => self.hung_up(side, transaction, facts, turn),
+            Some(Method::Invite | Method::Update) => self.change(side, transaction, request, turn).stay(),
+            _ => {
+                turn.endpoint.respond(turn.now, transaction, &plain(200));
+                self.stay()
+            }
         }
     }
 
@@ -152,10 +164,10 @@ impl Bridged {
         record.winner = Some(self.bridge.winner.to_string());
         record.permit = Some(self.bridge.permit.rule().to_string());
         record.codec = self.session.codec();
-        if let Some(Change::Carried { received, .. }) = self.change
+        if let Some(Change::Carried(carried)) = &self.change
             && !planted(Mutant::ChangeLeftOpen)
         {
-            turn.endpoint.respond(turn.now, received, &plain(487));
+            turn.endpoint.respond(turn.now, carried.received, &plain(487));
         }
         if planted(Mutant::GoneToldTwice) {
             facts.tell_gone(turn, GoneReason::AnsweredElsewhere, None);

@@ -1,50 +1,88 @@
-//! A change of a bridge's session: what one side offers is carried to the other and answered with the other's answer (RFC 3261 §14,
-//! RFC 3264 §8).
+//! A change of a bridge's session: what one side offers, by re-INVITE or UPDATE, is carried to the other and answered with the other's
+//! answer (RFC 3261 §14, RFC 3311, RFC 3264 §8).
 //! Not here: what the two have agreed (`session`), and how a bridge ends (`bridged`).
+//!
+//! ```text
+//!  re-INVITE, offer ──▶ re-INVITE to the other side        UPDATE, offer ──▶ UPDATE, or re-INVITE if the other side has none
+//!  re-INVITE, empty ──▶ 200 with the session as an offer   UPDATE, empty ──▶ 200: it only says where its sender is
+//! ```
 
 use super::bridged::{Bridged, End};
 use super::leg::{Refusal, SDP, described, plain, status};
 use super::session::{Said, not_acceptable};
-use super::{Facts, State, Turn};
+use super::{Facts, State, Turn, record};
 use crate::id::Side;
 use crate::mutant::{Mutant, planted};
 use crate::sdp::{self, Agreement, Description};
-use crate::sip::endpoint::{ClientId, ServerId};
-use crate::sip::wire::{Message, Method};
+use crate::sip::endpoint::{ClientId, DialogId, ServerId};
+use crate::sip::wire::{Header, Message, Method};
 use bytes::Bytes;
 
-/// A change of the session that is under way. There is at most one: another gets 491 (RFC 3261 §14.2).
+/// A change of the session that is under way. There is at most one: another gets 491 or 500 ([`Bridged::busy_with`]).
 #[derive(Debug)]
 pub(super) enum Change {
-    /// A re-INVITE of `from` was carried to the other side as `sent` and waits for its answer.
-    Carried { from: Side, received: ServerId, sent: ClientId, offer: Bytes, proposed: Box<Agreement> },
+    /// An offer of one side was carried to the other side and waits for its answer.
+    Carried(Box<Carried>),
     /// This re-INVITE had no offer; it has ours, and its ACK brings the answer.
     Offered { received: ServerId },
 }
 
+/// An offer on its way across.
+#[derive(Debug)]
+pub(super) struct Carried {
+    /// Who changes the session.
+    pub(super) from: Side,
+    /// Its request, and whether that is an UPDATE.
+    pub(super) received: ServerId,
+    by_update: bool,
+    /// Ours to the other side: re-INVITE or UPDATE.
+    sent: ClientId,
+    method: Method<'static>,
+    /// What was offered, and the same as the other side was told.
+    offer: Bytes,
+    told: Vec<u8>,
+    proposed: Agreement,
+}
+
 impl Bridged {
-    /// A re-INVITE.
+    /// A re-INVITE or an UPDATE.
     pub(super) fn change(
         mut self: Box<Self>,
         from: Side,
         received: ServerId,
-        body: &[u8],
+        request: &Message<'_>,
         turn: &mut Turn<'_>,
     ) -> Box<Self> {
-        if self.change.is_some() {
-            turn.endpoint.respond(turn.now, received, &plain(491));
-            return self;
-        }
-        let changed = if body.is_empty() {
-            self.offer_again(from, received, turn);
-            Ok(())
-        } else {
-            self.carry(from, received, body, turn)
+        let is_update = request.start().method() == Some(Method::Update);
+        let offer = request.description();
+        let changed = match (self.busy_with(from, is_update, offer, turn), offer) {
+            (Some(busy), _) => Err(busy),
+            (None, []) if is_update => {
+                turn.endpoint.respond(turn.now, received, &plain(200));
+                Ok(())
+            }
+            (None, []) => {
+                self.offer_again(from, received, turn);
+                Ok(())
+            }
+            (None, offer) => self.carry(from, received, request, offer, turn),
         };
         if let Err(refusal) = changed {
             refusal.write(|reply| turn.endpoint.respond(turn.now, received, reply));
         }
         self
+    }
+
+    /// Why a request that may change the session has to wait. RFC 3311 §5.2, and RFC 3261 §14.2 for a re-INVITE: 500 and when to try
+    /// again if an offer of the same side has no answer yet, 491 if there is an offer to it, or one that crosses the bridge the other way.
+    fn busy_with(&self, from: Side, is_update: bool, offer: &[u8], turn: &mut Turn<'_>) -> Option<Refusal> {
+        let change = self.change.as_ref().filter(|_| !planted(Mutant::ChangesCross))?;
+        match change {
+            Change::Carried(carried) if carried.from == from => Some(Refusal::later(turn)),
+            // An UPDATE without an offer is no part of what is offered and answered.
+            Change::Carried(_) | Change::Offered { .. } if is_update && offer.is_empty() => None,
+            Change::Carried(_) | Change::Offered { .. } => Some(Refusal::status(491)),
+        }
     }
 
     /// A re-INVITE without an offer gets ours: the session as it is.
@@ -56,8 +94,15 @@ impl Bridged {
         self.change = Some(Change::Offered { received });
     }
 
-    /// A re-INVITE with an offer is carried to the other side, in that side's numbering.
-    fn carry(&mut self, from: Side, received: ServerId, body: &[u8], turn: &mut Turn<'_>) -> Result<(), Refusal> {
+    /// An offer is carried to the other side, in that side's numbering.
+    fn carry(
+        &mut self,
+        from: Side,
+        received: ServerId,
+        request: &Message<'_>,
+        body: &[u8],
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Refusal> {
         let offer = Description::parse(body).map_err(|error| not_acceptable(&error))?;
         let said = Said::of(&offer, turn.settings)?;
         let to = from.other();
@@ -68,28 +113,41 @@ impl Bridged {
             turn.endpoint.respond(turn.now, received, &described(&answer));
             return Ok(());
         }
+        // RFC 3261 §16.3: what would have to go on, and must not.
+        if request.max_forwards() == Some(0) {
+            return Err(Refusal::status(483));
+        }
         let (_, audio) = offer.audio().ok_or_else(|| not_acceptable(&sdp::NotAgreed::NoAudio))?;
         let known = self.session.agreement.clone();
         let proposed = sdp::propose(from, audio, Some(&known), self.session.end(to).outline())
             .map_err(|error| not_acceptable(&error))?;
         // RFC 3264 §8: versions of a description grow by one, so one that is not sent has none.
         let mut end = self.session.end(to).clone();
-        let carried = end.offer(to, &proposed, said.direction());
+        let told = end.offer(to, &proposed, said.direction());
         let dialog = self.leg(to).dialog;
-        let sent = turn.endpoint.request(turn.now, dialog, Method::Invite, &[], Some((SDP, &carried)));
+        let by_update = request.start().method() == Some(Method::Update);
+        let method = if by_update && allows(turn, dialog, "UPDATE") { Method::Update } else { Method::Invite };
+        let sent = turn.endpoint.request(turn.now, dialog, method, &[], Some((SDP, &told)));
         let sent = sent.ok_or_else(|| Refusal::status(491))?;
         *self.session.end(to) = end;
-        self.change = Some(Change::Carried {
-            from,
-            received,
-            sent,
-            offer: Bytes::copy_from_slice(body),
-            proposed: Box::new(proposed),
-        });
+        let offer = Bytes::copy_from_slice(body);
+        let carried = Carried { from, received, by_update, sent, method, offer, told, proposed };
+        self.change = Some(Change::Carried(Box::new(carried)));
         Ok(())
     }
 
-    /// A response to the re-INVITE that we carried.
+    /// What is carried, if a response of the other side's is to it.
+    fn take_carried(&mut self, sent: ClientId) -> Option<Box<Carried>> {
+        match self.change.take() {
+            Some(Change::Carried(carried)) if carried.sent == sent => Some(carried),
+            change => {
+                self.change = change;
+                None
+            }
+        }
+    }
+
+    /// A response to what we carried.
     pub(super) fn answered(
         mut self: Box<Self>,
         transaction: ClientId,
@@ -104,41 +162,30 @@ impl Bridged {
         if status >= 300 {
             return self.unanswered(transaction, status, facts, turn);
         }
-        match self.change.take() {
-            Some(Change::Carried { from, received, sent, offer, proposed }) if sent == transaction => {
-                let dialog = self.leg(from.other()).dialog;
-                turn.endpoint.acknowledge(turn.now, dialog, transaction, None);
-                match self.settle(from, &offer, &proposed, response.description(), turn) {
-                    Ok(answer) => {
-                        turn.endpoint.respond(turn.now, received, &described(&answer));
-                        self.stay()
-                    }
-                    Err(refusal) => {
-                        // The other side believes in a session that this side cannot have.
-                        refusal.write(|reply| turn.endpoint.respond(turn.now, received, reply));
-                        self.end(End::failed("a re-INVITE was answered with an unusable session"), facts, turn)
-                    }
-                }
-            }
-            change => {
-                self.change = change;
+        let Some(carried) = self.take_carried(transaction) else { return self.stay() };
+        if carried.method == Method::Invite {
+            let dialog = self.leg(carried.from.other()).dialog;
+            turn.endpoint.acknowledge(turn.now, dialog, transaction, None);
+        }
+        let received = carried.received;
+        match self.settle(&carried, response.description(), turn) {
+            Ok(answer) => {
+                turn.endpoint.respond(turn.now, received, &described(&answer));
                 self.stay()
+            }
+            Err(refusal) => {
+                // The other side believes in a session that this side cannot have.
+                refusal.write(|reply| turn.endpoint.respond(turn.now, received, reply));
+                self.end(End::failed("an offer was answered with an unusable session"), facts, turn)
             }
         }
     }
 
     /// Both sides have the new session: the relay is told, and the answer for `from` is made.
-    fn settle(
-        &mut self,
-        from: Side,
-        offer: &[u8],
-        proposed: &Agreement,
-        answer: &[u8],
-        turn: &mut Turn<'_>,
-    ) -> Result<Vec<u8>, Refusal> {
-        let to = from.other();
-        let agreement = self.session.end(to).hear_answer(to, proposed, answer, turn.settings)?;
-        let offer = Description::parse(offer).map_err(|error| not_acceptable(&error))?;
+    fn settle(&mut self, carried: &Carried, answer: &[u8], turn: &mut Turn<'_>) -> Result<Vec<u8>, Refusal> {
+        let (from, to) = (carried.from, carried.from.other());
+        let agreement = self.session.end(to).hear_answer(to, &carried.proposed, answer, turn.settings)?;
+        let offer = Description::parse(&carried.offer).map_err(|error| not_acceptable(&error))?;
         let said = Said::of(&offer, turn.settings)?;
         self.session.end(from).hear(said, Some(&offer));
         self.session.agreement = agreement;
@@ -150,7 +197,7 @@ impl Bridged {
         Ok(self.session.end(from).answer(from, &offer, &agreement, direction))
     }
 
-    /// The other side refused the re-INVITE, or said nothing. The session stays as it was, unless the dialog is gone
+    /// The other side refused what we carried, or said nothing. The session stays as it was, unless the dialog is gone
     /// (RFC 3261 §12.2.1.2).
     pub(super) fn unanswered(
         mut self: Box<Self>,
@@ -159,18 +206,37 @@ impl Bridged {
         facts: &Facts,
         turn: &mut Turn<'_>,
     ) -> State {
-        match self.change.take() {
-            Some(Change::Carried { received, sent, .. }) if sent == transaction => {
-                // A challenge is never answered and never passed on (RELIABILITY A8).
-                let passed_on = if matches!(status, 401 | 407) { 488 } else { status };
-                turn.endpoint.respond(turn.now, received, &plain(passed_on));
-                if matches!(status, 408 | 481) {
-                    return self.end(End::failed("the other side lost the call"), facts, turn);
-                }
-            }
-            change => self.change = change,
+        let Some(carried) = self.take_carried(transaction) else { return self.stay() };
+        // It said that it allows UPDATE, and does not.
+        if carried.method == Method::Update && matches!(status, 405 | 501) {
+            return self.carry_as_invite(carried, turn).stay();
+        }
+        let passed_on = match status {
+            // A challenge is never answered and never passed on (RELIABILITY A8).
+            401 | 407 => 488,
+            // RFC 4320 §4.1: no 408 but for INVITE. RFC 3311 §5.2: 504 when the answer has to be waited for.
+            408 if carried.by_update => 504,
+            status => status,
+        };
+        turn.endpoint.respond(turn.now, carried.received, &plain(passed_on));
+        if matches!(status, 408 | 481) {
+            return self.end(End::failed("the other side lost the call"), facts, turn);
         }
         self.stay()
+    }
+
+    fn carry_as_invite(mut self: Box<Self>, carried: Box<Carried>, turn: &mut Turn<'_>) -> Box<Self> {
+        let dialog = self.leg(carried.from.other()).dialog;
+        let body = Some((SDP, carried.told.as_slice()));
+        match turn.endpoint.request(turn.now, dialog, Method::Invite, &[], body) {
+            Some(sent) => {
+                self.change = Some(Change::Carried(Box::new(Carried { sent, method: Method::Invite, ..*carried })));
+            }
+            None => {
+                turn.endpoint.respond(turn.now, carried.received, &plain(491));
+            }
+        }
+        self
     }
 
     /// An ACK: of the first 2xx, or of one to a re-INVITE, perhaps with the answer to our offer.
@@ -198,4 +264,9 @@ impl Bridged {
         }
         self.stay()
     }
+}
+
+/// Whether a peer said in its INVITE that it takes requests of this method (RFC 3261 §20.5). Without Allow that is not known.
+pub(super) fn allows(turn: &Turn<'_>, dialog: DialogId, method: &str) -> bool {
+    record::invite(turn.endpoint, dialog).is_some_and(|invite| invite.lists(Header::Allow, method))
 }

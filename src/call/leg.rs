@@ -49,6 +49,11 @@ impl Refusal {
         }
     }
 
+    /// "Not now, try again": in 0 to 10 seconds (RFC 3261 §14.2, RFC 3311 §5.2).
+    pub(super) fn later(turn: &mut Turn<'_>) -> Refusal {
+        Refusal { retry_after: Some(u64::from(turn.rng.below(11))), ..Refusal::status(500) }
+    }
+
     /// Hands the response to `send` with its headers in place.
     pub fn write<T>(&self, send: impl FnOnce(&Reply<'_>) -> T) -> T {
         let retry_after = self.retry_after.map(|seconds| seconds.to_string());
@@ -79,10 +84,14 @@ pub(super) fn described(sdp: &[u8]) -> Reply<'_> {
 /// The content type of a session description.
 pub(super) const SDP: &str = "application/sdp";
 
-/// "Not now, try again": a change to a session that does not exist yet (RFC 3261 §14.2).
-pub(super) fn busy(turn: &mut Turn<'_>, transaction: ServerId) {
-    let later = Refusal { retry_after: Some(u64::from(turn.rng.below(10))), ..Refusal::status(500) };
-    later.write(|reply| turn.endpoint.respond(turn.now, transaction, reply));
+/// A request in a dialog whose session does not exist yet. An UPDATE without an offer says only where its sender is (RFC 3311 §5.2);
+/// anything else would change what is not there (RFC 3261 §14.2).
+pub(super) fn too_early(turn: &mut Turn<'_>, transaction: ServerId, request: &Message<'_>) {
+    if request.start().method() == Some(Method::Update) && request.body().is_empty() {
+        turn.endpoint.respond(turn.now, transaction, &plain(200));
+        return;
+    }
+    Refusal::later(turn).write(|reply| turn.endpoint.respond(turn.now, transaction, reply));
 }
 
 /// A response's status; 0 for what is none.

@@ -12,7 +12,7 @@
 
 use super::bridged::{Bridge, Bridged};
 use super::ending::Ending;
-use super::leg::{Answered, Pending, Refusal, busy};
+use super::leg::{Answered, Pending, Refusal, too_early};
 use super::parked::Parked;
 use super::session::{End, Said, Session, not_acceptable};
 use super::{EndedBy, Event, Facts, GoneReason, Over, State, Turn};
@@ -305,7 +305,7 @@ impl Merging {
         turn: &mut Turn<'_>,
     ) -> State {
         if request.start().method() != Some(Method::Bye) {
-            busy(turn, transaction);
+            too_early(turn, transaction, request);
             return self.stay();
         }
         match side {

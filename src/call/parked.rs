@@ -2,12 +2,12 @@
 //! declines, or time is up.
 //! Not here: whether a callback is good (`switch::callback`): what comes here has its permit and its claim.
 
-use super::leg::{Pending, busy, plain};
+use super::leg::{Pending, plain, too_early};
 use super::merging::{Callback, Merging};
 use super::{Event, Facts, Over, State, Turn};
 use crate::mutant::{Mutant, planted};
 use crate::sip::endpoint::ServerId;
-use crate::sip::wire::Method;
+use crate::sip::wire::{Message, Method};
 use crate::time::Instant;
 
 /// The caller waits.
@@ -32,9 +32,7 @@ impl Parked {
         match event {
             Event::Callback(callback) => self.merge(*callback, turn),
             Event::Cancelled { .. } => self.end(Over::cancelled(), facts, turn),
-            Event::Request { transaction, request, .. } => {
-                self.handle_request(transaction, request.start().method(), facts, turn)
-            }
+            Event::Request { transaction, request, .. } => self.handle_request(transaction, request, facts, turn),
             Event::Declined { .. } => self.end(Over::declined(), facts, turn),
             Event::Timeout => self.handle_timeout(facts, turn),
             Event::Stop | Event::Abandon => self.end(Over::stopped(), facts, turn),
@@ -61,18 +59,12 @@ impl Parked {
 
     /// A request in the early dialog. RFC 3261 §15 lets the caller hang up by BYE; anything that would change a session that does
     /// not exist yet has to wait (§14.2).
-    fn handle_request(
-        self,
-        transaction: ServerId,
-        method: Option<Method<'_>>,
-        facts: &Facts,
-        turn: &mut Turn<'_>,
-    ) -> State {
-        if method == Some(Method::Bye) {
+    fn handle_request(self, transaction: ServerId, request: &Message<'_>, facts: &Facts, turn: &mut Turn<'_>) -> State {
+        if request.start().method() == Some(Method::Bye) {
             turn.endpoint.respond(turn.now, transaction, &plain(200));
             return self.end(Over::cancelled(), facts, turn);
         }
-        busy(turn, transaction);
+        too_early(turn, transaction, request);
         State::Parked(self)
     }
 

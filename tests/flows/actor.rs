@@ -214,7 +214,7 @@ impl Actor {
             ("Call-ID", call_id.clone()),
             ("CSeq", format!("{number} {method}")),
         ];
-        if method == "INVITE" {
+        if matches!(method, "INVITE" | "UPDATE") {
             headers.push(("Contact", self.contact()));
         }
         if !extras.iter().any(|(name, _)| *name == "Max-Forwards") {
@@ -232,7 +232,7 @@ impl Actor {
         let copied =
             ["From", "To", "Call-ID", "CSeq"].map(|name| (name, request.header(name).unwrap_or("").to_string()));
         let vias = request.all("Via").into_iter().map(|via| ("Via", via.to_string()));
-        let contact = (request.title() == "INVITE").then(|| ("Contact", self.contact()));
+        let contact = matches!(request.title().as_str(), "INVITE" | "UPDATE").then(|| ("Contact", self.contact()));
         let free = free(words)?;
         let headers: Vec<(&str, String)> = vias.chain(copied).chain(contact).chain(free).collect();
         let body = self.describe(words)?;

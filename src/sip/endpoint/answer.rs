@@ -1,6 +1,7 @@
 //! The transactions of peers' requests and our answers in them (RFC 3261 §17.2, §13.3.1.4).
 //! Not here: what a request belongs to (`server`), and what is answered (the call).
 
+use super::check::is_offering;
 use super::out::{Worded, exact};
 use super::way::{self, back_port};
 use super::{DialogId, Due, Endpoint, Notice, Owner, Reply, ServerId};
@@ -171,13 +172,19 @@ impl Endpoint {
         let request = server.request.clone();
         let (request, _) = Head::of_kept(&request).expect("it was parsed before it was kept");
         let Some(method) = request.method() else { return false };
-        let worded = Worded { method, tag, in_dialog: is_invite, room: None, reply };
+        let worded = Worded { method, tag, in_dialog: is_offering(method), room: None, reply };
         let bytes = self.output.reply(Answerable::of_head(&request), &source, &worded);
         self.keep(id, reply, &bytes);
         self.output.send(back, bytes);
         self.settle_server(id, todo);
         if is_invite && reply.status >= 200 {
             self.invite_is_answered(tag, id, reply.status, &request);
+        }
+        if method == Method::Update
+            && (200..300).contains(&reply.status)
+            && let Some(held) = self.dialogs.get_mut(&tag)
+        {
+            held.refresh(&request);
         }
         true
     }
@@ -204,7 +211,10 @@ impl Endpoint {
         held.invite_received = None;
         if (200..300).contains(&status) {
             held.acks_due.push(id);
-            held.refresh(request);
+            // The first INVITE is there whole: nothing has to be taken out of it.
+            if held.dialog.is_confirmed {
+                held.refresh(request);
+            }
             held.dialog.is_confirmed = true;
         } else if !held.dialog.is_confirmed {
             self.dialogs.remove(&dialog);

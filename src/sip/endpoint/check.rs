@@ -10,7 +10,7 @@ use super::Reply;
 use crate::sip::wire::{Content, Head, Header, Message, Method, NameAddr, Scheme, Start};
 
 /// The methods that are served, as Allow has them. [`is_served`] is the same list.
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
+pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE";
 /// The kinds of content that an INVITE may have; of a multipart, the one description in it is taken.
 pub(super) const CONTENT: &str = "application/sdp, multipart/mixed";
 /// The extensions that a request may require (RFC 3261 §8.2.2.3).
@@ -110,11 +110,11 @@ fn check_required(request: &Message<'_>) -> Result<(), Refusal> {
 
 fn is_served(method: Method<'_>) -> Result<(), Refusal> {
     match method {
-        Method::Invite | Method::Ack | Method::Cancel | Method::Bye | Method::Options => Ok(()),
+        Method::Invite | Method::Ack | Method::Cancel | Method::Bye | Method::Options | Method::Update => Ok(()),
         Method::Register | Method::Subscribe | Method::Notify | Method::Publish | Method::Message => {
             Err(Refusal::MethodNotAllowed)
         }
-        Method::Info | Method::Prack | Method::Update | Method::Refer => Err(Refusal::MethodNotAllowed),
+        Method::Info | Method::Prack | Method::Refer => Err(Refusal::MethodNotAllowed),
         Method::Other(_) => Err(Refusal::MethodUnknown),
     }
 }
@@ -129,7 +129,7 @@ pub(super) fn check(request: &Message<'_>) -> Result<(), Refusal> {
         Scheme::Other(_) => return Err(Refusal::Scheme),
     }
     check_required(request)?;
-    if method == Method::Invite { check_invite(request) } else { Ok(()) }
+    if is_offering(method) { check_content(request) } else { Ok(()) }
 }
 
 /// A Contact that two readers could read differently is nobody's address (RFC 4475 §3.1.2.13). Only REGISTER has `*` (§10.2.2).
@@ -138,7 +138,12 @@ fn check_contacts(request: &Message<'_>, method: Method<'_>) -> Result<(), Refus
     if request.values(Header::Contact).all(is_readable) { Ok(()) } else { Err(Refusal::Malformed) }
 }
 
-fn check_invite(request: &Message<'_>) -> Result<(), Refusal> {
+/// The methods that carry a session description, and refresh the target of their dialog (RFC 3261 §12.2, RFC 3311 §5).
+pub(super) fn is_offering(method: Method<'_>) -> bool {
+    matches!(method, Method::Invite | Method::Update)
+}
+
+fn check_content(request: &Message<'_>) -> Result<(), Refusal> {
     if request.record_routes().any(|route| route.is_err()) {
         return Err(Refusal::Malformed);
     }
@@ -192,7 +197,7 @@ mod tests {
             ("OPTIONS", "sips:foo@192.0.2.9", None),
             ("REGISTER", uri, Some(Refusal::MethodNotAllowed)),
             ("INFO", uri, Some(Refusal::MethodNotAllowed)),
-            ("UPDATE", "tel:+1", Some(Refusal::MethodNotAllowed)),
+            ("UPDATE", "tel:+1", Some(Refusal::Scheme)),
             ("invite", uri, Some(Refusal::MethodUnknown)),
             ("NEWMETHOD", uri, Some(Refusal::MethodUnknown)),
             ("OPTIONS", "nobodyKnowsThisScheme:totallyopaquecontent", Some(Refusal::Scheme)),

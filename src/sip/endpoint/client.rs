@@ -2,6 +2,7 @@
 //! Not here: requests outside of dialogs (`outside`), what an answer does to its call, and challenges: a challenge to a request in
 //! a dialog is never answered (RELIABILITY A8).
 
+use super::check::is_offering;
 use super::out::exact;
 use super::outside::Asker;
 use super::way::{Way, Ways};
@@ -251,7 +252,7 @@ impl Endpoint {
             headers,
             body,
         };
-        let contact = (method == Method::Invite).then_some((id, path.transport));
+        let contact = is_offering(method).then_some((id, path.transport));
         let bytes = self.output.request(path, contact, request);
         // An ACK goes once, and nobody would tell us that it did not arrive: it takes the way of the dialog.
         let has_tcp = method != Method::Ack && self.output.has_tcp(path.local);
@@ -294,10 +295,13 @@ impl Endpoint {
         }
     }
 
-    /// What a final answer to an INVITE of ours does to its dialog.
+    /// What a final answer to an INVITE or UPDATE of ours does to its dialog.
     fn request_is_answered(&mut self, dialog: DialogId, id: ClientId, status: u16, message: &Message<'_>) {
-        let Some(held) = self.dialogs.get_mut(&dialog).filter(|held| held.invite_sent == Some(id)) else { return };
-        held.invite_sent = None;
+        let Some(held) = self.dialogs.get_mut(&dialog) else { return };
+        let is_update = message.cseq().method == Method::Update;
+        if held.invite_sent.take_if(|open| *open == id).is_none() && !is_update {
+            return;
+        }
         if status < 300 {
             held.refresh(message);
         }

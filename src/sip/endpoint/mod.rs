@@ -18,6 +18,8 @@ mod stats;
 #[cfg(test)]
 mod tests;
 mod traffic;
+#[cfg(test)]
+mod updates;
 mod way;
 
 pub use crate::sip::dialog::{DialogId, Owner};
@@ -80,7 +82,7 @@ pub enum Event<'a> {
         /// The request, checked as far as this module does.
         request: Message<'a>,
     },
-    /// A new request in a dialog: BYE, re-INVITE, OPTIONS. Its repetitions are absorbed; answer with [`Endpoint::respond`].
+    /// A new request in a dialog: BYE, re-INVITE, UPDATE, OPTIONS. Its repetitions are absorbed; answer with [`Endpoint::respond`].
     InDialog {
         /// The leg.
         owner: Owner,
@@ -231,9 +233,7 @@ struct Held {
 impl Held {
     /// A target refresh (§12.2): the Contact replaces the remote target.
     fn refresh(&mut self, message: &Head<'_>) {
-        if self.dialog.is_confirmed
-            && let Ok(contact) = message.contact()
-        {
+        if let Ok(contact) = message.contact() {
             self.dialog.target = Some(exact(contact.uri.as_bytes()));
         }
     }

@@ -1,7 +1,7 @@
 //! What leaves: one queue, one pool of buffers, and the headers that all our messages have.
 //! Not here: when to send, and what the call wants said.
 
-use super::check::{ALLOW, CONTENT};
+use super::check::{ALLOW, CONTENT, is_offering};
 use super::traffic::Traffic;
 use super::way::Way;
 use super::{DialogId, EndpointSettings, Reply, Transmit};
@@ -125,8 +125,8 @@ impl Output {
         let mut headers = Headers::new();
         add_fitting(&mut headers, reply.headers, room.unwrap_or(usize::MAX));
         let succeeds = (200..300).contains(&reply.status) && !bare;
-        // §13.2.1 and §11.2: what else may be asked of us.
-        if succeeds && matches!(method, Method::Invite | Method::Options) {
+        // §13.2.1, §11.2, RFC 3311 §5.2: what else may be asked of us.
+        if succeeds && matches!(method, Method::Invite | Method::Update | Method::Options) {
             add(&mut headers, &[("Allow", ALLOW)]);
         }
         if succeeds && method == Method::Options {
@@ -161,6 +161,9 @@ impl Output {
         let sent_by = self.advertised(path.local).into_owned();
         let mut headers = Headers::new();
         add(&mut headers, request.headers);
+        if is_offering(request.method) {
+            add(&mut headers, &[("Allow", ALLOW)]);
+        }
         if !self.settings.product.is_empty() {
             add(&mut headers, &[("User-Agent", &self.settings.product)]);
         }

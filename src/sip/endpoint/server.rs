@@ -69,8 +69,8 @@ impl Endpoint {
             self.reply_kept(now, path, &request, &bare(482));
             return None;
         }
-        // §15.1.2: a BYE belongs to a dialog, and one without a To tag names none.
-        if method == Method::Bye {
+        // §15.1.2, RFC 3311 §5: a BYE or UPDATE belongs to a dialog, and one without a To tag names none.
+        if matches!(method, Method::Bye | Method::Update) {
             self.stats.dialogs_unknown += 1;
             self.reply_status(path, &request, 481);
             return None;
