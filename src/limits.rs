@@ -208,5 +208,13 @@ pub const DIGEST_NONCE_LIFE: Duration = Duration::from_secs(300);
 /// Most nonces whose count is remembered. Only those that proved a password are, so no stranger can fill it; beyond it the oldest are
 /// taken back early.
 pub const DIGEST_NONCES_MAX: usize = 65_536;
+/// Shortest interval of a session timer, seconds (RFC 4028 §4): less would keep two machines busy with a call in which nothing happens.
+pub const SESSION_SECONDS_MIN: u32 = 90;
+/// How often a peer, or proxies before it, may ask for a longer interval before its refusal is one: each step has its own minimum.
+pub const SESSION_RAISES_MAX: u8 = 3;
+/// Shortest pause before a refresh that was refused is tried again.
+pub const SESSION_RETRY_MIN: Duration = Duration::from_secs(2);
+/// Longest time before its end at which a session that nobody refreshed gets its BYE (RFC 4028 §10).
+pub const SESSION_END_EARLY_MAX: Duration = Duration::from_secs(32);
 /// Most parts of a multipart body: a session description and what gateways add to it (RELIABILITY A14).
 pub const SIP_BODY_PARTS_MAX: usize = 8;

@@ -97,6 +97,12 @@ mutants! {
     ChangeLeftOpen = "change_left_open",
     /// A second change of the session is taken while the first has no answer. Model: one offer at a time (RFC 3311 §5.2, RFC 3264 §4).
     ChangesCross = "changes_cross",
+    /// A session interval below the least is granted. Model: 422 with Min-SE (RFC 4028 §9).
+    ShortIntervalGranted = "short_interval_granted",
+    /// A session that is ours to refresh is not. Model: a refresh at half the interval (RFC 4028 §7.4).
+    SessionNotRefreshed = "session_not_refreshed",
+    /// A call whose peer does not refresh its session goes on. L1: BYE before the interval is over (RFC 4028 §10).
+    SessionNeverOver = "session_never_over",
     /// A call whose relay never says that it closed the flow is kept for an hour. L1.
     EndingForever = "ending_forever",
     /// A 2xx to our re-INVITE that crosses the end of the call gets no ACK. Model: each 2xx is acknowledged (RFC 3261 §13.2.2.4).

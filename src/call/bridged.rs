@@ -3,7 +3,7 @@
 
 use super::change::Change;
 use super::ending::Ending;
-use super::leg::{Answered, plain};
+use super::leg::{Answered, plain, status};
 use super::session::Session;
 use super::{EndedBy, Event, Facts, GoneReason, Outcome, State, Turn};
 use crate::id::{FlowId, Side};
@@ -11,7 +11,7 @@ use crate::media;
 use crate::mutant::{Mutant, planted};
 use crate::name::Name;
 use crate::policy::Permit;
-use crate::sip::endpoint::{DialogId, ServerId};
+use crate::sip::endpoint::{ClientId, DialogId, ServerId};
 use crate::sip::wire::{Message, Method};
 use crate::time::Now;
 use crate::token::{Claim, SubjectHash};
@@ -75,10 +75,7 @@ impl Bridged {
 
     /// The dialog of a leg.
     pub(super) fn dialog(&self, side: Side) -> DialogId {
-        match side {
-            Side::Caller => self.caller.dialog,
-            Side::Client => self.client.dialog,
-        }
+        self.leg_of(side).dialog
     }
 
     /// Something happened.
@@ -86,8 +83,9 @@ impl Bridged {
         match event {
             Event::Request { side, transaction, request } => self.requested(side, transaction, request, facts, turn),
             Event::Acknowledged { side, transaction, ack } => self.acknowledged(side, transaction, ack, facts, turn),
-            Event::Response { transaction, response, .. } => self.answered(transaction, response, facts, turn),
-            Event::Failed { transaction, .. } => self.unanswered(transaction, 408, facts, turn),
+            Event::Response { transaction, response, .. } => self.responded(transaction, Some(response), facts, turn),
+            Event::Failed { transaction, .. } => self.responded(transaction, None, facts, turn),
+            Event::Timeout => self.handle_timeout(facts, turn),
             Event::Unacknowledged { .. } => {
                 // RFC 3261 §13.3.1.4: no ACK in 64*T1, so the session is ended.
                 self.end(End::failed("no ACK for our 200"), facts, turn)
@@ -107,8 +105,7 @@ impl Bridged {
             | Event::Cancelled { .. }
             | Event::Declined { .. }
             | Event::Ringing { .. }
-            | Event::Media(_)
-            | Event::Timeout => self.stay(),
+            | Event::Media(_) => self.stay(),
         }
     }
 
@@ -131,8 +128,33 @@ impl Bridged {
         }
     }
 
+    /// A response to a request of ours, or none at all.
+    fn responded(
+        mut self: Box<Self>,
+        transaction: ClientId,
+        response: Option<&Message<'_>>,
+        facts: &Facts,
+        turn: &mut Turn<'_>,
+    ) -> State {
+        if response.is_some_and(|response| status(response) < 200) {
+            return self.stay();
+        }
+        match (self.take_refresh(transaction), response) {
+            (Some(refresh), response) => self.refreshed(refresh, transaction, response, facts, turn),
+            (None, Some(response)) => self.answered(transaction, response, facts, turn),
+            (None, None) => self.unanswered(transaction, (408, None), facts, turn),
+        }
+    }
+
     pub(super) fn stay(self: Box<Self>) -> State {
         State::Bridged(self)
+    }
+
+    pub(super) fn leg_of(&self, side: Side) -> &Answered {
+        match side {
+            Side::Caller => &self.caller,
+            Side::Client => &self.client,
+        }
     }
 
     pub(super) fn leg(&mut self, side: Side) -> &mut Answered {

@@ -8,14 +8,15 @@
 //! ```
 
 use super::bridged::{Bridged, End};
-use super::leg::{Refusal, SDP, described, plain, status};
+use super::leg::{Refusal, plain, status};
 use super::session::{Said, not_acceptable};
-use super::{Facts, State, Turn, record};
+use super::session_timer::Asked;
+use super::{Facts, State, Turn};
 use crate::id::Side;
 use crate::mutant::{Mutant, planted};
 use crate::sdp::{self, Agreement, Description};
-use crate::sip::endpoint::{ClientId, DialogId, ServerId};
-use crate::sip::wire::{Header, Message, Method};
+use crate::sip::endpoint::{ClientId, ServerId};
+use crate::sip::wire::{Message, Method};
 use bytes::Bytes;
 
 /// A change of the session that is under way. There is at most one: another gets 491 or 500 ([`Bridged::busy_with`]).
@@ -25,6 +26,8 @@ pub(super) enum Change {
     Carried(Box<Carried>),
     /// This re-INVITE had no offer; it has ours, and its ACK brings the answer.
     Offered { received: ServerId },
+    /// A re-INVITE of ours refreshes the session of this side, with the session as it is for an offer.
+    Refreshing { to: Side },
 }
 
 /// An offer on its way across.
@@ -42,6 +45,8 @@ pub(super) struct Carried {
     offer: Bytes,
     told: Vec<u8>,
     proposed: Agreement,
+    /// What the request says of the session timer.
+    asked: Asked,
 }
 
 impl Bridged {
@@ -53,24 +58,29 @@ impl Bridged {
         request: &Message<'_>,
         turn: &mut Turn<'_>,
     ) -> Box<Self> {
-        let is_update = request.start().method() == Some(Method::Update);
-        let offer = request.description();
-        let changed = match (self.busy_with(from, is_update, offer, turn), offer) {
-            (Some(busy), _) => Err(busy),
-            (None, []) if is_update => {
-                turn.endpoint.respond(turn.now, received, &plain(200));
-                Ok(())
-            }
-            (None, []) => {
-                self.offer_again(from, received, turn);
-                Ok(())
-            }
-            (None, offer) => self.carry(from, received, request, offer, turn),
-        };
-        if let Err(refusal) = changed {
+        if let Err(refusal) = self.try_change(from, received, request, turn) {
             refusal.write(|reply| turn.endpoint.respond(turn.now, received, reply));
         }
         self
+    }
+
+    fn try_change(
+        &mut self,
+        from: Side,
+        received: ServerId,
+        request: &Message<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Refusal> {
+        let is_update = request.start().method() == Some(Method::Update);
+        let offer = request.description();
+        let asked = Asked::of(request, turn.settings.session_timer)?;
+        match (self.busy_with(from, is_update, offer, turn), offer) {
+            (Some(busy), _) => return Err(busy),
+            (None, []) if is_update => self.leg(from).accept(turn, received, asked, None),
+            (None, []) => self.offer_again(from, received, asked, turn),
+            (None, offer) => self.carry(from, received, request, (offer, asked), turn)?,
+        }
+        Ok(())
     }
 
     /// Why a request that may change the session has to wait. RFC 3311 §5.2, and RFC 3261 §14.2 for a re-INVITE: 500 and when to try
@@ -80,17 +90,21 @@ impl Bridged {
         match change {
             Change::Carried(carried) if carried.from == from => Some(Refusal::later(turn)),
             // An UPDATE without an offer is no part of what is offered and answered.
-            Change::Carried(_) | Change::Offered { .. } if is_update && offer.is_empty() => None,
-            Change::Carried(_) | Change::Offered { .. } => Some(Refusal::status(491)),
+            Change::Carried(_) | Change::Offered { .. } | Change::Refreshing { .. }
+                if is_update && offer.is_empty() =>
+            {
+                None
+            }
+            Change::Carried(_) | Change::Offered { .. } | Change::Refreshing { .. } => Some(Refusal::status(491)),
         }
     }
 
     /// A re-INVITE without an offer gets ours: the session as it is.
-    fn offer_again(&mut self, to: Side, received: ServerId, turn: &mut Turn<'_>) {
+    fn offer_again(&mut self, to: Side, received: ServerId, asked: Asked, turn: &mut Turn<'_>) {
         let direction = self.session.end(to.other()).direction();
         let agreement = self.session.agreement.clone();
         let offer = self.session.end(to).offer(to, &agreement, direction);
-        turn.endpoint.respond(turn.now, received, &described(&offer));
+        self.leg(to).accept(turn, received, asked, Some(&offer));
         self.change = Some(Change::Offered { received });
     }
 
@@ -100,7 +114,7 @@ impl Bridged {
         from: Side,
         received: ServerId,
         request: &Message<'_>,
-        body: &[u8],
+        (body, asked): (&[u8], Asked),
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
         let offer = Description::parse(body).map_err(|error| not_acceptable(&error))?;
@@ -110,7 +124,7 @@ impl Bridged {
             let direction = self.session.end(to).direction();
             let agreement = self.session.agreement.clone();
             let answer = self.session.end(from).answer(from, &offer, &agreement, direction);
-            turn.endpoint.respond(turn.now, received, &described(&answer));
+            self.leg(from).accept(turn, received, asked, Some(&answer));
             return Ok(());
         }
         // RFC 3261 §16.3: what would have to go on, and must not.
@@ -124,14 +138,13 @@ impl Bridged {
         // RFC 3264 §8: versions of a description grow by one, so one that is not sent has none.
         let mut end = self.session.end(to).clone();
         let told = end.offer(to, &proposed, said.direction());
-        let dialog = self.leg(to).dialog;
         let by_update = request.start().method() == Some(Method::Update);
-        let method = if by_update && allows(turn, dialog, "UPDATE") { Method::Update } else { Method::Invite };
-        let sent = turn.endpoint.request(turn.now, dialog, method, &[], Some((SDP, &told)));
-        let sent = sent.ok_or_else(|| Refusal::status(491))?;
+        let leg = self.leg(to);
+        let method = if by_update && leg.allows(turn, "UPDATE") { Method::Update } else { Method::Invite };
+        let sent = leg.send(turn, method, Some(&told)).ok_or_else(|| Refusal::status(491))?;
         *self.session.end(to) = end;
         let offer = Bytes::copy_from_slice(body);
-        let carried = Carried { from, received, by_update, sent, method, offer, told, proposed };
+        let carried = Carried { from, received, by_update, sent, method, offer, told, proposed, asked };
         self.change = Some(Change::Carried(Box::new(carried)));
         Ok(())
     }
@@ -147,7 +160,7 @@ impl Bridged {
         }
     }
 
-    /// A response to what we carried.
+    /// A final response to what we carried, if it is that.
     pub(super) fn answered(
         mut self: Box<Self>,
         transaction: ClientId,
@@ -156,21 +169,19 @@ impl Bridged {
         turn: &mut Turn<'_>,
     ) -> State {
         let status = status(response);
-        if status < 200 {
-            return self.stay();
-        }
         if status >= 300 {
-            return self.unanswered(transaction, status, facts, turn);
+            return self.unanswered(transaction, (status, Some(response)), facts, turn);
         }
         let Some(carried) = self.take_carried(transaction) else { return self.stay() };
+        let leg = self.leg(carried.from.other());
+        leg.timer.take(turn.now.at, response);
         if carried.method == Method::Invite {
-            let dialog = self.leg(carried.from.other()).dialog;
-            turn.endpoint.acknowledge(turn.now, dialog, transaction, None);
+            turn.endpoint.acknowledge(turn.now, leg.dialog, transaction, None);
         }
         let received = carried.received;
         match self.settle(&carried, response.description(), turn) {
             Ok(answer) => {
-                turn.endpoint.respond(turn.now, received, &described(&answer));
+                self.leg(carried.from).accept(turn, received, carried.asked, Some(&answer));
                 self.stay()
             }
             Err(refusal) => {
@@ -202,14 +213,19 @@ impl Bridged {
     pub(super) fn unanswered(
         mut self: Box<Self>,
         transaction: ClientId,
-        status: u16,
+        (status, response): (u16, Option<&Message<'_>>),
         facts: &Facts,
         turn: &mut Turn<'_>,
     ) -> State {
         let Some(carried) = self.take_carried(transaction) else { return self.stay() };
         // It said that it allows UPDATE, and does not.
         if carried.method == Method::Update && matches!(status, 405 | 501) {
-            return self.carry_as_invite(carried, turn).stay();
+            return self.carry_again(carried, Method::Invite, turn).stay();
+        }
+        let timer = &mut self.leg(carried.from.other()).timer;
+        if status == 422 && response.is_some_and(|response| timer.raise(response)) {
+            let method = carried.method;
+            return self.carry_again(carried, method, turn).stay();
         }
         let passed_on = match status {
             // A challenge is never answered and never passed on (RELIABILITY A8).
@@ -225,13 +241,15 @@ impl Bridged {
         self.stay()
     }
 
-    fn carry_as_invite(mut self: Box<Self>, carried: Box<Carried>, turn: &mut Turn<'_>) -> Box<Self> {
-        let dialog = self.leg(carried.from.other()).dialog;
-        let body = Some((SDP, carried.told.as_slice()));
-        match turn.endpoint.request(turn.now, dialog, Method::Invite, &[], body) {
-            Some(sent) => {
-                self.change = Some(Change::Carried(Box::new(Carried { sent, method: Method::Invite, ..*carried })));
-            }
+    /// The same once more, in the way that the other side wants it.
+    fn carry_again(
+        mut self: Box<Self>,
+        carried: Box<Carried>,
+        method: Method<'static>,
+        turn: &mut Turn<'_>,
+    ) -> Box<Self> {
+        match self.leg(carried.from.other()).send(turn, method, Some(&carried.told)) {
+            Some(sent) => self.change = Some(Change::Carried(Box::new(Carried { sent, method, ..*carried }))),
             None => {
                 turn.endpoint.respond(turn.now, carried.received, &plain(491));
             }
@@ -251,22 +269,22 @@ impl Bridged {
         match self.change.take() {
             Some(Change::Offered { received }) if received == transaction => {
                 self.change = planted(Mutant::ChangeKept).then_some(Change::Offered { received });
-                let agreement = self.session.agreement.clone();
-                match self.session.end(side).hear_answer(side, &agreement, ack.description(), turn.settings) {
-                    Ok(agreement) => self.session.agreement = agreement,
-                    Err(_) => return self.end(End::failed("an ACK without a usable answer"), facts, turn),
-                }
-                for command in self.session.commands(turn.settings) {
-                    turn.media(command);
+                if self.hear_own(side, ack.description(), turn).is_err() {
+                    return self.end(End::failed("an ACK without a usable answer"), facts, turn);
                 }
             }
             change => self.change = change,
         }
         self.stay()
     }
-}
 
-/// Whether a peer said in its INVITE that it takes requests of this method (RFC 3261 §20.5). Without Allow that is not known.
-pub(super) fn allows(turn: &Turn<'_>, dialog: DialogId, method: &str) -> bool {
-    record::invite(turn.endpoint, dialog).is_some_and(|invite| invite.lists(Header::Allow, method))
+    /// The answer to the session as it is, which was our offer.
+    pub(super) fn hear_own(&mut self, side: Side, answer: &[u8], turn: &mut Turn<'_>) -> Result<(), Refusal> {
+        let agreement = self.session.agreement.clone();
+        self.session.agreement = self.session.end(side).hear_answer(side, &agreement, answer, turn.settings)?;
+        for command in self.session.commands(turn.settings) {
+            turn.media(command);
+        }
+        Ok(())
+    }
 }

@@ -2,11 +2,12 @@
 //! Each step consumes the one before, so nothing answers twice or hangs up on what was never answered.
 //! Not here: what the two legs are to each other (`merging`, `bridged`), and what they say in SDP (`session`).
 
-use super::Turn;
+use super::session_timer::{Asked, SessionTimer};
+use super::{Turn, record};
 use crate::limits;
 use crate::mutant::{Mutant, planted};
 use crate::sip::endpoint::{ClientId, DialogId, Endpoint, Reply, ServerId};
-use crate::sip::wire::{Content, Head, Message, Method, Start};
+use crate::sip::wire::{Content, Head, Header, Message, Method, Start};
 use arrayvec::ArrayVec;
 use bytes::Bytes;
 use std::net::IpAddr;
@@ -26,6 +27,8 @@ pub struct Refusal {
     pub warning: Option<String>,
     /// Seconds for `Retry-After`.
     pub retry_after: Option<u64>,
+    /// Seconds for `Min-SE` (RFC 4028 §5).
+    pub min_se: Option<u32>,
 }
 
 impl Refusal {
@@ -57,12 +60,14 @@ impl Refusal {
     /// Hands the response to `send` with its headers in place.
     pub fn write<T>(&self, send: impl FnOnce(&Reply<'_>) -> T) -> T {
         let retry_after = self.retry_after.map(|seconds| seconds.to_string());
+        let min_se = self.min_se.map(|seconds| seconds.to_string());
         // The challenges first: where there is not room for all, a 401 is of no use without one (RFC 3261 §21.4.2).
         let challenges = self.challenges.iter().map(|challenge| ("WWW-Authenticate", Some(challenge.as_str())));
         let others = [
             ("Reason", self.reason.as_deref()),
             ("Warning", self.warning.as_deref()),
             ("Retry-After", retry_after.as_deref()),
+            ("Min-SE", min_se.as_deref()),
         ];
         let there = challenges.chain(others).filter_map(|(name, value)| Some((name, value?)));
         let headers: ArrayVec<(&str, &str), { limits::SIP_ADDED_HEADERS_MAX }> =
@@ -74,11 +79,6 @@ impl Refusal {
 /// A response with nothing but its status.
 pub fn plain(status: u16) -> Reply<'static> {
     Reply { status, reason: None, headers: &[], body: None }
-}
-
-/// A 200 with a session description.
-pub(super) fn described(sdp: &[u8]) -> Reply<'_> {
-    Reply { body: Some((SDP, sdp)), ..plain(200) }
 }
 
 /// The content type of a session description.
@@ -119,10 +119,12 @@ impl Pending {
         turn.endpoint.respond(turn.now, self.invite, &plain(status));
     }
 
-    /// A 2xx with a session description.
+    /// A 2xx with a session description. The session timer runs from now on (RFC 4028 §9).
     pub fn answer(self, turn: &mut Turn<'_>, sdp: &[u8]) -> Answered {
-        turn.endpoint.respond(turn.now, self.invite, &described(sdp));
-        Answered { dialog: self.dialog, peer: self.peer }
+        let asked = Asked::of_kept(record::invite(turn.endpoint, self.dialog));
+        let mut leg = Answered { dialog: self.dialog, peer: self.peer, timer: SessionTimer::default(), refresh: None };
+        leg.accept(turn, self.invite, asked, Some(sdp));
+        leg
     }
 
     /// Any other final response; the early dialog ends with it (RFC 3261 §12.3).
@@ -159,9 +161,32 @@ pub struct Answered {
     pub dialog: DialogId,
     /// The address that its INVITE came from.
     pub peer: IpAddr,
+    /// Its session timer.
+    pub(super) timer: SessionTimer,
+    /// The request of ours that refreshes its session, while it has no answer.
+    pub(super) refresh: Option<(ClientId, Method<'static>)>,
 }
 
 impl Answered {
+    /// 200 to a request that refreshes the session, perhaps with a description.
+    pub(super) fn accept(&mut self, turn: &mut Turn<'_>, request: ServerId, asked: Asked, sdp: Option<&[u8]>) {
+        let words = self.timer.grant(turn.now.at, asked, turn.settings.session_timer);
+        let body = sdp.map(|sdp| (SDP, sdp));
+        turn.endpoint.respond(turn.now, request, &Reply { headers: &words.headers(), body, ..plain(200) });
+    }
+
+    /// Sends an INVITE or UPDATE, which refreshes the session whatever else it is for (RFC 4028 §7.4).
+    pub(super) fn send(&self, turn: &mut Turn<'_>, method: Method<'static>, sdp: Option<&[u8]>) -> Option<ClientId> {
+        let words = self.timer.ask();
+        let body = sdp.map(|sdp| (SDP, sdp));
+        turn.endpoint.request(turn.now, self.dialog, method, &words.headers(), body)
+    }
+
+    /// Whether the peer said in its INVITE that it takes requests of this method (RFC 3261 §20.5). Without Allow that is not known.
+    pub(super) fn allows(&self, turn: &Turn<'_>, method: &str) -> bool {
+        record::invite(turn.endpoint, self.dialog).is_some_and(|invite| invite.lists(Header::Allow, method))
+    }
+
     /// We hang up. The endpoint holds the BYE back until the RFC lets it go: after the ACK of our 2xx (RFC 3261 §15).
     fn hang_up(self, turn: &mut Turn<'_>, reason: Option<&'static str>) -> Leaving {
         let reason = reason.map(|reason| ("Reason", reason));

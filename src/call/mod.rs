@@ -11,14 +11,17 @@ mod merging;
 mod notice;
 mod parked;
 mod record;
+mod refresh;
 mod route;
 mod session;
+mod session_timer;
 
 pub use leg::{Pending, Refusal, plain};
 pub use merging::Callback;
 pub use notice::{ClientMessage, ClientMessageKind, Gone, GoneReason, Incoming, Notice};
 pub use record::{EndedBy, Outcome, Record};
 pub use route::{Pattern, Route, Trunk};
+pub use session_timer::Terms as SessionTerms;
 
 use crate::id::{CallId, CallRef, FlowId, Side};
 use crate::media;
@@ -88,6 +91,8 @@ pub struct Settings {
     pub silence: Duration,
     /// The same while a leg is on hold.
     pub hold_silence: Duration,
+    /// How often sessions are refreshed.
+    pub session_timer: SessionTerms,
 }
 
 impl Settings {
@@ -360,8 +365,9 @@ impl Call {
         match &self.state {
             State::Parked(parked) => Some(parked.wake_at()),
             State::Merging(merging) => merging.wake_at(),
+            State::Bridged(bridged) => bridged.wake_at(),
             State::Ending(ending) => Some(ending.wake_at()),
-            State::Arriving(_) | State::Bridged(_) | State::Over => None,
+            State::Arriving(_) | State::Over => None,
         }
     }
 
@@ -436,6 +442,11 @@ impl Call {
 /// Whether an offer can be relayed: audio that we know how to carry, to an address that may be sent to.
 pub fn acceptable(offer: &Description<'_>, settings: &Settings) -> Result<(), Refusal> {
     session::Said::of(offer, settings).map(|_| ())
+}
+
+/// Whether the session interval that an INVITE asks for can be granted: else 422 (RFC 4028 §9).
+pub fn check_session_timer(invite: &Message<'_>, settings: &Settings) -> Result<(), Refusal> {
+    session_timer::Asked::of(invite, settings.session_timer).map(|_| ())
 }
 
 /// The state of a call, as others see it.

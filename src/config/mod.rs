@@ -104,6 +104,8 @@ pub struct Sip {
     pub advertised: Option<Advertised>,
     /// `User-Agent` and `Server`.
     pub user_agent: String,
+    /// How often sessions are refreshed (RFC 4028).
+    pub session_timer: crate::call::SessionTerms,
 }
 
 /// `[tls]`: who we are, and whose word is taken for who others are.

@@ -48,7 +48,13 @@ macro_rules! section {
 }
 
 section!(Node { id: u64 = 1u64, state_dir: String = "" });
-section!(Sip { listen: Vec<String> = ["0.0.0.0:5060".into()], advertised: String = "", user_agent: String = "Parkway", });
+section!(Sip {
+    listen: Vec<String> = ["0.0.0.0:5060".into()],
+    advertised: String = "",
+    user_agent: String = "Parkway",
+    session_expires_seconds: u64 = 1800u64,
+    min_se_seconds: u64 = 90u64,
+});
 section!(Http { listen: String = "127.0.0.1:8080", public_url: String = "", allowed_origins: Vec<String> = [], });
 section!(Admin { listen: String = "127.0.0.1:9091" });
 section!(Media {

@@ -136,6 +136,11 @@ fn a_mistake_is_one_line_with_file_line_and_key() {
         ),
         ("[admin]\nlisten = \"127.0.0.1:8080\"", "x.toml:2: admin.listen: the same as http.listen"),
         ("[sip]\nadvertised = \"0.0.0.0\"", "x.toml:2: sip.advertised: nobody can reach `0.0.0.0`"),
+        ("[sip]\nmin_se_seconds = 89", "x.toml:2: sip.min_se_seconds: 89 is out of range; write 90 to 86400"),
+        (
+            "[sip]\nsession_expires_seconds = 300\nmin_se_seconds = 400",
+            "x.toml:2: sip.session_expires_seconds: 300 is less than sip.min_se_seconds",
+        ),
         ("[sip]\nuser_agent = \"a\\r\\nb\"", "x.toml:2: sip.user_agent: has control characters"),
         ("[token]\nkey_file = \"/nonexistent/k\"", "x.toml:2: token.key_file: /nonexistent/k cannot be read"),
         ("[policy]\nskew_seconds = 301", "x.toml:2: policy.skew_seconds: 301 is out of range"),

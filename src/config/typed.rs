@@ -5,7 +5,7 @@ use super::address::Listener;
 use super::load::Places;
 use super::raw::{self, Raw};
 use super::*;
-use crate::call::Pattern;
+use crate::call::{Pattern, SessionTerms};
 use crate::limits;
 use crate::name::Name;
 use crate::policy::{Algorithm, VerifyingKey};
@@ -86,7 +86,7 @@ impl Check {
         }
         let advertised = self.optional("sip.advertised", &raw.sip.advertised, Advertised::parse);
         let user_agent = self.parsed("sip.user_agent", &raw.sip.user_agent, header_text);
-        let listeners = listeners?;
+        let (listeners, session_timer) = (listeners?, self.session_timer(raw));
         let of = |kind: fn(Listener) -> Option<SocketAddr>| listeners.iter().copied().filter_map(kind).collect();
         Some(Sip {
             listen: of(Listener::udp),
@@ -94,6 +94,7 @@ impl Check {
             tls: of(Listener::tls),
             advertised: advertised?,
             user_agent: user_agent?,
+            session_timer: session_timer?,
         })
     }
 
@@ -107,6 +108,20 @@ impl Check {
         }
         let certificates = certificates.into_iter().collect::<Option<_>>()?;
         Some(Tls { certificates, client_authorities: authorities?.unwrap_or_default() })
+    }
+
+    fn session_timer(&mut self, raw: &Raw) -> Option<SessionTerms> {
+        let least = u64::from(limits::SESSION_SECONDS_MIN);
+        let min = self.number("sip.min_se_seconds", raw.sip.min_se_seconds, least..=SECONDS_A_DAY)?;
+        let key = "sip.session_expires_seconds";
+        let expires = match raw.sip.session_expires_seconds {
+            0 => 0,
+            seconds if seconds < u64::from(min) => {
+                return self.wrong(key, format!("{seconds} is less than sip.min_se_seconds, which is {min}; write {min} or more, or 0 for no session timers of ours"));
+            }
+            seconds => self.number(key, seconds, least..=SECONDS_A_DAY)?,
+        };
+        Some(SessionTerms { expires_seconds: expires, min_seconds: min })
     }
 
     fn http(&mut self, raw: &Raw) -> Option<Http> {

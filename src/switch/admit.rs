@@ -42,6 +42,7 @@ impl Switch {
         let user = called_user(invite, &mut buffer).unwrap_or("");
         let route = self.settings.route_of(user).cloned();
         let route = route.ok_or_else(|| Refusal::warned(404, "no_route", "this number has no route"))?;
+        crate::call::check_session_timer(invite, &self.settings.call)?;
         if !invite.description().is_empty() {
             let offer = Description::parse(invite.description())
                 .map_err(|error| Refusal::warned(488, "media_not_acceptable", &error.to_string()))?;

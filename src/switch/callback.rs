@@ -52,7 +52,10 @@ impl Switch {
     /// A client calls back.
     pub(super) fn call_back(&mut self, now: Now, path: Path, invite: &Message<'_>) {
         let (refusal, is_known) = match self.caller(now, invite) {
-            Ok((caller, claim)) => match self.find_waiting(now, &caller, &claim) {
+            Ok((caller, claim)) => match self.find_waiting(now, &caller, &claim).and_then(|found| {
+                crate::call::check_session_timer(invite, &self.settings.call)?;
+                Ok(found)
+            }) {
                 Ok((call, id)) => return self.ask_policy(now, path, invite, (call, id), claim, caller),
                 Err(refusal) => (refusal, true),
             },

@@ -24,6 +24,7 @@ fn switch() -> Switch {
         loopback: false,
         silence: Duration::from_secs(20),
         hold_silence: Duration::from_secs(20),
+        session_timer: crate::call::SessionTerms { expires_seconds: 1800, min_seconds: 90 },
     };
     let trunk =
         Trunk { name: "t".into(), allow: vec!["192.0.2.0/24".parse().unwrap()], calls_max: 9, ..Trunk::default() };

@@ -273,7 +273,7 @@ impl Actor {
 }
 
 /// Headers that a step adds: `+Name:value`, the whole in quotes where there are blanks in it.
-fn free<'w>(words: &'w Words) -> Result<Vec<(&'w str, String)>, String> {
+fn free(words: &Words) -> Result<Vec<(&str, String)>, String> {
     let mut headers = Vec::new();
     while let Some(header) = words.next_prefixed("+") {
         let (name, value) = header.split_once(':').ok_or_else(|| format!("`+{header}` is no header"))?;

@@ -33,6 +33,7 @@ pub(crate) struct Plan {
     pub(crate) concurrent: u32,
     pub(crate) asks: bool,
     pub(crate) media_holds: bool,
+    pub(crate) session_expires: u32,
 }
 
 impl Default for Plan {
@@ -47,6 +48,7 @@ impl Default for Plan {
             concurrent: 9,
             asks: false,
             media_holds: false,
+            session_expires: 1800,
         }
     }
 }
@@ -62,6 +64,7 @@ impl Plan {
         self.fallback = words.number("fallback")?.unwrap_or(self.fallback);
         self.concurrent = words.number("concurrent")?.unwrap_or(self.concurrent);
         self.park = words.value("park").and_then(duration).unwrap_or(self.park);
+        self.session_expires = words.number("session_expires")?.unwrap_or(self.session_expires);
         self.asks |= words.value("policy") == Some("asks");
         self.media_holds |= words.value("media") == Some("holds");
         words.finish()
@@ -104,6 +107,7 @@ impl Plan {
             loopback: false,
             silence: Duration::from_secs(20),
             hold_silence: Duration::from_secs(300),
+            session_timer: call::SessionTerms { expires_seconds: self.session_expires, min_seconds: 90 },
         };
         let (trunks, routes) = (vec![Arc::new(trunk)], vec![Arc::new(route)]);
         Settings { node: NODE, trunks, routes, call: Arc::new(call), caps: self.caps }

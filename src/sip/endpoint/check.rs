@@ -14,7 +14,11 @@ pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE";
 /// The kinds of content that an INVITE may have; of a multipart, the one description in it is taken.
 pub(super) const CONTENT: &str = "application/sdp, multipart/mixed";
 /// The extensions that a request may require (RFC 3261 §8.2.2.3).
-const EXTENSIONS: [&str; 0] = [];
+const EXTENSIONS: [&str; 1] = ["timer"];
+/// The same as Supported has them.
+pub(super) const SUPPORTED: &str = "timer";
+/// Of these, the ones that may be used towards us in the answer to a request of ours.
+pub(super) const SUPPORTED_IN_REQUESTS: &str = "timer";
 
 /// Why a request is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -219,6 +223,7 @@ mod tests {
             ("Content-Type: application/sdp\r\nContent-Encoding: gzip\r\n", "v=0", Some(Refusal::Encoding)),
             ("Content-Type: application/sdp\r\nContent-Encoding: Identity\r\n", "v=0", None),
             ("Require: 100rel\r\n", "", Some(Refusal::Extension)),
+            ("Require: Timer\r\n", "", None),
             ("Proxy-Require: x\r\n", "", Some(Refusal::Extension)),
             ("Require: sec-agree\r\nSecurity-Client: tls\r\n", "", Some(Refusal::Extension)),
             ("Require: resource-priority\r\n", "", Some(Refusal::Extension)),

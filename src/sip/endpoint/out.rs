@@ -1,7 +1,7 @@
 //! What leaves: one queue, one pool of buffers, and the headers that all our messages have.
 //! Not here: when to send, and what the call wants said.
 
-use super::check::{ALLOW, CONTENT, is_offering};
+use super::check::{ALLOW, CONTENT, SUPPORTED, SUPPORTED_IN_REQUESTS, is_offering};
 use super::traffic::Traffic;
 use super::way::Way;
 use super::{DialogId, EndpointSettings, Reply, Transmit};
@@ -127,7 +127,7 @@ impl Output {
         let succeeds = (200..300).contains(&reply.status) && !bare;
         // §13.2.1, §11.2, RFC 3311 §5.2: what else may be asked of us.
         if succeeds && matches!(method, Method::Invite | Method::Update | Method::Options) {
-            add(&mut headers, &[("Allow", ALLOW)]);
+            add(&mut headers, &[("Allow", ALLOW), ("Supported", SUPPORTED)]);
         }
         if succeeds && method == Method::Options {
             add(&mut headers, &[("Accept", CONTENT)]);
@@ -162,7 +162,7 @@ impl Output {
         let mut headers = Headers::new();
         add(&mut headers, request.headers);
         if is_offering(request.method) {
-            add(&mut headers, &[("Allow", ALLOW)]);
+            add(&mut headers, &[("Allow", ALLOW), ("Supported", SUPPORTED_IN_REQUESTS)]);
         }
         if !self.settings.product.is_empty() {
             add(&mut headers, &[("User-Agent", &self.settings.product)]);

@@ -2,7 +2,7 @@
 //! Not here: addresses and Via, which have files of their own.
 
 use super::abnf::{self, Parsed, lws, number, separator, token};
-use super::{CSeq, Error, Head, Header, Method, RAck, Start, Via, via};
+use super::{CSeq, Error, Head, Header, Method, RAck, Refresher, SessionExpires, Start, Via, via};
 use nom::Parser;
 use nom::bytes::complete::{tag, take_while};
 use nom::combinator::{map, opt};
@@ -78,6 +78,17 @@ pub(super) fn delta_seconds(value: &[u8]) -> Option<u32> {
     let (rest, seconds) = number(value).ok()?;
     let (rest, _) = opt(comment).parse(abnf::skip_space(rest)).ok()?;
     abnf::whole(abnf::header_params(b""), rest).map(|_| seconds)
+}
+
+/// RFC 4028 §4: `delta-seconds *(SEMI se-params)`. A refresher that is neither of the two is as good as none.
+pub(super) fn session_expires(value: &[u8]) -> Option<SessionExpires> {
+    let (rest, seconds) = number(value).ok()?;
+    let (_, refresher) = abnf::whole(abnf::header_params(b"refresher"), rest)?;
+    let refresher = refresher.flatten();
+    let role = [Refresher::Uac, Refresher::Uas]
+        .into_iter()
+        .find(|role| refresher.is_some_and(|word| word.eq_ignore_ascii_case(role.as_str().as_bytes())));
+    Some(SessionExpires { seconds, refresher: role })
 }
 
 /// `comment`, without one in another.

@@ -78,6 +78,34 @@ pub struct RAck<'a> {
     pub cseq: CSeq<'a>,
 }
 
+/// The value of Session-Expires (RFC 4028 §4).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SessionExpires {
+    /// The interval.
+    pub seconds: u32,
+    /// Who refreshes, if it is said.
+    pub refresher: Option<Refresher>,
+}
+
+/// Who refreshes a session, in the roles of the request that the header belongs to (RFC 4028 §4).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refresher {
+    /// Who sends the request.
+    Uac,
+    /// Who answers it.
+    Uas,
+}
+
+impl Refresher {
+    /// `uac` or `uas`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Refresher::Uac => "uac",
+            Refresher::Uas => "uas",
+        }
+    }
+}
+
 impl<'a> Message<'a> {
     /// Reads one datagram. Bytes beyond Content-Length are cut off (RFC 3261 §18.3).
     #[expect(clippy::result_large_err, reason = "both sides hold the index, and neither may allocate")]
@@ -160,13 +188,6 @@ impl<'a> Message<'a> {
         abnf::whole(abnf::header_params(b""), rest).map(|_| media_type)
     }
 
-    /// A header that is a number, perhaps with parameters: Expires, Min-Expires, Session-Expires, Min-SE, RSeq, Retry-After.
-    /// `None` if it is absent; 32 bits, never wrapped.
-    pub fn number(&self, header: Header) -> Option<Result<u32, Error>> {
-        let value = self.header(header)?;
-        Some(fields::delta_seconds(value).ok_or(Error::Malformed(header)))
-    }
-
     /// RAck, if there is one.
     pub fn rack(&self) -> Option<Result<RAck<'a>, Error>> {
         let value = self.header(Header::RAck)?;
@@ -175,6 +196,19 @@ impl<'a> Message<'a> {
 }
 
 impl<'a> Head<'a> {
+    /// A header that is a number, perhaps with parameters: Expires, Min-Expires, Session-Expires, Min-SE, RSeq, Retry-After.
+    /// `None` if it is absent; 32 bits, never wrapped.
+    pub fn number(&self, header: Header) -> Option<Result<u32, Error>> {
+        let value = self.header(header)?;
+        Some(fields::delta_seconds(value).ok_or(Error::Malformed(header)))
+    }
+
+    /// Session-Expires, if there is one (RFC 4028 §4).
+    pub fn session_expires(&self) -> Option<Result<SessionExpires, Error>> {
+        let value = self.header(Header::SessionExpires)?;
+        Some(fields::session_expires(value).ok_or(Error::Malformed(Header::SessionExpires)))
+    }
+
     /// The first Contact; `*` is an error here (only REGISTER has it).
     pub fn contact(&self) -> Result<NameAddr<'a>, Error> {
         let first = self.values(Header::Contact).next().ok_or(Error::Missing(Header::Contact))?;

@@ -208,7 +208,7 @@ mod tests {
             format!("a preamble\r\n--x y \t\r\n{SDP}\r\n--x y\r\n{other}\r\n--x y--"),
             format!("--x y\r\n{other}\r\n--x y\r\n{SDP}\r\n--x y--an epilogue"),
             format!("--x y\r\n\r\nplain text\r\n--x y\r\n{SDP}\r\n--x y--"),
-            format!("--x y\r\ncontent-type :\r\n application/sdp\r\n\r\nv=0\r\n\r\n--x y--"),
+            "--x y\r\ncontent-type :\r\n application/sdp\r\n\r\nv=0\r\n\r\n--x y--".into(),
             format!("--x y\r\nContent-Transfer-Encoding: 8BIT\r\n{SDP}\r\n--x y--"),
         ] {
             check(MIXED, &body, Content::Description(b"v=0\r\n"));
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn what_could_be_taken_apart_in_two_ways_is_none_of_ours() {
-        let many = |count: usize| format!("{}--x y--", format!("--x y\r\n\r\nt\r\n").repeat(count));
+        let many = |count: usize| format!("{}--x y--", "--x y\r\n\r\nt\r\n".repeat(count));
         let required = "Content-Type: application/x\r\nContent-Disposition: x; Handling = required\r\n\r\nx";
         for body in [
             "no delimiter at all".into(),
