@@ -273,6 +273,7 @@ fn settings() -> Settings {
             loopback: true,
             silence: Duration::from_secs(60),
             hold_silence: Duration::from_secs(3600),
+            rings_reliably: false,
             session_timer: parkway::call::SessionTerms { expires_seconds: 1800, min_seconds: 90 },
         }),
         caps: Caps { total: many, per_name: many, per_source: many, retry_after: Duration::from_secs(10) },

@@ -132,6 +132,10 @@ mutants! {
     ByeBeforeAck = "bye_before_ack",
     /// A request of ours is never forgotten. L2.
     ClientTransactionKept = "client_transaction_kept",
+    /// A reliable provisional response is not repeated until its PRACK. Model: RFC 3262 §3, where the first was lost.
+    ReliableNotRepeated = "reliable_not_repeated",
+    /// A PRACK for another response than the last is as good. Model: 481 (RFC 3262 §3).
+    PrackUnmatched = "prack_unmatched",
     // Media: what the relay forwards, and where.
     /// A leg is heard although it, or the other, is on hold. I8.
     HoldIgnored = "hold_ignored",

@@ -32,6 +32,7 @@ impl Arriving {
             | Event::Response { .. }
             | Event::Failed { .. }
             | Event::Unacknowledged { .. }
+            | Event::ProvisionalUnacknowledged { .. }
             | Event::Media(_)
             | Event::Declined { .. }
             | Event::Ringing { .. }

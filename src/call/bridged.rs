@@ -105,6 +105,7 @@ impl Bridged {
             | Event::Cancelled { .. }
             | Event::Declined { .. }
             | Event::Ringing { .. }
+            | Event::ProvisionalUnacknowledged { .. }
             | Event::Media(_) => self.stay(),
         }
     }

@@ -72,6 +72,7 @@ impl Ending {
             Event::Callback(callback) => callback.refuse(turn, 410),
             // The endpoint sends a BYE that waited for an ACK.
             Event::Acknowledged { .. } | Event::Unacknowledged { .. } => {}
+            Event::ProvisionalUnacknowledged { .. } => {}
             Event::Routed { .. }
             | Event::Timeout
             | Event::Media(_)

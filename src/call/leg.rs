@@ -3,7 +3,7 @@
 //! Not here: what the two legs are to each other (`merging`, `bridged`), and what they say in SDP (`session`).
 
 use super::session_timer::{Asked, SessionTimer};
-use super::{Turn, record};
+use super::{Settings, Turn, record};
 use crate::limits;
 use crate::mutant::{Mutant, planted};
 use crate::sip::endpoint::{ClientId, DialogId, Endpoint, Reply, ServerId};
@@ -111,12 +111,43 @@ pub struct Pending {
     pub invite: ServerId,
     /// The address that the INVITE came from.
     pub peer: IpAddr,
+    /// How it may ring.
+    pub ring: Ring,
+}
+
+/// How a leg may ring (RFC 3262).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ring {
+    /// By a response that nobody acknowledges.
+    Plainly,
+    /// By one that is repeated until its PRACK.
+    Reliably,
+    /// Only reliably, and it cannot: the first reliable response to an INVITE without an offer must have one (§5), and there is nobody yet
+    /// whom it could speak for. 100 has to do.
+    Never,
+}
+
+impl Ring {
+    /// How an INVITE wants it (§3): reliably where it requires that, and where it can and the operator wants it.
+    pub fn of(invite: &Message<'_>, settings: &Settings) -> Ring {
+        let is_required = invite.lists(Header::Require, "100rel");
+        let is_wanted = settings.rings_reliably && invite.lists(Header::Supported, "100rel");
+        match (is_required || is_wanted, invite.description().is_empty()) {
+            (true, false) => Ring::Reliably,
+            (true, true) if is_required => Ring::Never,
+            (true | false, _) => Ring::Plainly,
+        }
+    }
 }
 
 impl Pending {
     /// Something provisional: 180 or 183.
     pub fn ring(&self, turn: &mut Turn<'_>, status: u16) {
-        turn.endpoint.respond(turn.now, self.invite, &plain(status));
+        match self.ring {
+            Ring::Plainly => turn.endpoint.respond(turn.now, self.invite, &plain(status)),
+            Ring::Reliably => turn.endpoint.respond_reliably(turn.now, self.invite, status),
+            Ring::Never => false,
+        };
     }
 
     /// A 2xx with a session description. The session timer runs from now on (RFC 4028 §9).

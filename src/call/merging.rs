@@ -163,6 +163,9 @@ impl Merging {
             Event::Unacknowledged { side: Side::Caller } => {
                 self.caller_fails(Over::unacknowledged(), None, facts, turn)
             }
+            Event::ProvisionalUnacknowledged { side: Side::Caller } => {
+                self.caller_fails(Over::provisional_unacknowledged(), None, facts, turn)
+            }
             Event::Unacknowledged { side: Side::Client } => self.client_fails(Refusal::status(408), None, facts, turn),
             Event::Timeout if self.wake_at().is_some_and(|at| turn.now.at >= at) => {
                 self.client_fails(Refusal::status(503), None, facts, turn)
@@ -177,6 +180,8 @@ impl Merging {
             | Event::Ringing { .. }
             | Event::Response { .. }
             | Event::Failed { .. }
+            // A client is not rung.
+            | Event::ProvisionalUnacknowledged { side: Side::Client }
             | Event::Media(_)
             | Event::Timeout => self.stay(),
         }

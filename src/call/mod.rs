@@ -16,7 +16,7 @@ mod route;
 mod session;
 mod session_timer;
 
-pub use leg::{Pending, Refusal, plain};
+pub use leg::{Pending, Refusal, Ring, plain};
 pub use merging::Callback;
 pub use notice::{ClientMessage, ClientMessageKind, Gone, GoneReason, Incoming, Notice};
 pub use record::{EndedBy, Outcome, Record};
@@ -91,6 +91,8 @@ pub struct Settings {
     pub silence: Duration,
     /// The same while a leg is on hold.
     pub hold_silence: Duration,
+    /// Whether a caller that can rings reliably (RFC 3262), and not only one that must.
+    pub rings_reliably: bool,
     /// How often sessions are refreshed.
     pub session_timer: SessionTerms,
 }
@@ -196,6 +198,11 @@ pub enum Event<'a> {
         /// Which leg.
         side: Side,
     },
+    /// A leg never acknowledged a ringing that it has to acknowledge.
+    ProvisionalUnacknowledged {
+        /// Which leg.
+        side: Side,
+    },
     /// The relay reports.
     Media(media::Event),
     /// A client does not want the call.
@@ -248,6 +255,11 @@ impl Over {
 
     fn unacknowledged() -> Over {
         Over::failed(Refusal::status(408), "no ACK for our 200")
+    }
+
+    /// RFC 3262 §3.
+    fn provisional_unacknowledged() -> Over {
+        Over::failed(Refusal::status(504), "no PRACK for our ringing")
     }
 
     fn failed(refusal: Refusal, reason: &'static str) -> Over {

@@ -35,6 +35,7 @@ impl Parked {
             Event::Request { transaction, request, .. } => self.handle_request(transaction, request, facts, turn),
             Event::Declined { .. } => self.end(Over::declined(), facts, turn),
             Event::Timeout => self.handle_timeout(facts, turn),
+            Event::ProvisionalUnacknowledged { .. } => self.end(Over::provisional_unacknowledged(), facts, turn),
             Event::Stop | Event::Abandon => self.end(Over::stopped(), facts, turn),
             Event::Routed { .. }
             | Event::Ringing { .. }

@@ -159,6 +159,8 @@ pub struct Park {
     pub deadline: Duration,
     /// 180 or 183.
     pub response: u16,
+    /// Whether callers that can acknowledge it have to (RFC 3262), and not only those that must.
+    pub rings_reliably: bool,
     /// How often the provisional response is repeated (RFC 3261 §13.3.1.1).
     pub repeat_every: Duration,
     /// Final response at the deadline, 300–699.

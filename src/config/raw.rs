@@ -68,6 +68,7 @@ section!(Media {
 section!(Park {
     seconds_max: u64 = 60u64,
     response: u64 = 180u64,
+    reliable_response: String = "required",
     repeat_seconds: u64 = 60u64,
     fallback_status: u64 = 480u64,
     calls_max: u64 = 200_000u64,

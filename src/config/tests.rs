@@ -136,6 +136,10 @@ fn a_mistake_is_one_line_with_file_line_and_key() {
         ),
         ("[admin]\nlisten = \"127.0.0.1:8080\"", "x.toml:2: admin.listen: the same as http.listen"),
         ("[sip]\nadvertised = \"0.0.0.0\"", "x.toml:2: sip.advertised: nobody can reach `0.0.0.0`"),
+        (
+            "[park]\nreliable_response = \"yes\"",
+            "x.toml:2: park.reliable_response: `yes` is neither required nor supported",
+        ),
         ("[sip]\nmin_se_seconds = 89", "x.toml:2: sip.min_se_seconds: 89 is out of range; write 90 to 86400"),
         (
             "[sip]\nsession_expires_seconds = 300\nmin_se_seconds = 400",

@@ -174,6 +174,11 @@ impl Check {
         let park = &raw.park;
         let deadline = self.seconds("park.seconds_max", park.seconds_max, park_seconds());
         let response = self.response("park.response", park.response);
+        let rings_reliably = self.parsed("park.reliable_response", &park.reliable_response, |text| match text {
+            "required" => Ok(false),
+            "supported" => Ok(true),
+            _ => Err(format!("`{text}` is neither required nor supported")),
+        });
         let repeat = self.seconds("park.repeat_seconds", park.repeat_seconds, 1..=REPEAT_SECONDS_MAX);
         let fallback_status = self.number("park.fallback_status", park.fallback_status, 300..=699);
         let calls_max = self.number("park.calls_max", park.calls_max, 1..=CALLS_MAX);
@@ -184,6 +189,7 @@ impl Check {
         Some(Park {
             deadline: deadline?,
             response: response?,
+            rings_reliably: rings_reliably?,
             repeat_every: repeat?,
             fallback_status: fallback_status?,
             calls_max: calls_max?,

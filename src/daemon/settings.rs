@@ -41,6 +41,7 @@ fn of_calls(config: &Config, listeners: &[SocketAddr]) -> call::Settings {
         loopback: ours || config.trunks.iter().any(|trunk| trunk.sends_from(localhost)),
         silence: config.media.silence,
         hold_silence: config.media.hold_silence,
+        rings_reliably: config.park.rings_reliably,
         session_timer: config.sip.session_timer,
     }
 }

@@ -3,7 +3,7 @@
 //! Not here: callbacks (`callback`), and what becomes of a call once it is parked (`call`).
 
 use super::{Standing, Switch};
-use crate::call::{Call, Event, Facts, Pending, Refusal, Route, Trunk};
+use crate::call::{Call, Event, Facts, Pending, Refusal, Ring, Route, Trunk};
 use crate::id::{CallId, Side};
 use crate::limits;
 use crate::mutant::{Mutant, planted};
@@ -80,7 +80,8 @@ impl Switch {
         let source = path.peer.ip().to_canonical();
         self.lot.waiting().begin(&trunk.name);
         let facts = Facts { id, at, trunk, route, source, started: now, refused: (0, None), rang_ms: None };
-        let caller = Pending { dialog, invite: transaction, peer: path.peer.ip() };
+        let ring = Ring::of(invite, &self.settings.call);
+        let caller = Pending { dialog, invite: transaction, peer: path.peer.ip(), ring };
         let call = Call::new(facts.clone(), caller);
         self.account(&facts, Standing::default(), Standing::of(&call));
         self.stats.calls += 1;

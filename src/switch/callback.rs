@@ -9,7 +9,7 @@
 use super::Switch;
 use super::admit::called_user;
 use super::identity::{Identified, only};
-use crate::call::{Callback, Event, GoneReason, Pending, Phase, Refusal};
+use crate::call::{Callback, Event, GoneReason, Pending, Phase, Refusal, Ring};
 use crate::id::{CallId, CallRef, QuestionId, Side};
 use crate::limits;
 use crate::mutant::{Mutant, planted};
@@ -136,7 +136,7 @@ impl Switch {
     ) {
         let owner = Owner { call, side: Side::Client };
         let Some((transaction, dialog)) = self.endpoint.accept(now, path, invite, owner) else { return };
-        let leg = Pending { dialog, invite: transaction, peer: path.peer.ip() };
+        let leg = Pending { dialog, invite: transaction, peer: path.peer.ip(), ring: Ring::Never };
         let asking = Asking { leg, call, id, claim, caller };
         let engine = self.engine.clone();
         let decision = match self.query(&asking) {

@@ -275,6 +275,9 @@ impl Switch {
             endpoint::Event::Unacknowledged { owner, dialog } => {
                 self.step_leg(now, owner, dialog, Event::Unacknowledged { side: owner.side });
             }
+            endpoint::Event::ProvisionalUnacknowledged { owner, dialog } => {
+                self.step_leg(now, owner, dialog, Event::ProvisionalUnacknowledged { side: owner.side });
+            }
         }
     }
 

@@ -24,6 +24,7 @@ fn switch() -> Switch {
         loopback: false,
         silence: Duration::from_secs(20),
         hold_silence: Duration::from_secs(20),
+        rings_reliably: false,
         session_timer: crate::call::SessionTerms { expires_seconds: 1800, min_seconds: 90 },
     };
     let trunk =

@@ -36,6 +36,8 @@ struct Dialog {
     cseq: u32,
     /// The last INVITE: its number and branch, which ACK and CANCEL repeat.
     invite: (u32, String),
+    /// The RSeq of the last reliable response to it.
+    rseq: u32,
     /// It had a 2xx.
     is_confirmed: bool,
     /// Neither side will say anything new.
@@ -83,6 +85,9 @@ impl Actor {
         let (Some(status), "INVITE") = (message.status(), method) else { return };
         if number != self.dialog.invite.0 || message.header("Call-ID") != Some(&self.dialog.call_id) {
             return;
+        }
+        if let Some(rseq) = message.header("RSeq").and_then(|rseq| rseq.parse().ok()) {
+            self.dialog.rseq = rseq;
         }
         if status > 100 {
             self.dialog.remote_tag = self.dialog.remote_tag.take().or_else(|| message.tag("To").map(String::from));
@@ -172,7 +177,11 @@ impl Actor {
         }
         self.dialog.cseq += 1;
         let branch = self.branch();
-        Ok(self.write(method, &branch, self.dialog.cseq, free(words)?, &body))
+        let mut extras = free(words)?;
+        if words.has("rack") {
+            extras.push(("RAck", format!("{} {} INVITE", self.dialog.rseq, self.dialog.invite.0)));
+        }
+        Ok(self.write(method, &branch, self.dialog.cseq, extras, &body))
     }
 
     /// The ACK of the last 2xx, or of the one that `cseq=1` names, with a branch of its own (RFC 3261 §13.2.2.4).

@@ -34,6 +34,7 @@ pub(crate) struct Plan {
     pub(crate) asks: bool,
     pub(crate) media_holds: bool,
     pub(crate) session_expires: u32,
+    pub(crate) reliable: bool,
 }
 
 impl Default for Plan {
@@ -49,6 +50,7 @@ impl Default for Plan {
             asks: false,
             media_holds: false,
             session_expires: 1800,
+            reliable: false,
         }
     }
 }
@@ -65,6 +67,7 @@ impl Plan {
         self.concurrent = words.number("concurrent")?.unwrap_or(self.concurrent);
         self.park = words.value("park").and_then(duration).unwrap_or(self.park);
         self.session_expires = words.number("session_expires")?.unwrap_or(self.session_expires);
+        self.reliable |= words.has("reliable");
         self.asks |= words.value("policy") == Some("asks");
         self.media_holds |= words.value("media") == Some("holds");
         words.finish()
@@ -107,6 +110,7 @@ impl Plan {
             loopback: false,
             silence: Duration::from_secs(20),
             hold_silence: Duration::from_secs(300),
+            rings_reliably: self.reliable,
             session_timer: call::SessionTerms { expires_seconds: self.session_expires, min_seconds: 90 },
         };
         let (trunks, routes) = (vec![Arc::new(trunk)], vec![Arc::new(route)]);

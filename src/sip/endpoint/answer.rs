@@ -209,6 +209,7 @@ impl Endpoint {
     fn invite_is_answered(&mut self, dialog: DialogId, id: ServerId, status: u16, request: &Head<'_>) {
         let Some(held) = self.dialogs.get_mut(&dialog).filter(|held| held.invite_received == Some(id)) else { return };
         held.invite_received = None;
+        let has_reliable = held.reliable.is_some();
         if (200..300).contains(&status) {
             held.acks_due.push(id);
             // The first INVITE is there whole: nothing has to be taken out of it.
@@ -217,7 +218,10 @@ impl Endpoint {
             }
             held.dialog.is_confirmed = true;
         } else if !held.dialog.is_confirmed {
-            self.dialogs.remove(&dialog);
+            return self.remove_dialog(dialog);
+        }
+        if has_reliable {
+            self.quiet_reliable(dialog);
         }
     }
 
@@ -272,7 +276,7 @@ impl Endpoint {
         }
         let waiting = held.bye_waiting.take();
         if held.is_closed {
-            self.dialogs.remove(&dialog);
+            self.remove_dialog(dialog);
         }
         if let Some(bye) = waiting {
             self.start_client(now, bye);

@@ -10,13 +10,15 @@ use super::Reply;
 use crate::sip::wire::{Content, Head, Header, Message, Method, NameAddr, Scheme, Start};
 
 /// The methods that are served, as Allow has them. [`is_served`] is the same list.
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE";
+pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK";
 /// The kinds of content that an INVITE may have; of a multipart, the one description in it is taken.
 pub(super) const CONTENT: &str = "application/sdp, multipart/mixed";
 /// The extensions that a request may require (RFC 3261 §8.2.2.3).
-const EXTENSIONS: [&str; 1] = ["timer"];
+const EXTENSIONS: [&str; 2] = [RELIABLE, "timer"];
+/// The option tag of reliable provisional responses (RFC 3262 §8.1).
+pub(super) const RELIABLE: &str = "100rel";
 /// The same as Supported has them.
-pub(super) const SUPPORTED: &str = "timer";
+pub(super) const SUPPORTED: &str = "100rel, timer";
 /// Of these, the ones that may be used towards us in the answer to a request of ours.
 pub(super) const SUPPORTED_IN_REQUESTS: &str = "timer";
 
@@ -114,11 +116,17 @@ fn check_required(request: &Message<'_>) -> Result<(), Refusal> {
 
 fn is_served(method: Method<'_>) -> Result<(), Refusal> {
     match method {
-        Method::Invite | Method::Ack | Method::Cancel | Method::Bye | Method::Options | Method::Update => Ok(()),
+        Method::Invite
+        | Method::Ack
+        | Method::Cancel
+        | Method::Bye
+        | Method::Options
+        | Method::Update
+        | Method::Prack => Ok(()),
         Method::Register | Method::Subscribe | Method::Notify | Method::Publish | Method::Message => {
             Err(Refusal::MethodNotAllowed)
         }
-        Method::Info | Method::Prack | Method::Refer => Err(Refusal::MethodNotAllowed),
+        Method::Info | Method::Refer => Err(Refusal::MethodNotAllowed),
         Method::Other(_) => Err(Refusal::MethodUnknown),
     }
 }
@@ -222,7 +230,8 @@ mod tests {
             ("Content-Type: application/unknownformat\r\n", "<audio>", Some(Refusal::MediaType)),
             ("Content-Type: application/sdp\r\nContent-Encoding: gzip\r\n", "v=0", Some(Refusal::Encoding)),
             ("Content-Type: application/sdp\r\nContent-Encoding: Identity\r\n", "v=0", None),
-            ("Require: 100rel\r\n", "", Some(Refusal::Extension)),
+            ("Require: 100rel, TIMER\r\n", "", None),
+            ("Require: 100rel, x\r\n", "", Some(Refusal::Extension)),
             ("Require: Timer\r\n", "", None),
             ("Proxy-Require: x\r\n", "", Some(Refusal::Extension)),
             ("Require: sec-agree\r\nSecurity-Client: tls\r\n", "", Some(Refusal::Extension)),

@@ -19,6 +19,9 @@ enum Step {
     /// An answer to a request of ours, perhaps not the first.
     Answer(u8, u16),
     Respond(u8, u16),
+    /// A ringing that has to be acknowledged, and the PRACK of the last one in a dialog.
+    Ring(u8),
+    Prack(u8),
     Request(bool, u8),
     Acknowledge(u8),
     Close(u8),
@@ -38,6 +41,9 @@ fn step() -> impl Strategy<Value = Step> {
         3 => any::<u8>().prop_map(Step::Again),
         4 => (any::<u8>(), status.clone()).prop_map(|(which, status)| Step::Answer(which, status)),
         5 => (any::<u8>(), status).prop_map(|(which, status)| Step::Respond(which, status)),
+        2 => any::<u8>().prop_map(Step::Ring),
+        2 => any::<u8>().prop_map(Step::Prack),
+        1 => any::<u8>().prop_map(|which| Step::Within("UPDATE", which)),
         3 => (any::<bool>(), any::<u8>()).prop_map(|(bye, which)| Step::Request(bye, which)),
         2 => any::<u8>().prop_map(Step::Acknowledge),
         1 => any::<u8>().prop_map(Step::Close),
@@ -56,6 +62,8 @@ struct World {
     cseq: u32,
     /// The final answer by top Via and method, whole.
     finals: BTreeMap<String, String>,
+    /// The newest RSeq and its CSeq by Call-ID.
+    rings: BTreeMap<String, (u32, u32)>,
 }
 
 fn pick<T>(items: &[T], which: u8) -> Option<&T> {
@@ -85,6 +93,7 @@ impl World {
             ) => {
                 panic!("no such event comes of a request")
             }
+            Some(Event::ProvisionalUnacknowledged { .. }) => panic!("no such event comes of a request"),
         }
         self.look(bench, ask.method == "ACK");
     }
@@ -100,6 +109,11 @@ impl World {
             let kind = summary(&text);
             if kind.ends_with("CANCEL") || header(&text, "Via").contains("merged") {
                 continue;
+            }
+            if let Ok(rseq) = header(&text, "RSeq").parse::<u32>() {
+                let cseq = header(&text, "CSeq").split(' ').next().and_then(|cseq| cseq.parse().ok()).unwrap_or(0);
+                let before = self.rings.insert(header(&text, "Call-ID").into(), (rseq, cseq));
+                assert!(before.is_none_or(|(before, _)| rseq == before || rseq == before + 1), "RSeq grows by one");
             }
             let key = format!("{} {}", header(&text, "Via"), &kind[4..]);
             match self.finals.get(&key) {
@@ -150,6 +164,18 @@ impl World {
                 let Some(id) = pick(&self.servers, *which).copied() else { return };
                 bench.endpoint.respond(bench.now, id, &plain(*status));
                 self.look(bench, false);
+            }
+            Step::Ring(which) => {
+                let Some(id) = pick(&self.servers, *which).copied() else { return };
+                bench.endpoint.respond_reliably(bench.now, id, 180);
+                self.look(bench, false);
+            }
+            Step::Prack(which) => {
+                let Some((dialog, ask)) = pick(&self.dialogs, *which).cloned() else { return };
+                let Some((rseq, cseq)) = self.rings.get(&ask.call_id).copied() else { return };
+                let extra = format!("RAck: {rseq} {cseq} INVITE\r\n");
+                let n = 100 + self.cseq;
+                self.send(bench, Ask { call_id: ask.call_id, extra, ..Ask::within("PRACK", n, dialog) });
             }
             Step::Request(..) | Step::Acknowledge(_) | Step::Close(_) => self.act(bench, step),
             Step::Pass(millis) => {

@@ -13,6 +13,7 @@ mod key;
 mod out;
 mod outside;
 mod recent;
+mod reliable;
 mod server;
 mod stats;
 #[cfg(test)]
@@ -45,6 +46,7 @@ use ipnet::IpNet;
 use key::{ByFingerprint, Keys};
 use out::{Output, exact};
 use recent::Recent;
+use reliable::Reliable;
 use slab::Slab;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -160,6 +162,13 @@ pub enum Event<'a> {
         /// The dialog.
         dialog: DialogId,
     },
+    /// Nobody acknowledged our reliable ringing within 64*T1: RFC 3262 §3 wants the INVITE refused with 5xx.
+    ProvisionalUnacknowledged {
+        /// The leg.
+        owner: Owner,
+        /// The early dialog.
+        dialog: DialogId,
+    },
 }
 
 /// An answer as the call words it. Via, From, To with our tag, Call-ID, CSeq, Record-Route, Contact, Allow, Server and
@@ -206,6 +215,7 @@ pub struct EndpointSettings {
 enum Notice {
     Failed { whose: Whose, transaction: ClientId, method: Method<'static> },
     Unacknowledged { owner: Owner, dialog: DialogId },
+    ProvisionalUnacknowledged { owner: Owner, dialog: DialogId },
 }
 
 /// Whose deadline it is.
@@ -213,6 +223,7 @@ enum Notice {
 enum Due {
     Server(ServerId),
     Client(ClientId),
+    Reliable(DialogId),
 }
 
 /// A dialog and what is open in it.
@@ -226,6 +237,8 @@ struct Held {
     invite_sent: Option<ClientId>,
     /// Our BYE that may not go before that ACK (§15).
     bye_waiting: Option<ClientId>,
+    /// The latest provisional response that had to be acknowledged.
+    reliable: Option<Box<Reliable>>,
     /// The call is done with it; it is here for `bye_waiting` alone.
     is_closed: bool,
 }
@@ -307,6 +320,7 @@ impl Endpoint {
             match due {
                 Due::Server(id) => self.server_timeout(now, id),
                 Due::Client(id) => self.client_timeout(now, id),
+                Due::Reliable(dialog) => self.reliable_timeout(now, dialog),
             }
         }
     }
@@ -316,7 +330,8 @@ impl Endpoint {
         self.wheel.poll_timeout()
     }
 
-    /// The next thing that timers made known: [`Event::Failed`], [`Event::Outside`] or [`Event::Unacknowledged`].
+    /// The next thing that timers made known: [`Event::Failed`], [`Event::Outside`], [`Event::Unacknowledged`] or
+    /// [`Event::ProvisionalUnacknowledged`].
     pub fn poll_event(&mut self) -> Option<Event<'static>> {
         Some(match self.notices.pop_front()? {
             Notice::Failed { whose: Whose::Leg { owner, dialog }, transaction, method } => {
@@ -326,6 +341,7 @@ impl Endpoint {
                 Event::Outside { asker, transaction, method, status: 408, answer: None }
             }
             Notice::Unacknowledged { owner, dialog } => Event::Unacknowledged { owner, dialog },
+            Notice::ProvisionalUnacknowledged { owner, dialog } => Event::ProvisionalUnacknowledged { owner, dialog },
         })
     }
 
@@ -366,6 +382,7 @@ impl Endpoint {
             acks_due: ArrayVec::new(),
             invite_sent: None,
             bye_waiting: None,
+            reliable: None,
             is_closed: false,
         };
         self.dialogs.insert(dialog, Box::new(held));
@@ -428,7 +445,7 @@ impl Endpoint {
         let (open, acks_due) = (held.invite_received, held.acks_due.clone());
         held.is_closed = true;
         if held.bye_waiting.is_none() {
-            self.dialogs.remove(&dialog);
+            self.remove_dialog(dialog);
             // The peer knows that it is over: no need to go on with the 2xx.
             for id in acks_due {
                 self.acknowledged(now, id);
@@ -460,7 +477,7 @@ impl Endpoint {
         self.silence_clients(call);
         self.notices.retain(|notice| match notice {
             Notice::Failed { whose, .. } => whose.call() != Some(call),
-            Notice::Unacknowledged { owner, .. } => owner.call != call,
+            Notice::Unacknowledged { owner, .. } | Notice::ProvisionalUnacknowledged { owner, .. } => owner.call != call,
         });
     }
 

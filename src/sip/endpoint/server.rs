@@ -69,8 +69,8 @@ impl Endpoint {
             self.reply_kept(now, path, &request, &bare(482));
             return None;
         }
-        // §15.1.2, RFC 3311 §5: a BYE or UPDATE belongs to a dialog, and one without a To tag names none.
-        if matches!(method, Method::Bye | Method::Update) {
+        // §15.1.2, RFC 3311 §5, RFC 3262 §3: a BYE, UPDATE or PRACK belongs to a dialog, and one without a To tag names none.
+        if matches!(method, Method::Bye | Method::Update | Method::Prack) {
             self.stats.dialogs_unknown += 1;
             self.reply_status(path, &request, 481);
             return None;
@@ -257,6 +257,10 @@ impl Endpoint {
             Some(status) => self.refuse_glare(now, transaction, status),
             None if method == Method::Invite => self.begin_invite(now, dialog, transaction),
             None => {}
+        }
+        if method == Method::Prack {
+            self.handle_prack(now, dialog, transaction, &request);
+            return None;
         }
         glare.is_none().then_some(Event::InDialog { owner, dialog, transaction, request, path })
     }

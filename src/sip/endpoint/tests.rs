@@ -25,6 +25,7 @@ pub(super) enum Heard {
     Failed(ClientId),
     Outside(Asker, ClientId, u16),
     Unacknowledged(DialogId),
+    ProvisionalUnacknowledged(DialogId),
 }
 
 fn heard(event: &Event<'_>) -> Heard {
@@ -47,6 +48,7 @@ fn heard(event: &Event<'_>) -> Heard {
             Heard::Outside(*asker, *transaction, *status)
         }
         Event::Unacknowledged { dialog, .. } => Heard::Unacknowledged(*dialog),
+        Event::ProvisionalUnacknowledged { dialog, .. } => Heard::ProvisionalUnacknowledged(*dialog),
     }
 }
 
