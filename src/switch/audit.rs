@@ -32,6 +32,7 @@ pub const KINDS: [&str; 21] = [
     "timeout",
     "stop",
     "abandon",
+    "ringing unacknowledged",
 ];
 
 /// How often each kind of event met each state, by [`KINDS`] and [`Phase::ALL`].
@@ -72,6 +73,7 @@ fn kind(event: &Event<'_>) -> usize {
         Event::Timeout => 18,
         Event::Stop => 19,
         Event::Abandon => 20,
+        Event::ProvisionalUnacknowledged { .. } => 21,
     }
 }
 
