@@ -42,7 +42,7 @@ impl Security {
         let keys = Keys::open(newer).map_err(|mistake| Failure::configuration(mistake.to_string()))?;
         // Keys that live in memory only would be others at each look, and every client would be sent away.
         if keys.ephemeral {
-            self.keyring = Arc::new(Keyring::clone(&self.keyring).with_users(newer.users));
+            self.keyring = Arc::new(Keyring::clone(&self.keyring).with_users(newer.users.clone()));
             return Ok(());
         }
         let keyring = keyring(newer, &keys)?;

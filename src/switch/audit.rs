@@ -10,7 +10,7 @@ use crate::token::SubjectHash;
 use std::net::IpAddr;
 
 /// The events of a call by kind, as the rows of a coverage table.
-pub const KINDS: [&str; 21] = [
+pub const KINDS: [&str; 22] = [
     "routed",
     "callback",
     "cancelled caller",

@@ -477,7 +477,9 @@ impl Endpoint {
         self.silence_clients(call);
         self.notices.retain(|notice| match notice {
             Notice::Failed { whose, .. } => whose.call() != Some(call),
-            Notice::Unacknowledged { owner, .. } | Notice::ProvisionalUnacknowledged { owner, .. } => owner.call != call,
+            Notice::Unacknowledged { owner, .. } | Notice::ProvisionalUnacknowledged { owner, .. } => {
+                owner.call != call
+            }
         });
     }
 
