@@ -26,7 +26,7 @@ pub struct Refusal {
     /// The value of `Warning` (RFC 3261 §20.43): a stable id and a sentence.
     pub warning: Option<String>,
     /// Seconds for `Retry-After`.
-    pub retry_after: Option<u64>,
+    pub retry_after: Option<u32>,
     /// Seconds for `Min-SE` (RFC 4028 §5).
     pub min_se: Option<u32>,
 }
@@ -54,7 +54,7 @@ impl Refusal {
 
     /// "Not now, try again": in 0 to 10 seconds (RFC 3261 §14.2, RFC 3311 §5.2).
     pub(super) fn later(turn: &mut Turn<'_>) -> Refusal {
-        Refusal { retry_after: Some(u64::from(turn.rng.below(11))), ..Refusal::status(500) }
+        Refusal { retry_after: Some(turn.rng.below(11)), ..Refusal::status(500) }
     }
 
     /// Hands the response to `send` with its headers in place.

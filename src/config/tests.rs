@@ -92,85 +92,76 @@ fn an_operators_trunk_or_route_replaces_the_builtin_ones() {
     assert_eq!((route(&config, "0").is_none(), config.trunks.len()), (true, 1));
 }
 
+/// What is wrong in a file, and how what is said about it begins.
+const MISTAKES: &[(&str, &str)] = &[
+    (
+        "[sip]\nlisten = [\n  \"0.0.0.0:5060\",\n  \"5060\",\n]",
+        "x.toml:4: sip.listen[1]: `5060` is no address and port",
+    ),
+    ("\n[sip]\nlistn = []", "x.toml:3: sip.listn: unknown key; did you mean `listen`?"),
+    ("[media]\nworker = 1\n", "x.toml:2: media.worker: unknown key; did you mean `workers`?"),
+    ("[qqqqqqqq]", "x.toml:1: qqqqqqqq: unknown key; there are node, sip,"),
+    ("[sip]\nlisten = \"0.0.0.0:5060\"", "x.toml:2: sip.listen: a text where a list of texts"),
+    ("[media]\nport_min = \"30000\"", "x.toml:2: media.port_min: a text where a whole number"),
+    ("[media]\nport_min = 30000.7", "x.toml:2: media.port_min: a number with a fraction where"),
+    ("[media]\nport_min = -2", "x.toml:2: media.port_min: a number below 0"),
+    ("[media]\nport_min = true", "x.toml:2: media.port_min: true or false where"),
+    ("[media]\nport_min = 30001", "x.toml:2: media.port_min: 30001 is odd"),
+    ("[media]\nport_max = 31998", "x.toml:2: media.port_max: 31998 is even"),
+    ("[media]\nport_min = 32000", "x.toml:1: media.port_max: 31999 leaves fewer than 4 ports"),
+    ("[media]\nport_max = 70001", "x.toml:2: media.port_max: 70001 is out of range; write 1027 to 65535"),
+    ("[media]\naddress = \"eth0\"", "x.toml:2: media.address: `eth0` is no address"),
+    ("[park]\nseconds_max = 0", "x.toml:2: park.seconds_max: 0 is out of range; write 1 to 3600"),
+    ("[park]\nresponse = 200", "x.toml:2: park.response: 200 does not ring"),
+    ("[park]\nfallback_status = 200", "x.toml:2: park.fallback_status: 200 is out of range"),
+    ("park = 5", "x.toml:1: park: a number below 0 or too large where a section"),
+    ("[[trunk]]\nname = \"a\"", "x.toml:1: trunk[0].allow: missing or empty"),
+    ("[[trunk]]\nallow = [\"1.2.3\"]\nname = \"a\"", "x.toml:2: trunk[0].allow[0]: `1.2.3` is no address list entry"),
+    (
+        "[[route]]\nnumber = \"1\"\nname = \"a\"\n[[route]]\nname = \"a//b\"\nnumber = \"2\"",
+        "x.toml:5: route[1].name: a segment",
+    ),
+    ("[[route]]\nnumber = \"1\"\nnam = \"a\"", "x.toml:3: route[0].nam: unknown key; did you mean `name`?"),
+    ("[[route]]\nname = \"a\"", "x.toml:1: route[0].number: empty; write a number"),
+    ("[log]\nlevel = \"loud\"", "x.toml:2: log.level: `loud` is no level"),
+    ("[log]\nformat = \"xml\"", "x.toml:2: log.format: `xml` is no format"),
+    ("[http]\npublic_url = \"calls.example\"", "x.toml:2: http.public_url: `calls.example` is no URL"),
+    ("[http]\nallowed_origins = [\"https://a/b\"]", "x.toml:2: http.allowed_origins[0]: `https://a/b` is no origin"),
+    ("[admin]\nlisten = \"127.0.0.1:8080\"", "x.toml:2: admin.listen: the same as http.listen"),
+    ("[sip]\nadvertised = \"0.0.0.0\"", "x.toml:2: sip.advertised: nobody can reach `0.0.0.0`"),
+    (
+        "[park]\nreliable_response = \"yes\"",
+        "x.toml:2: park.reliable_response: `yes` is neither required nor supported",
+    ),
+    ("[sip]\nmin_se_seconds = 89", "x.toml:2: sip.min_se_seconds: 89 is out of range; write 90 to 86400"),
+    (
+        "[sip]\nsession_expires_seconds = 300\nmin_se_seconds = 400",
+        "x.toml:2: sip.session_expires_seconds: 300 is less than sip.min_se_seconds",
+    ),
+    ("[sip]\nuser_agent = \"a\\r\\nb\"", "x.toml:2: sip.user_agent: has control characters"),
+    ("[token]\nkey_file = \"/nonexistent/k\"", "x.toml:2: token.key_file: /nonexistent/k cannot be read"),
+    ("[policy]\nskew_seconds = 301", "x.toml:2: policy.skew_seconds: 301 is out of range"),
+    ("[[policy.key]]\nkid = \"a\"\ntype = \"rs256\"", "x.toml:3: policy.key[0].type: `rs256` is no type of key"),
+    ("[[policy.key]]\nkid = \"a\"\ntype = \"hs256\"", "x.toml:1: policy.key[0]: give exactly one of secret_file"),
+    ("[[policy.key]]\nkid = \"a\"\ntype = \"es256\"\nsecret = \"x\"", "x.toml:1: policy.key[0]: give public_key_file"),
+    ("[digest]\nrealm = \"a\\\"b\"", "x.toml:2: digest.realm: has quotes"),
+    ("[digest]\nalgorithms = [\"SHA-1\"]", "x.toml:2: digest.algorithms[0]: `SHA-1` is no algorithm"),
+    ("[[user]]\nname = \"a\"", "x.toml:1: user[0]: give exactly one of secret_file and secret"),
+    ("[[user]]\nname = \"a:b\"\nsecret = \"x\"", "x.toml:2: user[0].name: `a:b` has a colon"),
+    ("[[user]]\nname = \"a\"\nsecret = \"\"", "x.toml:3: user[0].secret: empty"),
+    ("[[user]]\nname = \"a\"\nsecret = \"x\"\nbridge = [\"a//b\"]", "x.toml:4: user[0].bridge[0]: a segment"),
+    ("[[user]]\nname = \"a\"\nsecret = \"x\"\nmedia = [\"smell\"]", "x.toml:4: user[0].media[0]: `smell` is no kind"),
+    (
+        "[[user]]\nname = \"a\"\nsecret = \"x\"\ndial = 1",
+        "x.toml:4: user[0].dial: a number below 0 or too large where true or",
+    ),
+    ("[sip\nlisten = 1", "x.toml:1: not TOML: "),
+    ("[sip]\nuser_agent = \"a\"\nuser_agent = \"b\"", "x.toml:3: not TOML: "),
+];
+
 #[test]
 fn a_mistake_is_one_line_with_file_line_and_key() {
-    for (text, expected) in [
-        (
-            "[sip]\nlisten = [\n  \"0.0.0.0:5060\",\n  \"5060\",\n]",
-            "x.toml:4: sip.listen[1]: `5060` is no address and port",
-        ),
-        ("\n[sip]\nlistn = []", "x.toml:3: sip.listn: unknown key; did you mean `listen`?"),
-        ("[media]\nworker = 1\n", "x.toml:2: media.worker: unknown key; did you mean `workers`?"),
-        ("[qqqqqqqq]", "x.toml:1: qqqqqqqq: unknown key; there are node, sip,"),
-        ("[sip]\nlisten = \"0.0.0.0:5060\"", "x.toml:2: sip.listen: a text where a list of texts"),
-        ("[media]\nport_min = \"30000\"", "x.toml:2: media.port_min: a text where a whole number"),
-        ("[media]\nport_min = 30000.7", "x.toml:2: media.port_min: a number with a fraction where"),
-        ("[media]\nport_min = -2", "x.toml:2: media.port_min: a number below 0"),
-        ("[media]\nport_min = true", "x.toml:2: media.port_min: true or false where"),
-        ("[media]\nport_min = 30001", "x.toml:2: media.port_min: 30001 is odd"),
-        ("[media]\nport_max = 31998", "x.toml:2: media.port_max: 31998 is even"),
-        ("[media]\nport_min = 32000", "x.toml:1: media.port_max: 31999 leaves fewer than 4 ports"),
-        ("[media]\nport_max = 70001", "x.toml:2: media.port_max: 70001 is out of range; write 1027 to 65535"),
-        ("[media]\naddress = \"eth0\"", "x.toml:2: media.address: `eth0` is no address"),
-        ("[park]\nseconds_max = 0", "x.toml:2: park.seconds_max: 0 is out of range; write 1 to 3600"),
-        ("[park]\nresponse = 200", "x.toml:2: park.response: 200 does not ring"),
-        ("[park]\nfallback_status = 200", "x.toml:2: park.fallback_status: 200 is out of range"),
-        ("park = 5", "x.toml:1: park: a number below 0 or too large where a section"),
-        ("[[trunk]]\nname = \"a\"", "x.toml:1: trunk[0].allow: missing or empty"),
-        (
-            "[[trunk]]\nallow = [\"1.2.3\"]\nname = \"a\"",
-            "x.toml:2: trunk[0].allow[0]: `1.2.3` is no address list entry",
-        ),
-        (
-            "[[route]]\nnumber = \"1\"\nname = \"a\"\n[[route]]\nname = \"a//b\"\nnumber = \"2\"",
-            "x.toml:5: route[1].name: a segment",
-        ),
-        ("[[route]]\nnumber = \"1\"\nnam = \"a\"", "x.toml:3: route[0].nam: unknown key; did you mean `name`?"),
-        ("[[route]]\nname = \"a\"", "x.toml:1: route[0].number: empty; write a number"),
-        ("[log]\nlevel = \"loud\"", "x.toml:2: log.level: `loud` is no level"),
-        ("[log]\nformat = \"xml\"", "x.toml:2: log.format: `xml` is no format"),
-        ("[http]\npublic_url = \"calls.example\"", "x.toml:2: http.public_url: `calls.example` is no URL"),
-        (
-            "[http]\nallowed_origins = [\"https://a/b\"]",
-            "x.toml:2: http.allowed_origins[0]: `https://a/b` is no origin",
-        ),
-        ("[admin]\nlisten = \"127.0.0.1:8080\"", "x.toml:2: admin.listen: the same as http.listen"),
-        ("[sip]\nadvertised = \"0.0.0.0\"", "x.toml:2: sip.advertised: nobody can reach `0.0.0.0`"),
-        (
-            "[park]\nreliable_response = \"yes\"",
-            "x.toml:2: park.reliable_response: `yes` is neither required nor supported",
-        ),
-        ("[sip]\nmin_se_seconds = 89", "x.toml:2: sip.min_se_seconds: 89 is out of range; write 90 to 86400"),
-        (
-            "[sip]\nsession_expires_seconds = 300\nmin_se_seconds = 400",
-            "x.toml:2: sip.session_expires_seconds: 300 is less than sip.min_se_seconds",
-        ),
-        ("[sip]\nuser_agent = \"a\\r\\nb\"", "x.toml:2: sip.user_agent: has control characters"),
-        ("[token]\nkey_file = \"/nonexistent/k\"", "x.toml:2: token.key_file: /nonexistent/k cannot be read"),
-        ("[policy]\nskew_seconds = 301", "x.toml:2: policy.skew_seconds: 301 is out of range"),
-        ("[[policy.key]]\nkid = \"a\"\ntype = \"rs256\"", "x.toml:3: policy.key[0].type: `rs256` is no type of key"),
-        ("[[policy.key]]\nkid = \"a\"\ntype = \"hs256\"", "x.toml:1: policy.key[0]: give exactly one of secret_file"),
-        (
-            "[[policy.key]]\nkid = \"a\"\ntype = \"es256\"\nsecret = \"x\"",
-            "x.toml:1: policy.key[0]: give public_key_file",
-        ),
-        ("[digest]\nrealm = \"a\\\"b\"", "x.toml:2: digest.realm: has quotes"),
-        ("[digest]\nalgorithms = [\"SHA-1\"]", "x.toml:2: digest.algorithms[0]: `SHA-1` is no algorithm"),
-        ("[[user]]\nname = \"a\"", "x.toml:1: user[0]: give exactly one of secret_file and secret"),
-        ("[[user]]\nname = \"a:b\"\nsecret = \"x\"", "x.toml:2: user[0].name: `a:b` has a colon"),
-        ("[[user]]\nname = \"a\"\nsecret = \"\"", "x.toml:3: user[0].secret: empty"),
-        ("[[user]]\nname = \"a\"\nsecret = \"x\"\nbridge = [\"a//b\"]", "x.toml:4: user[0].bridge[0]: a segment"),
-        (
-            "[[user]]\nname = \"a\"\nsecret = \"x\"\nmedia = [\"smell\"]",
-            "x.toml:4: user[0].media[0]: `smell` is no kind",
-        ),
-        (
-            "[[user]]\nname = \"a\"\nsecret = \"x\"\ndial = 1",
-            "x.toml:4: user[0].dial: a number below 0 or too large where true or",
-        ),
-        ("[sip\nlisten = 1", "x.toml:1: not TOML: "),
-        ("[sip]\nuser_agent = \"a\"\nuser_agent = \"b\"", "x.toml:3: not TOML: "),
-    ] {
+    for (text, expected) in MISTAKES {
         let mistakes = load(text).map(|config| config.to_toml()).unwrap_err();
         assert!(mistakes.starts_with(expected), "{text:?}\n  gave     {mistakes}\n  expected {expected}");
         assert_eq!(mistakes.lines().count(), 1, "{mistakes}");

@@ -65,7 +65,7 @@ impl Switch {
 
     /// No room: come back later.
     fn busy(&self, which: &'static str) -> Refusal {
-        let retry_after = Some(self.settings.caps.retry_after.as_secs());
+        let retry_after = u32::try_from(self.settings.caps.retry_after.as_secs()).ok();
         Refusal { retry_after, ..Refusal::warned(503, which, "too many calls, try again later") }
     }
 
