@@ -176,7 +176,7 @@ impl Pending {
 
     /// The session description in the INVITE, as its sender wrote it; empty if it had none.
     pub fn offer(&self, endpoint: &Endpoint) -> Bytes {
-        let Some(invite) = endpoint.invite(self.dialog) else { return Bytes::new() };
+        let Some(invite) = endpoint.made_by(self.dialog) else { return Bytes::new() };
         match Head::of_kept(invite).map(|(head, body)| head.content_of(body)) {
             // A part of the INVITE that the dialog keeps anyway, not a copy.
             Some(Content::Description(offer)) => invite.slice_ref(offer),

@@ -128,7 +128,7 @@ pub(super) fn call_id(endpoint: &Endpoint, dialog: DialogId) -> Option<String> {
 
 /// A dialog's INVITE.
 pub(super) fn invite(endpoint: &Endpoint, dialog: DialogId) -> Option<Head<'_>> {
-    Head::of_kept(endpoint.invite(dialog)?).map(|(head, _)| head)
+    Head::of_kept(endpoint.made_by(dialog)?).map(|(head, _)| head)
 }
 
 /// The URI in one of its addresses.

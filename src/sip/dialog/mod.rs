@@ -18,36 +18,54 @@ pub struct Owner {
     pub side: Side,
 }
 
-/// One dialog that a peer's INVITE made: we are its UAS (RFC 3261 §12.1.1). Identities and route set are not taken out
-/// of the INVITE but read from it again when a request is to be sent, which is seldom. A dialog made by an INVITE of ours
-/// would keep the 2xx in the INVITE's place and read it the other way round (§12.1.2).
+/// Who sent the INVITE that made a dialog.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// The peer; we are the UAS (RFC 3261 §12.1.1).
+    Uas,
+    /// We (§12.1.2).
+    Uac,
+}
+
+/// One dialog. Identities and route set are not taken out of the message that made it but read from it again when a request is to
+/// be sent, which is seldom.
 pub struct Dialog {
     /// The leg.
     pub owner: Owner,
-    /// The INVITE, whole.
-    pub invite: Bytes,
-    /// The remote target, once a target refresh has replaced the INVITE's Contact (§12.2).
+    /// Whose INVITE made it.
+    pub role: Role,
+    /// The peer's message that made it, whole: its INVITE, or its 2xx to ours.
+    pub made_by: Bytes,
+    /// The remote target, once a target refresh has replaced that message's Contact (§12.2).
     pub target: Option<Bytes>,
     /// Keyed fingerprint of Call-ID and remote tag: what a request in the dialog must have besides our tag.
     pub peer: u128,
     /// Over which path the peer's latest request came.
     pub path: Path,
-    /// Whether a 2xx has been sent: until then the dialog is early.
+    /// Whether there is a 2xx: until then the dialog is early.
     pub is_confirmed: bool,
-    remote_cseq: u32,
+    /// `None`: the peer has sent no request yet.
+    remote_cseq: Option<u32>,
     local_cseq: u32,
 }
 
 impl Dialog {
     /// An early dialog, from an INVITE with this CSeq.
     pub fn new(owner: Owner, invite: Bytes, peer: u128, path: Path, cseq: u32) -> Dialog {
-        Dialog { owner, invite, target: None, peer, path, is_confirmed: false, remote_cseq: cseq, local_cseq: 0 }
+        let (role, made_by, remote_cseq) = (Role::Uas, invite, Some(cseq));
+        Dialog { owner, role, made_by, target: None, peer, path, is_confirmed: false, remote_cseq, local_cseq: 0 }
+    }
+
+    /// A confirmed dialog, from the 2xx to an INVITE of ours with this CSeq.
+    pub fn answered(owner: Owner, answer: Bytes, peer: u128, path: Path, cseq: u32) -> Dialog {
+        let (role, made_by, remote_cseq) = (Role::Uac, answer, None);
+        Dialog { owner, role, made_by, target: None, peer, path, is_confirmed: true, remote_cseq, local_cseq: cseq }
     }
 
     /// Whether a request from the peer is in order; if so it is the latest (§12.2.2).
     pub fn advance(&mut self, cseq: u32) -> bool {
-        let in_order = cseq > self.remote_cseq;
-        self.remote_cseq = self.remote_cseq.max(cseq);
+        let in_order = self.remote_cseq.is_none_or(|latest| cseq > latest);
+        self.remote_cseq = self.remote_cseq.max(Some(cseq));
         in_order
     }
 

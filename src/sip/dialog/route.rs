@@ -1,6 +1,7 @@
 //! Where a request in a dialog goes (RFC 3261 §12.2.1.1): its Request-URI, its Route header, and the address it is sent to.
 //! Not here: DNS. A host name cannot be resolved yet; the path on which the peer's latest request came stands in for it.
 
+use super::Role;
 use crate::sip::Transport;
 use crate::sip::wire::{Header, Message, NameAddr, Uri};
 use std::net::{IpAddr, SocketAddr};
@@ -35,21 +36,25 @@ pub struct Named {
     pub transport: Option<Transport>,
 }
 
-/// The way of a request of ours in the dialog that `invite` made. `target` is the remote target, `source` where the peer's latest
+/// The way of a request of ours in the dialog that `made_by` made: the peer's INVITE, or its 2xx to ours. `target` is the remote target, `source` where the peer's latest
 /// request came from.
 ///
 /// A peer without proxies in between may be behind a NAT, where its Contact is of no use: it says so itself by `rport` in Via
 /// (RFC 3581), or it shows when the Contact's address is not the one that the request came from. Then, and for a host name, the
 /// request goes back the way that the peer's came.
-pub fn route<'a>(invite: &Message<'a>, target: &'a [u8], source: SocketAddr) -> Routed<'a> {
-    // §12.1.1: for a UAS the route set is Record-Route in the order received.
-    let mut routes = invite.values(Header::RecordRoute);
-    let first = invite.values(Header::RecordRoute).next().and_then(|value| NameAddr::parse(value).ok());
+pub fn route<'a>(made_by: &Message<'a>, role: Role, target: &'a [u8], source: SocketAddr) -> Routed<'a> {
+    // §12.1.1: for a UAS the route set is Record-Route in the order received; §12.1.2: for a UAC in the reverse order.
+    let mut routes: Vec<&[u8]> = made_by.values(Header::RecordRoute).collect();
+    if role == Role::Uac {
+        routes.reverse();
+    }
+    let first = routes.first().and_then(|value| NameAddr::parse(value).ok());
     let Some(NameAddr { uri: first, .. }) = first else {
         let named = Uri::parse(target).ok().and_then(|uri| routable(&uri, source));
         // A Contact that points at a third party cannot make us send there.
         let named = named.filter(|named| named.address.ip() == source.ip().to_canonical());
-        let is_direct = invite.via().rport().is_none();
+        // Whom we have called is there where we called it.
+        let is_direct = role == Role::Uas && made_by.via().rport().is_none();
         let peer =
             named.filter(|_| is_direct).map_or(source, |named| SocketAddr::new(source.ip(), named.address.port()));
         return Routed { uri: target, route: Vec::new(), peer, named };
@@ -57,11 +62,10 @@ pub fn route<'a>(invite: &Message<'a>, target: &'a [u8], source: SocketAddr) -> 
     let named = routable(&first, source);
     let peer = named.map_or(source, |named| named.address);
     if first.param("lr").is_some() {
-        return Routed { uri: target, route: join(routes), peer, named };
+        return Routed { uri: target, route: routes.join(&b", "[..]), peer, named };
     }
     // A strict router takes itself out of the Request-URI and finds the target at the end of Route.
-    routes.next();
-    let mut route = join(routes);
+    let mut route = routes.get(1..).unwrap_or_default().join(&b", "[..]);
     if !route.is_empty() {
         route.extend_from_slice(b", ");
     }
@@ -69,10 +73,6 @@ pub fn route<'a>(invite: &Message<'a>, target: &'a [u8], source: SocketAddr) -> 
     route.extend_from_slice(target);
     route.push(b'>');
     Routed { uri: first.as_bytes(), route, peer, named }
-}
-
-fn join<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
-    values.collect::<Vec<_>>().join(&b", "[..])
 }
 
 /// The address in a URI, if it has one that a datagram can be sent to from the socket on which `source` was heard. Peers elsewhere
@@ -106,7 +106,7 @@ mod tests {
              CSeq: 1 INVITE\r\nContact: <sip:a@10.0.0.1>\r\nContent-Length: 0\r\n\r\n"
         );
         let invite = Message::parse(invite.as_bytes()).unwrap();
-        let routed = route(&invite, target.as_bytes(), "192.0.2.1:7000".parse().unwrap());
+        let routed = route(&invite, Role::Uas, target.as_bytes(), "192.0.2.1:7000".parse().unwrap());
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         (text(routed.uri), text(&routed.route), routed.peer.to_string())
     }

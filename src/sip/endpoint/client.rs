@@ -3,13 +3,14 @@
 //! a dialog is never answered (RELIABILITY A8).
 
 use super::check::is_offering;
+use super::dial::Dialling;
 use super::out::exact;
 use super::outside::Asker;
 use super::way::{Way, Ways};
 use super::{ClientId, DialogId, Due, Endpoint, Event, Held, Notice, Owner};
 use crate::id::CallRef;
 use crate::mutant::{Mutant, planted};
-use crate::sip::dialog::route;
+use crate::sip::dialog::{Role, route};
 use crate::sip::transaction::timer::Alarm;
 use crate::sip::transaction::{ClientInvite, ClientOther, Send, Tell, Todo};
 use crate::sip::wire::write::{self, Branch, RequestHead};
@@ -33,6 +34,8 @@ pub(super) struct Client {
     ack: Bytes,
     /// Whether the call is gone and wants to hear nothing.
     is_silent: bool,
+    /// Of an INVITE outside of any dialog.
+    pub(super) dialling: Option<Box<Dialling>>,
 }
 
 /// Who hears of a request's answer.
@@ -75,6 +78,30 @@ impl Client {
             cseq,
             ack: Bytes::new(),
             is_silent: false,
+            dialling: None,
+        }
+    }
+
+    /// Who hears of its answer.
+    pub(super) fn whose(&self) -> Whose {
+        self.whose
+    }
+
+    /// The number of its CSeq.
+    pub(super) fn cseq(&self) -> u32 {
+        self.cseq
+    }
+
+    /// Nobody wants to hear of its answer any more.
+    pub(super) fn silence(&mut self) {
+        self.is_silent = true;
+    }
+
+    /// Whether an INVITE has a provisional response.
+    pub(super) fn was_heard(&self) -> bool {
+        match &self.machine {
+            Machine::Invite(machine) => machine.is_proceeding(),
+            Machine::Waiting | Machine::Other(_) => false,
         }
     }
 
@@ -218,7 +245,7 @@ impl Endpoint {
     }
 
     /// Writes a request in a dialog: the INVITE's To is our From, its From the peer's To (§12.1.1, §12.2.1.1).
-    fn write_request(
+    pub(super) fn write_request(
         &mut self,
         id: DialogId,
         branch: ClientId,
@@ -228,14 +255,21 @@ impl Endpoint {
         body: Option<(&str, &[u8])>,
     ) -> Option<(Ways, Bytes)> {
         let dialog = &self.dialogs.get(&id)?.dialog;
-        let (invite, refreshed, path) = (dialog.invite.clone(), dialog.target.clone(), dialog.path);
-        let invite = Message::parse(&invite).expect("it was parsed before it was kept");
+        let (made_by, refreshed, path, role) =
+            (dialog.made_by.clone(), dialog.target.clone(), dialog.path, dialog.role);
+        let made_by = Message::parse(&made_by).expect("it was parsed before it was kept");
+        let (ours, theirs, called) = match role {
+            Role::Uas => (Header::To, Header::From, made_by.from()),
+            Role::Uac => (Header::From, Header::To, made_by.to()),
+        };
         // An RFC 2543 element may have sent no Contact; what it called itself is the next best.
-        let contact = invite.contact().map_or(invite.from().uri, |contact| contact.uri);
+        let contact = made_by.contact().map_or(called.uri, |contact| contact.uri);
         let target = refreshed.as_deref().unwrap_or(contact.as_bytes());
-        let routed = route::route(&invite, target, path.peer);
-        let mut from = invite.header(Header::To)?.to_vec();
-        from.extend_from_slice(format!(";tag={id}").as_bytes());
+        let routed = route::route(&made_by, role, target, path.peer);
+        let mut from = made_by.header(ours)?.to_vec();
+        if role == Role::Uas {
+            from.extend_from_slice(format!(";tag={id}").as_bytes());
+        }
         let branch = Branch::new(branch.0);
         let request = RequestHead {
             method,
@@ -244,8 +278,8 @@ impl Endpoint {
             sent_by: "",
             branch: branch.as_str(),
             from: &from,
-            to: invite.header(Header::From)?,
-            call_id: invite.call_id(),
+            to: made_by.header(theirs)?,
+            call_id: made_by.call_id(),
             cseq,
             contact: None,
             route: &routed.route,
@@ -264,14 +298,23 @@ impl Endpoint {
     /// A response: to the request whose branch it has, if the method is the same (§17.1.3). Anything else is dropped (§18.1.2).
     pub(super) fn handle_response<'a>(&mut self, now: Now, status: u16, message: Message<'a>) -> Option<Event<'a>> {
         let id = client_of(&message);
-        let found = id.and_then(|id| Some((id, self.clients.get_mut(&id)?)));
         let method = message.cseq().method;
+        if let (Some(id), Method::Cancel) = (id, method) {
+            self.cancel_is_answered(now, id, status);
+            return None;
+        }
+        let found = id.and_then(|id| Some((id, self.clients.get_mut(&id)?)));
         let Some((id, client)) = found.filter(|(_, client)| client.method == method) else {
             self.stats.responses_unmatched += 1;
             return None;
         };
         let todo = client.machine.handle_response(now.at, status);
         let (whose, method, is_silent) = (client.whose, client.method, client.is_silent);
+        match (client.dialling.is_some(), status) {
+            (true, 200..300) => return self.is_answered(now, id, todo, message),
+            (true, ..200) => self.send_cancel(now, id),
+            (true | false, _) => {}
+        }
         self.send_again(id, todo, Some(&message));
         let is_final = todo.tell == Tell::Response && status >= 200;
         if let Some(dialog) = whose.dialog().filter(|_| is_final) {
@@ -308,7 +351,7 @@ impl Endpoint {
     }
 
     /// Sends what the machine wants sent again, or the ACK of a final answer that is not 2xx.
-    fn send_again(&mut self, id: ClientId, todo: Todo, response: Option<&Message<'_>>) {
+    pub(super) fn send_again(&mut self, id: ClientId, todo: Todo, response: Option<&Message<'_>>) {
         let Some(client) = self.clients.get(&id) else { return };
         let way = client.way;
         let bytes = match (todo.send, todo.tell) {
@@ -398,7 +441,7 @@ impl Endpoint {
         Some(())
     }
 
-    fn settle_client(&mut self, id: ClientId, todo: Todo) {
+    pub(super) fn settle_client(&mut self, id: ClientId, todo: Todo) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         if todo.ended && !planted(Mutant::ClientTransactionKept) {
             self.wheel.clear(&mut client.alarm);

@@ -78,6 +78,11 @@ impl Keys {
         self.hash(Kind::Peer, &[request.call_id(), request.from().tag().unwrap_or_default()])
     }
 
+    /// The other side of a dialog, from its answer to an INVITE of ours (§12.1.2).
+    pub(super) fn answerer(&self, answer: &Message<'_>) -> u128 {
+        self.hash(Kind::Peer, &[answer.call_id(), answer.to().tag().unwrap_or_default()])
+    }
+
     /// The To tag of a stateless answer: the same for each repetition of the request (§8.2.7), and nobody's dialog.
     pub(super) fn tag(&self, transaction: u128) -> DialogId {
         to_id(self.hash(Kind::Tag, &[&transaction.to_be_bytes()]))

@@ -7,6 +7,7 @@
 mod answer;
 mod check;
 mod client;
+mod dial;
 #[cfg(test)]
 mod disorder;
 mod key;
@@ -24,6 +25,7 @@ mod updates;
 mod way;
 
 pub use crate::sip::dialog::{DialogId, Owner};
+pub use dial::Invitation;
 pub use outside::{Asker, Outside};
 pub use stats::{Counts, Stats};
 pub use traffic::Traffic;
@@ -42,6 +44,7 @@ use answer::{New, Server};
 use arrayvec::ArrayVec;
 use bytes::Bytes;
 use client::{Client, Whose};
+use dial::Cancel;
 use ipnet::IpNet;
 use key::{ByFingerprint, Keys};
 use out::{Output, exact};
@@ -223,6 +226,7 @@ enum Notice {
 enum Due {
     Server(ServerId),
     Client(ClientId),
+    Cancel(ClientId),
     Reliable(DialogId),
 }
 
@@ -244,6 +248,19 @@ struct Held {
 }
 
 impl Held {
+    /// A dialog in which nothing is open.
+    fn new(dialog: Dialog) -> Held {
+        Held {
+            dialog,
+            invite_received: None,
+            acks_due: ArrayVec::new(),
+            invite_sent: None,
+            bye_waiting: None,
+            reliable: None,
+            is_closed: false,
+        }
+    }
+
     /// A target refresh (§12.2): the Contact replaces the remote target.
     fn refresh(&mut self, message: &Head<'_>) {
         if let Ok(contact) = message.contact() {
@@ -261,6 +278,8 @@ pub struct Endpoint {
     generation: u32,
     by_key: ByFingerprint<ServerId>,
     clients: BTreeMap<ClientId, Box<Client>>,
+    /// CANCELs of ours, by the INVITE.
+    cancels: BTreeMap<ClientId, Box<Cancel>>,
     /// Requests of ours that went over a connection, by that.
     on_connections: BTreeSet<(Path, ClientId)>,
     dialogs: BTreeMap<DialogId, Box<Held>>,
@@ -283,6 +302,7 @@ impl Endpoint {
             generation: 0,
             by_key: ByFingerprint::default(),
             clients: BTreeMap::new(),
+            cancels: BTreeMap::new(),
             on_connections: BTreeSet::new(),
             dialogs: BTreeMap::new(),
             recent: Recent::default(),
@@ -320,6 +340,7 @@ impl Endpoint {
             match due {
                 Due::Server(id) => self.server_timeout(now, id),
                 Due::Client(id) => self.client_timeout(now, id),
+                Due::Cancel(id) => self.cancel_timeout(now, id),
                 Due::Reliable(dialog) => self.reliable_timeout(now, dialog),
             }
         }
@@ -376,23 +397,15 @@ impl Endpoint {
         let id = self.open_server(now, request, new);
         let peer = self.keys.peer(request);
         let made = Dialog::new(owner, invite, peer, path, request.cseq().number);
-        let held = Held {
-            dialog: made,
-            invite_received: None,
-            acks_due: ArrayVec::new(),
-            invite_sent: None,
-            bye_waiting: None,
-            reliable: None,
-            is_closed: false,
-        };
+        let held = Held::new(made);
         self.dialogs.insert(dialog, Box::new(held));
         self.begin_invite(now, dialog, id);
         Some((id, dialog))
     }
 
-    /// The INVITE that made the dialog, to be parsed again where needed.
-    pub fn invite(&self, dialog: DialogId) -> Option<&Bytes> {
-        self.dialogs.get(&dialog).filter(|held| !held.is_closed).map(|held| &held.dialog.invite)
+    /// The peer's message that made the dialog, to be parsed again where needed: its INVITE, or its 2xx to ours.
+    pub fn made_by(&self, dialog: DialogId) -> Option<&Bytes> {
+        self.dialogs.get(&dialog).filter(|held| !held.is_closed).map(|held| &held.dialog.made_by)
     }
 
     /// Answers a request of [`Event::Invite`] or [`Event::Request`] of somebody we do not know for good, and forgets it. Its
@@ -474,6 +487,12 @@ impl Endpoint {
             }
             self.close(now, dialog);
         }
+        let ringing = self.clients.iter().filter(|(_, client)| client.whose().call() == Some(call));
+        let ringing: Vec<ClientId> =
+            ringing.filter(|(_, client)| client.dialling.is_some()).map(|(id, _)| *id).collect();
+        for invite in ringing {
+            self.cancel(now, invite, None);
+        }
         self.silence_clients(call);
         self.notices.retain(|notice| match notice {
             Notice::Failed { whose, .. } => whose.call() != Some(call),
@@ -492,7 +511,7 @@ impl Endpoint {
     pub fn counts(&self) -> Counts {
         Counts {
             server_transactions: self.servers.len(),
-            client_transactions: self.clients.len(),
+            client_transactions: self.clients.len() + self.cancels.len(),
             dialogs: self.dialogs.len(),
             timers: self.wheel.len(),
             events: self.notices.len(),

@@ -175,7 +175,7 @@ mod tests {
         // A call that is lost takes its own requests with it and no others.
         bench.endpoint.abandon(bench.now, super::super::tests::OWNER.call);
         assert_eq!(bench.hear(&answer(&one, 503, "")), Some(Heard::Outside(ASKER, first, 503)));
-        assert!(bench.endpoint.invite(dialog).is_none());
+        assert!(bench.endpoint.made_by(dialog).is_none());
     }
 
     #[test]

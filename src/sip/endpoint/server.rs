@@ -282,7 +282,7 @@ impl Endpoint {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.servers.len() + self.clients.len() >= limits::SIP_TRANSACTIONS_MAX
+        self.servers.len() + self.clients.len() + self.cancels.len() >= limits::SIP_TRANSACTIONS_MAX
     }
 }
 

@@ -48,6 +48,11 @@ impl ClientInvite {
         matches!(self.state, State::Calling { .. } | State::Proceeding { .. })
     }
 
+    /// Whether it has a provisional answer and no final one.
+    pub fn is_proceeding(&self) -> bool {
+        matches!(self.state, State::Proceeding { .. })
+    }
+
     /// Whether it was answered with 2xx and more of those are expected.
     pub fn is_accepted(&self) -> bool {
         matches!(self.state, State::Accepted { .. })
