@@ -18,6 +18,8 @@ pub mod policy;
 
 pub mod call;
 
+pub mod event;
+
 pub mod switch;
 
 #[cfg(feature = "sim")]

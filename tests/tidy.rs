@@ -9,12 +9,13 @@ use std::fs;
 use std::path::Path;
 
 /// Modules in import order: one may import those on lines above it, never its own line's or those below.
-const ORDER: [&[&str]; 15] = [
+const ORDER: [&[&str]; 16] = [
     VOCABULARY,
     &["sip::wire", "sdp", "instructions"],
     &["sip", "media", "token"],
     &["policy"],
     &["call"],
+    &["event"],
     &["switch"],
     &["config", "sim"],
     &["telemetry"],

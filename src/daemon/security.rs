@@ -5,8 +5,9 @@
 use super::{Addresses, Failure, entropy, settings};
 use crate::call::ClientMessage;
 use crate::config::{Config, Keys};
+use crate::event::Authority;
 use crate::net::Clock;
-use crate::notify::{self, Authority};
+use crate::notify;
 use crate::policy::{Grants, Keyring, PolicyEngine};
 use crate::rng::Rng;
 use crate::secret::Secret;

@@ -3,12 +3,13 @@
 //! Not here: which events there are (`notify`).
 
 use crate::call::ClientMessageKind;
+use crate::event;
 use crate::http::subscribe::Caller;
 use crate::http::word::{Pace, Word};
 use crate::id::CallId;
 use crate::limits;
 use crate::name::Name;
-use crate::notify::{Closing, NotPassed, Registry, Subscription, event};
+use crate::notify::{Closing, NotPassed, Registry, Subscription};
 use crate::policy::Reason;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use bytes::Bytes;

@@ -5,16 +5,13 @@
 
 mod announce;
 mod closing;
-pub mod event;
 mod listeners;
 mod parked;
 mod publisher;
 mod registry;
 mod seat;
-pub mod sign;
 mod subscription;
 
-pub use announce::Authority;
 pub use closing::{Closing, is_about_credential};
 pub use publisher::{FanOut, Publisher};
 pub use registry::{NotPassed, Registry, Settings, Stats, open};

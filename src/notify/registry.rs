@@ -3,17 +3,17 @@
 //! (`subscription`), sends what it yields and drops it at its end.
 
 use crate::call::{ClientMessage, ClientMessageKind};
+use crate::event::{Authority, Herald, Signer};
 use crate::id::CallId;
 use crate::limits;
 use crate::name::Name;
 use crate::net::Clock;
-use crate::notify::announce::{Announcer, Authority};
+use crate::notify::announce::Announcer;
 use crate::notify::closing::Closing;
 use crate::notify::listeners::Listeners;
 use crate::notify::parked::Parked;
 use crate::notify::publisher::{FanOut, Publisher};
 use crate::notify::seat::Seat;
-use crate::notify::sign::Signer;
 use crate::notify::subscription::Subscription;
 use crate::policy::Reason;
 use crate::rng::Rng;
@@ -44,7 +44,8 @@ pub struct Settings {
 /// Makes the three ends of the notification path.
 pub fn open(settings: Settings) -> (Publisher, Arc<Registry>, FanOut) {
     let signer = Signer::from_seed(&settings.signing_seed);
-    let announcer = Announcer::new(settings.authority, signer, settings.epoch, settings.sip_host, settings.rng);
+    let herald = Herald { signer, epoch: settings.epoch, sip_host: settings.sip_host };
+    let announcer = Announcer::new(settings.authority, herald, settings.rng);
     let registry = Arc::new(Registry {
         listeners: Listeners::default(),
         parked: Parked::default(),
@@ -166,7 +167,7 @@ impl Registry {
 
     /// The public key that verifies events, as a JWK Set (RFC 7517, RFC 8037).
     pub fn jwks(&self) -> &str {
-        self.announcer.signer.jwks()
+        self.announcer.herald.signer.jwks()
     }
 
     /// A client's message could not be understood.

@@ -2,11 +2,11 @@
 //! Not here: the socket. The same stream is for every kind of channel.
 
 use crate::call::ClientMessageKind;
+use crate::event;
 use crate::id::CallId;
 use crate::name::Name;
 use crate::notify::announce::NotTold;
 use crate::notify::closing::Closing;
-use crate::notify::event;
 use crate::notify::parked::Waiting;
 use crate::notify::registry::{NotPassed, Registry};
 use crate::notify::seat::{Parcel, Seat};

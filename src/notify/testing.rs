@@ -2,9 +2,10 @@
 //! Not here: anything that the daemon uses.
 
 use crate::call::{ClientMessage, Gone, GoneReason, Incoming, Notice};
+use crate::event::Authority;
 use crate::id::CallId;
 use crate::name::Name;
-use crate::notify::{Authority, Publisher, Registry, Settings, open};
+use crate::notify::{Publisher, Registry, Settings, open};
 use crate::policy::{
     self, Algorithm, Grant, Grants, Keyring, MediaKinds, Order, PolicyEngine, SigningKey, VerifyingKey,
 };

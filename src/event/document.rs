@@ -1,5 +1,5 @@
 //! The events as JSON documents, and the bytes under their signature. Version 1; the README's chapter on events is the client's view.
-//! Not here: who gets an event (`registry`), and what makes its token (`announce`).
+//! Not here: who gets an event, and what makes its token (`herald`).
 //!
 //! An app verifies an event by joining the values below with single line feeds, in this order, and checking the Ed25519
 //! `signature` over these bytes with the published key `kid`. It needs no canonical JSON, and a push relay may re-order
@@ -13,9 +13,9 @@
 //!
 //! Only `data`, the last, may hold a line feed, so no two events have the same bytes.
 
+use super::sign::Signer;
 use crate::call::{Gone, Incoming};
 use crate::name::Name;
-use crate::notify::sign::Signer;
 use crate::time::Wall;
 use serde::Serialize;
 use std::borrow::Cow;

@@ -1,6 +1,6 @@
 //! The signature under an event: an app that got the event through a push relay can tell that the ring is genuine.
 //! Ed25519 (RFC 8032); the public key is published as a JWK (RFC 8037).
-//! Not here: which bytes are signed (`event`), and the bridge token, whose keys are secret on both sides (`token`).
+//! Not here: which bytes are signed (`document`), and the bridge token, whose keys are secret on both sides (`token`).
 
 use crate::secret::Secret;
 use base64::Engine as _;
