@@ -19,6 +19,7 @@ pub mod policy;
 pub mod call;
 
 pub mod event;
+pub mod registrar;
 
 pub mod switch;
 

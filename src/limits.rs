@@ -220,3 +220,11 @@ pub const SESSION_RETRY_MIN: Duration = Duration::from_secs(2);
 pub const SESSION_END_EARLY_MAX: Duration = Duration::from_secs(32);
 /// Most parts of a multipart body: a session description and what gateways add to it (RELIABILITY A14).
 pub const SIP_BODY_PARTS_MAX: usize = 8;
+/// Most contacts and subscriptions over SIP at one time: some 100 MB.
+pub const BINDINGS_MAX: usize = 100_000;
+/// Most of one name: a person's devices, several flows each.
+pub const BINDINGS_PER_NAME_MAX: usize = 16;
+/// Most of one address: an office behind one NAT.
+pub const BINDINGS_PER_SOURCE_MAX: usize = 1_000;
+/// Longest Contact value of a registration, bytes: real ones have less than 300.
+pub const SIP_CONTACT_BYTES_MAX: usize = 1024;

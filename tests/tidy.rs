@@ -15,7 +15,7 @@ const ORDER: [&[&str]; 16] = [
     &["sip", "media", "token"],
     &["policy"],
     &["call"],
-    &["event"],
+    &["event", "registrar"],
     &["switch"],
     &["config", "sim"],
     &["telemetry"],

@@ -39,7 +39,10 @@ fn refuse_claims(claims: &Claims, now: Now, query: &Query<'_>) -> Option<Reason>
         return Some(Reason::TokenExpired);
     }
     match query.action {
-        Action::Subscribe | Action::Receive => refuse_name(&grant.receive, query.name, Reason::NameNotGranted),
+        // To be reached under a name is to hear of its calls.
+        Action::Subscribe | Action::Register | Action::Receive => {
+            refuse_name(&grant.receive, query.name, Reason::NameNotGranted)
+        }
         Action::Dial if !grant.dial => Some(Reason::DialNotGranted),
         // Whoever hands out a right must have it; how many calls there are is counted when one is answered.
         Action::Dial => refuse_name(&grant.bridge, query.name, Reason::BridgeNotGranted)
@@ -59,7 +62,7 @@ impl Grants {
             Action::Bridge => {
                 refuse_media(MediaKinds::AUDIO, query.media).or_else(|| refuse_usage(self.dial_concurrent, query.usage))
             }
-            Action::Subscribe | Action::Receive | Action::Dial => Some(Reason::DialNotGranted),
+            Action::Subscribe | Action::Register | Action::Receive | Action::Dial => Some(Reason::DialNotGranted),
         }
     }
 }

@@ -14,6 +14,8 @@ use std::ops::BitOr;
 pub enum Action {
     /// To hear of calls for a name; asked once, when the channel opens.
     Subscribe,
+    /// To be reached under a name over SIP; asked for each registration.
+    Register,
     /// To be told of one call; asked for each event, since a grant may end while the channel is open.
     Receive,
     /// To be handed a URI that anybody can dial without a further credential; asked before a token for
@@ -24,10 +26,11 @@ pub enum Action {
 }
 
 impl Action {
-    /// `subscribe`, `receive`, `dial`, `bridge`, as logs and questions write it.
+    /// `subscribe`, `register`, `receive`, `dial`, `bridge`, as logs and questions write it.
     pub fn as_str(self) -> &'static str {
         match self {
             Action::Subscribe => "subscribe",
+            Action::Register => "register",
             Action::Receive => "receive",
             Action::Dial => "dial",
             Action::Bridge => "bridge",
