@@ -11,11 +11,14 @@ mod support;
 use bytes::Bytes;
 use criterion::{Criterion, Throughput};
 use parkway::call::{self, Incoming, Notice, Pattern, Route, Trunk};
+use parkway::event::{Herald, Signer};
 use parkway::id::FlowId;
 use parkway::media;
 use parkway::name::Name;
 use parkway::policy::{self, Algorithm, Grant, Grants, Keyring, Order, SigningKey, VerifyingKey};
+use parkway::registrar::Registrar;
 use parkway::rng::Rng;
+use parkway::secret::Secret;
 use parkway::sip::endpoint::EndpointSettings;
 use parkway::sip::{Endpoint, Path, Transport};
 use parkway::switch::{Caps, Effect, Input, Parts, Settings, Switch};
@@ -112,6 +115,12 @@ impl Stage {
             engine: Arc::new(Grants::default()),
             rng: Rng::from_seed([1; 32]),
             endpoint: Endpoint::new(Rng::from_seed([2; 32]), EndpointSettings::default()),
+            herald: Arc::new(Herald {
+                signer: Signer::from_seed(&Secret::new([4; 32])),
+                epoch: 1,
+                sip_host: "127.0.0.1:5060".into(),
+            }),
+            registrar: Registrar::default(),
         });
         let (rng, jwt) = (Rng::from_seed([3; 32]), jwt(now.wall));
         Stage { switch, keys, rng, jwt, now, flows: 0, records: 0, allocations: 0, heard: Heard::default() }

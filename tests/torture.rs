@@ -74,7 +74,7 @@ fn allowed(words: &str, message: &[u8]) -> BTreeSet<Outcome> {
             _ if is_in_dialog(message) => allowed.insert(Outcome::Refused(481)),
             "INVITE" | "OPTIONS" => allowed.insert(Outcome::Accepted),
             "BYE" => allowed.insert(Outcome::Refused(481)),
-            "REGISTER" => allowed.insert(Outcome::Refused(405)),
+            "REGISTER" => allowed.insert(Outcome::Refused(401)),
             _ => allowed.insert(Outcome::Refused(501)),
         };
     }

@@ -45,16 +45,16 @@ impl Arriving {
     /// Lets the caller ring and tells the clients of the name.
     fn park(self, facts: &Facts, invite: &Message<'_>, turn: &mut Turn<'_>) -> Parked {
         self.caller.ring(turn, facts.route.ring);
-        turn.notify(Notice::Incoming(incoming(facts, invite, turn)));
+        turn.notify(Notice::Incoming(incoming(facts, invite)));
         let late = if planted(Mutant::ParkDeadline) { limits::PARK_MAX } else { Duration::ZERO };
         let (deadline, repeat_at) = (turn.now.at + facts.route.park + late, turn.now.at + turn.settings.repeat);
         Parked { caller: self.caller, deadline, repeat_at }
     }
 }
 
-/// What the clients are told of it.
-fn incoming(facts: &Facts, invite: &Message<'_>, turn: &Turn<'_>) -> Incoming {
-    let expires = turn.now.wall + facts.route.park;
+/// What the clients are told of it. The same whenever it is asked for: those who come later hear the same.
+pub(super) fn incoming(facts: &Facts, invite: &Message<'_>) -> Incoming {
+    let expires = facts.started.wall + facts.route.park;
     Incoming {
         call: facts.id,
         generation: facts.generation(),

@@ -29,6 +29,8 @@ pub struct Refusal {
     pub retry_after: Option<u32>,
     /// Seconds for `Min-SE` (RFC 4028 §5).
     pub min_se: Option<u32>,
+    /// One more header, which the status demands: `Min-Expires` (423), `Allow-Events` (489).
+    pub header: Option<(&'static str, String)>,
 }
 
 impl Refusal {
@@ -63,13 +65,14 @@ impl Refusal {
         let min_se = self.min_se.map(|seconds| seconds.to_string());
         // The challenges first: where there is not room for all, a 401 is of no use without one (RFC 3261 §21.4.2).
         let challenges = self.challenges.iter().map(|challenge| ("WWW-Authenticate", Some(challenge.as_str())));
+        let demanded = self.header.iter().map(|(name, value)| (*name, Some(value.as_str())));
         let others = [
             ("Reason", self.reason.as_deref()),
             ("Warning", self.warning.as_deref()),
             ("Retry-After", retry_after.as_deref()),
             ("Min-SE", min_se.as_deref()),
         ];
-        let there = challenges.chain(others).filter_map(|(name, value)| Some((name, value?)));
+        let there = challenges.chain(demanded).chain(others).filter_map(|(name, value)| Some((name, value?)));
         let headers: ArrayVec<(&str, &str), { limits::SIP_ADDED_HEADERS_MAX }> =
             there.take(limits::SIP_ADDED_HEADERS_MAX).collect();
         send(&Reply { headers: &headers, ..plain(self.status) })

@@ -372,6 +372,12 @@ impl Call {
         (!matches!(self.state, State::Over)).then_some(self)
     }
 
+    /// What its clients were told when it was parked, for those that come later. `None` once its caller's dialog is gone.
+    pub fn incoming(&self, endpoint: &Endpoint) -> Option<Incoming> {
+        let invite = endpoint.invite(self.dialog(Side::Caller)?)?;
+        Message::parse(invite).ok().map(|invite| arriving::incoming(&self.facts, &invite))
+    }
+
     /// When [`Event::Timeout`] is due.
     pub fn wake_at(&self) -> Option<Instant> {
         match &self.state {

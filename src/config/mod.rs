@@ -22,6 +22,7 @@ pub use mistake::{Mistake, Mistakes};
 
 use crate::call::{Route, Trunk};
 use crate::policy::Users;
+use crate::registrar::Lifetimes;
 use crate::secret::Secret;
 use crate::time::Duration;
 use std::collections::BTreeMap;
@@ -68,6 +69,8 @@ pub struct Config {
     pub policy: Policy,
     /// `[digest]` and `[[user]]`
     pub users: Users,
+    /// `[registrar]`
+    pub lifetimes: Lifetimes,
     /// `[records]`
     pub records: Records,
     /// `[log]`

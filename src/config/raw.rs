@@ -22,6 +22,7 @@ pub(super) struct Raw {
     pub(super) token: Token,
     pub(super) policy: Policy,
     pub(super) digest: Digest,
+    pub(super) registrar: Registrar,
     pub(super) records: Records,
     pub(super) log: Log,
     pub(super) drain: Drain,
@@ -92,6 +93,11 @@ section!(Policy {
     key: Vec<PolicyKey> = [],
 });
 section!(Digest { realm: String = "parkway", algorithms: Vec<String> = ["SHA-256".into(), "MD5".into()] });
+section!(Registrar {
+    expires_seconds_min: u64 = 60u64,
+    expires_seconds_max: u64 = 3600u64,
+    expires_seconds_default: u64 = 3600u64,
+});
 section!(Records { path: String = "" });
 section!(Log { level: String = "info", format: String = "text" });
 section!(Drain { seconds_max: u64 = 30u64 });

@@ -155,6 +155,18 @@ const MISTAKES: &[(&str, &str)] = &[
         "[[user]]\nname = \"a\"\nsecret = \"x\"\ndial = 1",
         "x.toml:4: user[0].dial: a number below 0 or too large where true or",
     ),
+    (
+        "[registrar]\nexpires_seconds_min = 0",
+        "x.toml:2: registrar.expires_seconds_min: 0 is out of range; write 1 to 86400",
+    ),
+    (
+        "[registrar]\nexpires_seconds_max = 59",
+        "x.toml:2: registrar.expires_seconds_max: 59 is out of range; write 60 to",
+    ),
+    (
+        "[registrar]\nexpires_seconds_default = 3601",
+        "x.toml:2: registrar.expires_seconds_default: 3601 is out of range; write 60 to 3600",
+    ),
     ("[sip\nlisten = 1", "x.toml:1: not TOML: "),
     ("[sip]\nuser_agent = \"a\"\nuser_agent = \"b\"", "x.toml:3: not TOML: "),
 ];

@@ -44,7 +44,7 @@ impl Check {
         let (media, park, trunks) = (self.media(raw), self.park(raw), self.trunks(raw));
         let routes = park.as_ref().and_then(|park| self.routes(raw, park));
         let (token, policy) = (self.token(raw, sources), self.policy(raw));
-        let users = self.users(raw);
+        let (users, lifetimes) = (self.users(raw), self.lifetimes(raw));
         let (records, log, drain) = (self.records(raw), self.log(raw), self.drain(raw));
         Some(Config {
             node: node?,
@@ -59,6 +59,7 @@ impl Check {
             token: token?,
             policy: policy?,
             users: users?,
+            lifetimes: lifetimes?,
             records: records?,
             log: log?,
             drain: drain?,

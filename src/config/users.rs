@@ -1,4 +1,4 @@
-//! `[digest]` and `[[user]]`: telephones that prove a password, and what each may do.
+//! `[digest]` and `[[user]]`: telephones that prove a password, and what each may do. `[registrar]`: how long they are remembered.
 //! Not here: the proof (`sip::auth`), and what a grant means (`policy`).
 
 use super::keys;
@@ -6,9 +6,13 @@ use super::raw::{self, Raw};
 use super::typed::{Check, label};
 use crate::name::Name;
 use crate::policy::{Grant, MediaKinds, Users};
+use crate::registrar::Lifetimes;
 use crate::secret::Secret;
 use crate::sip::auth::Algorithm;
 use std::collections::BTreeSet;
+
+/// Longest registration that can be configured: a day, after which nobody knows whether a telephone is still there.
+const EXPIRES_SECONDS_MAX: u64 = 86_400;
 
 impl Check {
     pub(super) fn users(&mut self, raw: &Raw) -> Option<Users> {
@@ -36,6 +40,16 @@ impl Check {
             all.add(&name, password.expose(), grant);
         }
         Some(all)
+    }
+
+    pub(super) fn lifetimes(&mut self, raw: &Raw) -> Option<Lifetimes> {
+        let given = &raw.registrar;
+        let min = self.number("registrar.expires_seconds_min", given.expires_seconds_min, 1..=EXPIRES_SECONDS_MAX);
+        let range = min.map_or(1, u64::from)..=EXPIRES_SECONDS_MAX;
+        let max = self.number("registrar.expires_seconds_max", given.expires_seconds_max, range.clone());
+        let range = *range.start()..=max.map_or(EXPIRES_SECONDS_MAX, u64::from);
+        let default = self.number("registrar.expires_seconds_default", given.expires_seconds_default, range);
+        Some(Lifetimes { seconds_min: min?, seconds_max: max?, seconds_default: default? })
     }
 
     fn user(&mut self, key: &str, user: &raw::User) -> Option<(String, Secret<String>, Grant)> {

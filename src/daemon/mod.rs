@@ -113,7 +113,8 @@ impl Daemon {
         let relay = Arc::new(start_relay(&config, &sip, events)?);
         let security = Security::of(&config, &keys)?;
         let (messages, clients) = mpsc::channel(limits::SWITCH_QUEUE_MAX);
-        let (publisher, registry, fan_out) = notify::open(security.registry(&config, &sip, &keys, messages));
+        let herald = Security::herald(&config, &sip, &keys);
+        let (publisher, registry, fan_out) = notify::open(security.registry(Arc::clone(&herald), messages));
         let (closed, closing) = watch::channel(false);
         let addresses = Addresses {
             sip: sip.clone(),
@@ -128,7 +129,7 @@ impl Daemon {
             Sources { connections: door.counts(), registry: Arc::clone(&registry), relay: Arc::clone(&relay), metrics };
         let subscriptions = listeners.serve(&http_runtime, &config, sources, Arc::clone(&status), closing, door);
         let switchboard = Switchboard {
-            switch: security.switch(&config, &addresses),
+            switch: security.switch(&config, &addresses, herald),
             sockets,
             streams,
             relay: Arc::clone(&relay),

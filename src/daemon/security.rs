@@ -5,10 +5,11 @@
 use super::{Addresses, Failure, entropy, settings};
 use crate::call::ClientMessage;
 use crate::config::{Config, Keys};
-use crate::event::Authority;
+use crate::event::{Authority, Herald, Signer};
 use crate::net::Clock;
 use crate::notify;
 use crate::policy::{Grants, Keyring, PolicyEngine};
+use crate::registrar::Registrar;
 use crate::rng::Rng;
 use crate::secret::Secret;
 use crate::sip::Endpoint;
@@ -60,26 +61,22 @@ impl Security {
         Authority { keyring: Arc::clone(&self.keyring), engine: Arc::clone(&self.engine), keys: Arc::clone(&self.keys) }
     }
 
-    /// For the registry of subscribers.
-    pub(super) fn registry(
-        &self,
-        config: &Config,
-        sip: &[SocketAddr],
-        keys: &Keys,
-        messages: mpsc::Sender<ClientMessage>,
-    ) -> notify::Settings {
-        notify::Settings {
+    /// Writes events, for the registry of subscribers and for the switch: they are the same, whichever way they go.
+    pub(super) fn herald(config: &Config, sip: &[SocketAddr], keys: &Keys) -> Arc<Herald> {
+        Arc::new(Herald {
+            signer: Signer::from_seed(&keys.signing_seed()),
             epoch: Clock::start().now().wall.0,
             sip_host: sip.first().map(|listener| settings::reachable(config, *listener)).unwrap_or_default(),
-            signing_seed: keys.signing_seed(),
-            authority: self.authority(),
-            rng: Rng::from_seed(entropy()),
-            messages,
-        }
+        })
+    }
+
+    /// For the registry of subscribers.
+    pub(super) fn registry(&self, herald: Arc<Herald>, messages: mpsc::Sender<ClientMessage>) -> notify::Settings {
+        notify::Settings { herald, authority: self.authority(), rng: Rng::from_seed(entropy()), messages }
     }
 
     /// For the switch thread.
-    pub(super) fn switch(&self, config: &Config, addresses: &Addresses) -> Switch {
+    pub(super) fn switch(&self, config: &Config, addresses: &Addresses, herald: Arc<Herald>) -> Switch {
         Switch::new(Parts {
             settings: Arc::new(settings::of_switch(config, &addresses.sip)),
             keys: Arc::clone(&self.keys),
@@ -87,6 +84,8 @@ impl Security {
             engine: Arc::clone(&self.engine),
             rng: Rng::from_seed(entropy()),
             endpoint: Endpoint::new(Rng::from_seed(entropy()), settings::of_endpoint(config, addresses)),
+            herald,
+            registrar: Registrar::new(config.lifetimes),
         })
     }
 }

@@ -42,6 +42,14 @@ impl Status {
         traffic.responses().for_each(|(code, total)| metrics.sip_responses_total.with(&code.to_string()).set(total));
         metrics.sip_transactions.set(count(tables.server_transactions + tables.client_transactions));
         metrics.sip_dialogs.set(count(tables.dialogs));
+        let (contacts, subscriptions) = switch.bindings();
+        metrics.sip_bindings.set(count(contacts));
+        metrics.subscriptions.with("sip").set(count(subscriptions));
+        for (tally, family) in
+            [(&stats.registrations, &metrics.sip_registrations_total), (&stats.told, &metrics.sip_events_total)]
+        {
+            tally.0.iter().for_each(|(result, total)| family.with(result).set(*total));
+        }
         for transport in [Transport::Tcp, Transport::Tls, Transport::Ws] {
             metrics.sip_connections.with(transport.as_str()).set(count(streams.count(transport)));
         }

@@ -28,13 +28,13 @@ pub(super) enum NotTold {
 /// Makes events on the subscribers' tasks.
 pub(super) struct Announcer {
     authority: RwLock<Arc<Authority>>,
-    pub(super) herald: Herald,
+    pub(super) herald: Arc<Herald>,
     rng: Mutex<Rng>,
 }
 
 impl Announcer {
     /// With what was configured at start.
-    pub(super) fn new(authority: Authority, herald: Herald, rng: Rng) -> Announcer {
+    pub(super) fn new(authority: Authority, herald: Arc<Herald>, rng: Rng) -> Announcer {
         Announcer { authority: RwLock::new(Arc::new(authority)), herald, rng: Mutex::new(rng) }
     }
 

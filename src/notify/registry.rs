@@ -3,7 +3,7 @@
 //! (`subscription`), sends what it yields and drops it at its end.
 
 use crate::call::{ClientMessage, ClientMessageKind};
-use crate::event::{Authority, Herald, Signer};
+use crate::event::{Authority, Herald};
 use crate::id::CallId;
 use crate::limits;
 use crate::name::Name;
@@ -17,7 +17,6 @@ use crate::notify::seat::Seat;
 use crate::notify::subscription::Subscription;
 use crate::policy::Reason;
 use crate::rng::Rng;
-use crate::secret::Secret;
 use crate::sync;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::tokio::sync::Notify;
@@ -27,12 +26,8 @@ use tokio::sync::mpsc;
 
 /// What the registry is told at start.
 pub struct Settings {
-    /// Tells the event ids of this run of the server from those of an earlier one: the start time, or a random number.
-    pub epoch: u64,
-    /// `host` or `host:port` of the SIP listener, as clients reach it: the host part of the call-back URIs.
-    pub sip_host: String,
-    /// 32 bytes from which the key that signs events is made; kept across restarts.
-    pub signing_seed: Secret<[u8; 32]>,
+    /// Writes the events.
+    pub herald: Arc<Herald>,
     /// Keys and engine; a reload replaces them by [`Registry::replace_authority`].
     pub authority: Authority,
     /// Salts the bridge tokens; seeded from the kernel.
@@ -43,9 +38,7 @@ pub struct Settings {
 
 /// Makes the three ends of the notification path.
 pub fn open(settings: Settings) -> (Publisher, Arc<Registry>, FanOut) {
-    let signer = Signer::from_seed(&settings.signing_seed);
-    let herald = Herald { signer, epoch: settings.epoch, sip_host: settings.sip_host };
-    let announcer = Announcer::new(settings.authority, herald, settings.rng);
+    let announcer = Announcer::new(settings.authority, settings.herald, settings.rng);
     let registry = Arc::new(Registry {
         listeners: Listeners::default(),
         parked: Parked::default(),

@@ -2,7 +2,7 @@
 //! Not here: anything that the daemon uses.
 
 use crate::call::{ClientMessage, Gone, GoneReason, Incoming, Notice};
-use crate::event::Authority;
+use crate::event::{Authority, Herald, Signer};
 use crate::id::CallId;
 use crate::name::Name;
 use crate::notify::{Publisher, Registry, Settings, open};
@@ -48,9 +48,11 @@ pub(crate) fn idle_desk(engine: Arc<dyn PolicyEngine>) -> (Desk, crate::notify::
     let keys = Arc::new(Keys::new(NODE, [9; 32]));
     let (sender, messages) = mpsc::channel(2);
     let (publisher, registry, fan_out) = open(Settings {
-        epoch: 1,
-        sip_host: "127.0.0.1:5060".to_owned(),
-        signing_seed: Secret::new([5; 32]),
+        herald: Arc::new(Herald {
+            signer: Signer::from_seed(&Secret::new([5; 32])),
+            epoch: 1,
+            sip_host: "127.0.0.1:5060".to_owned(),
+        }),
         authority: authority(engine, Arc::clone(&keys)),
         rng: Rng::from_seed([1; 32]),
         messages: sender,

@@ -4,9 +4,12 @@
 use super::plan::{Called, JwtKind, Plan, Terms, TokenKind};
 use super::policy::Engine;
 use crate::call::{self, Incoming, Pattern, Route, Trunk};
+use crate::event::{Herald, Signer};
 use crate::name::Name;
 use crate::policy::{Algorithm, Grant, Keyring, Order, SigningKey, VerifyingKey, mint};
+use crate::registrar::Registrar;
 use crate::rng::Rng;
+use crate::secret::Secret;
 use crate::sip::endpoint::{Endpoint, EndpointSettings};
 use crate::switch::{Caps, Parts, Settings, Switch};
 use crate::time::{Duration, Wall};
@@ -80,6 +83,12 @@ impl Office {
                 Rng::from_seed(seed(2)),
                 EndpointSettings { trusted: vec![TRUNKS.parse().expect("a network")], ..EndpointSettings::default() },
             ),
+            herald: Arc::new(Herald {
+                signer: Signer::from_seed(&Secret::new([3; 32])),
+                epoch: plan.seed,
+                sip_host: address(node).to_string(),
+            }),
+            registrar: Registrar::default(),
         })
     }
 

@@ -64,7 +64,7 @@ impl Switch {
     }
 
     /// No room: come back later.
-    fn busy(&self, which: &'static str) -> Refusal {
+    pub(super) fn busy(&self, which: &'static str) -> Refusal {
         let retry_after = u32::try_from(self.settings.caps.retry_after.as_secs()).ok();
         Refusal { retry_after, ..Refusal::warned(503, which, "too many calls, try again later") }
     }

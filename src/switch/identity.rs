@@ -5,15 +5,27 @@
 use super::Switch;
 use crate::call::Refusal;
 use crate::policy::{self, Claims, Reason};
+use crate::registrar::Who;
 use crate::sip::auth::Refused;
 use crate::sip::wire::{AuthParams, Header, Message, Start};
 use crate::time::Now;
+use std::sync::Arc;
 
 /// Somebody who has proved who he is.
 pub(super) struct Identified {
     pub(super) claims: Box<Claims>,
     /// Whether the proof is good for one request only: then its answer must be kept, for the same bytes will not be believed again.
     pub(super) once: bool,
+}
+
+impl Identified {
+    /// The same, for somebody who is remembered.
+    pub(super) fn who(&self) -> Who {
+        match self.once {
+            true => Who::User(self.claims.subject().into()),
+            false => Who::Bearer(Arc::new(Claims::clone(&self.claims))),
+        }
+    }
 }
 
 impl Switch {

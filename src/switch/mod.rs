@@ -15,9 +15,13 @@ mod effect;
 mod identity;
 mod input;
 mod lot;
+mod posted;
 mod questions;
+mod register;
 mod settings;
 mod stats;
+mod subscribe;
+mod tell;
 #[cfg(test)]
 mod tests;
 
@@ -27,10 +31,12 @@ pub use settings::{Caps, Settings};
 pub use stats::Stats;
 
 use crate::call::{Action, Call, ClientMessage, ClientMessageKind, Event, Facts, Notice, Phase, Trunk, Turn, plain};
+use crate::event::Herald;
 use crate::id::{CallRef, FlowId, Side};
 use crate::media;
 use crate::mutant::{Mutant, planted};
 use crate::policy::{Keyring, PolicyEngine};
+use crate::registrar::Registrar;
 use crate::rng::Rng;
 use crate::sip::Path;
 use crate::sip::auth::Gate;
@@ -40,6 +46,7 @@ use crate::time::{Instant, Now};
 use crate::token::{Keys, SubjectHash};
 use callback::Usage;
 use lot::{Fate, Lot};
+use posted::Posted;
 use questions::Questions;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -54,7 +61,12 @@ pub struct Switch {
     engine: Arc<dyn PolicyEngine>,
     rng: Rng,
     gate: Gate,
+    herald: Arc<Herald>,
     endpoint: Endpoint,
+    registrar: Registrar,
+    posted: Posted,
+    /// How many notices there have been.
+    notices: u64,
     lot: Lot,
     /// Connections whose peer has shown a trunk's certificate.
     certified: HashMap<Path, Arc<Trunk>>,
@@ -92,12 +104,16 @@ pub struct Parts {
     pub rng: Rng,
     /// SIP, with its own chance.
     pub endpoint: Endpoint,
+    /// Writes what clients are told over SIP.
+    pub herald: Arc<Herald>,
+    /// Whom it is told to; empty at the start.
+    pub registrar: Registrar,
 }
 
 impl Switch {
     /// An empty switch.
     pub fn new(parts: Parts) -> Switch {
-        let Parts { settings, keys, keyring, engine, mut rng, endpoint } = parts;
+        let Parts { settings, keys, keyring, engine, mut rng, endpoint, herald, registrar } = parts;
         Switch {
             settings,
             keys,
@@ -105,7 +121,11 @@ impl Switch {
             engine,
             gate: Gate::new(&mut rng),
             rng,
+            herald,
             endpoint,
+            registrar,
+            posted: Posted::default(),
+            notices: 0,
             lot: Lot::default(),
             certified: HashMap::new(),
             flows: HashMap::new(),
@@ -136,6 +156,7 @@ impl Switch {
             }
             Input::Disconnected { path } => {
                 self.certified.remove(&path);
+                self.lose_path(path);
                 self.endpoint.handle_disconnected(now, path);
                 self.dispatch_notices(now);
             }
@@ -155,6 +176,7 @@ impl Switch {
     fn stop(&mut self, now: Now, how: fn() -> Event<'static>) {
         self.draining = true;
         self.lot.all().into_iter().for_each(|at| self.step(now, at, how()));
+        self.end_subscriptions(now);
     }
 
     /// Time has passed.
@@ -162,6 +184,7 @@ impl Switch {
         self.endpoint.handle_timeout(now);
         self.dispatch_notices(now);
         self.handle_overdue(now);
+        self.handle_lapsed(now);
         while let Some(Reverse((due, at))) = self.alarms.peek().copied() {
             if due > now.at {
                 break;
@@ -193,7 +216,10 @@ impl Switch {
     /// When to call [`Switch::handle_timeout`] at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let alarm = self.alarms.peek().map(|Reverse((due, _))| *due);
-        [alarm, self.endpoint.poll_timeout(), self.questions.poll_timeout()].into_iter().flatten().min()
+        [alarm, self.endpoint.poll_timeout(), self.questions.poll_timeout(), self.registrar.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// What has been counted.
@@ -209,6 +235,11 @@ impl Switch {
     /// How many calls there are now, by state.
     pub fn census(&self) -> impl Iterator<Item = (Phase, usize)> {
         Phase::ALL.into_iter().zip(self.census)
+    }
+
+    /// How many contacts are registered, and how many subscriptions there are.
+    pub fn bindings(&self) -> (usize, usize) {
+        self.registrar.counts()
     }
 
     /// How many calls there are now.
@@ -247,7 +278,7 @@ impl Switch {
                 self.call_back(now, path, &request);
             }
             endpoint::Event::Invite { path, request } => self.admit(now, path, &request),
-            endpoint::Event::Request { path, request } => self.handle_options(now, path, &request),
+            endpoint::Event::Request { path, request } => self.handle_other(now, path, &request),
             endpoint::Event::InDialog { owner, dialog, transaction, request, .. } => {
                 self.handle_in_dialog(now, owner, dialog, transaction, &request);
             }
@@ -269,8 +300,9 @@ impl Switch {
             endpoint::Event::Failed { owner, dialog, transaction, .. } => {
                 self.step_leg(now, owner, dialog, Event::Failed { side: owner.side, transaction });
             }
-            endpoint::Event::Outside { asker, .. } => match asker {
-                Asker::Binding(_) | Asker::Trunk(_) => {}
+            endpoint::Event::Outside { asker, transaction, status, .. } => match asker {
+                Asker::Binding(id) => self.handle_told(now, id, transaction, status),
+                Asker::Trunk(_) => {}
             },
             endpoint::Event::Unacknowledged { owner, dialog } => {
                 self.step_leg(now, owner, dialog, Event::Unacknowledged { side: owner.side });
@@ -278,6 +310,15 @@ impl Switch {
             endpoint::Event::ProvisionalUnacknowledged { owner, dialog } => {
                 self.step_leg(now, owner, dialog, Event::ProvisionalUnacknowledged { side: owner.side });
             }
+        }
+    }
+
+    /// A request that belongs to no call.
+    fn handle_other(&mut self, now: Now, path: Path, request: &Message<'_>) {
+        match request.start().method() {
+            Some(Method::Register) => self.handle_register(now, path, request),
+            Some(Method::Subscribe) => self.handle_subscribe(now, path, request),
+            Some(_) | None => self.handle_options(now, path, request),
         }
     }
 
@@ -451,7 +492,10 @@ impl Switch {
             }
             match action {
                 Action::Media(command) => self.commands.push_back(command),
-                Action::Notify(notice) => self.effects.push_back(Effect::Notify(notice)),
+                Action::Notify(notice) => {
+                    self.tell(now, &notice);
+                    self.effects.push_back(Effect::Notify(notice));
+                }
                 Action::Record(record) => {
                     self.stats.note_record(&record);
                     self.effects.push_back(Effect::Record(record));

@@ -17,6 +17,10 @@ pub struct Stats {
     pub callbacks: Tally,
     /// Policy's verdicts, by the reason id of a denial or `granted`.
     pub verdicts: Tally,
+    /// Registrations and subscriptions: `accepted`, `unauthorized` (asked who it is), `refused`.
+    pub registrations: Tally,
+    /// What clients were told over SIP: `delivered`, `withheld` by policy, `refused` or `unanswered` by the client, `dropped` for want of room.
+    pub told: Tally,
     /// Calls that were lost to a panic.
     pub panics: u64,
 }

@@ -41,7 +41,14 @@ fn switch() -> Switch {
         engine: Arc::new(Grants { dial_concurrent: 9 }),
         rng: Rng::from_seed([1; 32]),
         endpoint: Endpoint::new(Rng::from_seed([2; 32]), EndpointSettings::default()),
+        herald: Arc::new(herald()),
+        registrar: Registrar::default(),
     })
+}
+
+fn herald() -> Herald {
+    let signer = crate::event::Signer::from_seed(&crate::secret::Secret::new([4; 32]));
+    Herald { signer, epoch: 1, sip_host: "192.0.2.1:5060".into() }
 }
 
 /// Signs the JWTs of clients that have one.

@@ -197,6 +197,12 @@ pub struct Metrics {
     pub sip_connections_ended_total: Family<Counter>,
     /// When the first of our TLS certificates is good no longer, Unix time; 0 without TLS.
     pub tls_certificate_expiry: Gauge,
+    /// Contacts that are registered over SIP.
+    pub sip_bindings: Gauge,
+    /// Registrations and subscriptions over SIP: `accepted`, `unauthorized` (asked who it is), `refused`.
+    pub sip_registrations_total: Family<Counter>,
+    /// Events for clients over SIP: `delivered`, `withheld` by policy, `refused` or `unanswered` by the client, `dropped` for want of room.
+    pub sip_events_total: Family<Counter>,
     /// Pairs of RTP and RTCP ports: `used`, `resting` before they are used again, `free`.
     pub rtp_port_pairs: Family<Gauge>,
     /// RTP packets forwarded.
@@ -248,6 +254,9 @@ impl Metrics {
             sip_connections: Family::one(&["transport"], &CONNECTIONS),
             sip_connections_ended_total: Family::one(&["reason"], &ENDS),
             tls_certificate_expiry: Gauge::default(),
+            sip_bindings: Gauge::default(),
+            sip_registrations_total: Family::one(&["result"], &["accepted", "unauthorized", "refused"]),
+            sip_events_total: Family::one(&["result"], &["delivered", "withheld", "refused", "unanswered", "dropped"]),
             rtp_port_pairs: Family::one(&["state"], &["used", "resting", "free"]),
             rtp_packets_total: Counter::default(),
             rtp_dropped_total: Family::one(&["reason"], &["source", "malformed", "unbridged"]),
@@ -338,6 +347,13 @@ impl Metrics {
             "When the first of our certificates is good no longer, Unix time; 0 without TLS.",
             &self.tls_certificate_expiry,
         );
+        page.gauge("parkway_sip_bindings", "Contacts that are registered over SIP.", &self.sip_bindings);
+        page.counters(
+            "parkway_sip_registrations_total",
+            "Registrations and subscriptions over SIP.",
+            &self.sip_registrations_total,
+        );
+        page.counters("parkway_sip_events_total", "Events for clients over SIP.", &self.sip_events_total);
         page.gauges("parkway_rtp_port_pairs", "Pairs of RTP and RTCP ports.", &self.rtp_port_pairs);
         page.counter("parkway_rtp_packets_total", "RTP packets forwarded.", &self.rtp_packets_total);
         page.counters("parkway_rtp_dropped_total", "RTP and RTCP packets dropped.", &self.rtp_dropped_total);

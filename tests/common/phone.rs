@@ -109,6 +109,16 @@ impl Phone {
         self.request(method, "");
     }
 
+    /// The same with this To, which may have a tag, and these header lines. A REGISTER has no other Contact than theirs.
+    pub(crate) fn ask_with(&mut self, uri: &str, to: &str, method: &str, headers: &str) {
+        self.to = to.to_owned();
+        self.target = uri.to_owned();
+        self.cseq += 1;
+        let text = self.text(method, &format!("z9hG4bK{}", unique()), self.cseq, headers, "");
+        self.pending = Some(Pending { text: text.clone(), again: Instant::now() + T1, pause: T1, provisional: false });
+        self.send(&text);
+    }
+
     /// Sends a request in the call as it stands.
     pub(crate) fn request(&mut self, method: &str, sdp: &str) {
         self.cseq += 1;
@@ -134,11 +144,12 @@ impl Phone {
     fn text(&self, method: &str, branch: &str, cseq: u32, headers: &str, sdp: &str) -> String {
         let (target, from, to, call_id, local) = (&self.target, &self.from, &self.to, &self.call_id, self.address());
         let kind = if sdp.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+        let contact = if method == "REGISTER" { String::new() } else { format!("Contact: <sip:phone@{local}>\r\n") };
         format!(
             "{method} {target} SIP/2.0\r\n\
              Via: SIP/2.0/UDP {local};branch={branch};rport\r\n\
              Max-Forwards: 70\r\nFrom: {from}\r\nTo: {to}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n\
-             Contact: <sip:phone@{local}>\r\n{headers}{kind}Content-Length: {}\r\n\r\n{sdp}",
+             {contact}{headers}{kind}Content-Length: {}\r\n\r\n{sdp}",
             sdp.len()
         )
     }

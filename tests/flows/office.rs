@@ -3,12 +3,15 @@
 
 use super::script::{Words, duration};
 use parkway::call::{self, Incoming, Pattern, Route, Trunk};
+use parkway::event::{Herald, Signer};
 use parkway::name::Name;
 use parkway::policy::{
     Algorithm, Answer, Decision, Grant, Grants, Keyring, Order, PolicyEngine, Query, Question, Reason, SigningKey,
     Verdict, VerifyingKey, mint,
 };
+use parkway::registrar::Registrar;
 use parkway::rng::Rng;
+use parkway::secret::Secret;
 use parkway::sip::endpoint::{Endpoint, EndpointSettings};
 use parkway::switch::{Caps, Parts, Settings, Switch};
 use parkway::time::{Duration, Now, Wall};
@@ -89,6 +92,12 @@ impl Plan {
                 Rng::from_seed([2; 32]),
                 EndpointSettings { trusted: vec![trunks()], ..EndpointSettings::default() },
             ),
+            herald: Arc::new(Herald {
+                signer: Signer::from_seed(&Secret::new([3; 32])),
+                epoch: 1,
+                sip_host: "203.0.113.1:5060".into(),
+            }),
+            registrar: Registrar::default(),
         })
     }
 

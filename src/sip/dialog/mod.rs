@@ -89,7 +89,7 @@ impl DialogId {
     }
 
     /// Reads a tag as we write it. Whatever is not exactly that is nobody's tag.
-    pub(in crate::sip) fn parse(tag: &[u8]) -> Option<DialogId> {
+    pub fn parse(tag: &[u8]) -> Option<DialogId> {
         let lower_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         if tag.len() != 16 || !tag.iter().all(lower_hex) {
             return None;

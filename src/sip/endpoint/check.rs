@@ -10,7 +10,7 @@ use super::Reply;
 use crate::sip::wire::{Content, Head, Header, Message, Method, NameAddr, Scheme, Start};
 
 /// The methods that are served, as Allow has them. [`is_served`] is the same list.
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK";
+pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, REGISTER, SUBSCRIBE";
 /// The kinds of content that an INVITE may have; of a multipart, the one description in it is taken.
 pub(super) const CONTENT: &str = "application/sdp, multipart/mixed";
 /// The extensions that a request may require (RFC 3261 §8.2.2.3).
@@ -25,7 +25,7 @@ pub(super) const SUPPORTED_IN_REQUESTS: &str = "timer";
 /// Why a request is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Refusal {
-    /// 400: a header that a dialog needs cannot be read.
+    /// 400: a header that a dialog or a registration needs cannot be read.
     Malformed,
     /// 405 (§8.2.1).
     MethodNotAllowed,
@@ -122,10 +122,10 @@ fn is_served(method: Method<'_>) -> Result<(), Refusal> {
         | Method::Bye
         | Method::Options
         | Method::Update
-        | Method::Prack => Ok(()),
-        Method::Register | Method::Subscribe | Method::Notify | Method::Publish | Method::Message => {
-            Err(Refusal::MethodNotAllowed)
-        }
+        | Method::Prack
+        | Method::Register
+        | Method::Subscribe => Ok(()),
+        Method::Notify | Method::Publish | Method::Message => Err(Refusal::MethodNotAllowed),
         Method::Info | Method::Refer => Err(Refusal::MethodNotAllowed),
         Method::Other(_) => Err(Refusal::MethodUnknown),
     }
@@ -136,6 +136,10 @@ pub(super) fn check(request: &Message<'_>) -> Result<(), Refusal> {
     let Start::Request { method, uri } = request.start() else { return Ok(()) };
     check_contacts(request, method)?;
     is_served(method)?;
+    // RFC 4475 §3.3.4: an address of record of another scheme is none that a registrar could have.
+    if method == Method::Register && matches!(request.to().uri.scheme, Scheme::Other(_)) {
+        return Err(Refusal::Malformed);
+    }
     match uri.scheme {
         Scheme::Sip | Scheme::Sips => {}
         Scheme::Other(_) => return Err(Refusal::Scheme),
@@ -207,7 +211,9 @@ mod tests {
             ("INVITE", uri, None),
             ("BYE", uri, None),
             ("OPTIONS", "sips:foo@192.0.2.9", None),
-            ("REGISTER", uri, Some(Refusal::MethodNotAllowed)),
+            ("REGISTER", uri, None),
+            ("SUBSCRIBE", uri, None),
+            ("MESSAGE", uri, Some(Refusal::MethodNotAllowed)),
             ("INFO", uri, Some(Refusal::MethodNotAllowed)),
             ("UPDATE", "tel:+1", Some(Refusal::Scheme)),
             ("invite", uri, Some(Refusal::MethodUnknown)),

@@ -80,7 +80,7 @@ pub enum Event<'a> {
         /// The INVITE, checked as far as this module does.
         request: Message<'a>,
     },
-    /// Any other request outside a dialog: OPTIONS today. Answer with [`Endpoint::reply`].
+    /// Any other request outside of an INVITE's dialog: OPTIONS, REGISTER, SUBSCRIBE. Answer with [`Endpoint::reply`].
     Request {
         /// Where it came from.
         path: Path,
@@ -419,6 +419,18 @@ impl Endpoint {
     /// each repetition: what had no room the first time must not be let in the second.
     pub fn reply_known(&mut self, now: Now, path: Path, request: &Message<'_>, reply: &Reply<'_>) {
         self.reply_kept(now, path, request, reply);
+    }
+
+    /// The To tag that the answer to a request of [`Event::Request`] has, if To has none yet.
+    pub fn tag_of(&self, request: &Message<'_>) -> Option<DialogId> {
+        let method = request.start().method()?;
+        Some(self.keys.tag(self.keys.transaction(request, method)))
+    }
+
+    /// As [`Endpoint::reply_known`], where a dialog that its owner keeps hangs on the answer (RFC 6665 §4.4.1): with our Contact, and the
+    /// request's Record-Route.
+    pub fn reply_in_dialog(&mut self, now: Now, path: Path, request: &Message<'_>, tag: DialogId, reply: &Reply<'_>) {
+        self.reply_dialog(now, path, request, tag, reply);
     }
 
     /// Answers a transaction. `false`, and nothing is sent, when it is gone or has its final answer. A 2xx to an INVITE is

@@ -59,7 +59,9 @@ impl Endpoint {
             self.refuse(path, &request, refusal);
             return None;
         }
-        if request.to().tag().is_some() {
+        // RFC 6665 §4.4.1: a subscription's dialog is its own, and a registration has none.
+        let is_own = matches!(method, Method::Subscribe | Method::Register);
+        if request.to().tag().is_some() && !is_own {
             return self.handle_in_dialog(now, path, key, method, request);
         }
         // §8.2.2.2: it forked on its way and came to us twice; the copy that came first is being answered.
@@ -117,7 +119,23 @@ impl Endpoint {
     /// A final answer that the request's repetitions get too.
     pub(super) fn reply_kept(&mut self, now: Now, path: Path, request: &Message<'_>, reply: &Reply<'_>) {
         let Some((worded, key)) = self.word(request, reply) else { return };
-        let bytes = self.output.reply(request, &path, &worded);
+        self.send_kept(now, path, request, &worded, key);
+    }
+
+    pub(super) fn reply_dialog(
+        &mut self,
+        now: Now,
+        path: Path,
+        request: &Message<'_>,
+        tag: DialogId,
+        reply: &Reply<'_>,
+    ) {
+        let Some((worded, key)) = self.word(request, reply) else { return };
+        self.send_kept(now, path, request, &Worded { tag, in_dialog: true, ..worded }, key);
+    }
+
+    fn send_kept(&mut self, now: Now, path: Path, request: &Message<'_>, worded: &Worded<'_>, key: u128) {
+        let bytes = self.output.reply(request, &path, worded);
         self.recent.keep(now.at, key, exact(&bytes));
         self.output.send(reply_way(request, path), bytes);
     }

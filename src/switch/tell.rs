@@ -1,0 +1,242 @@
+//! Telling the clients that are reached over SIP: the same documents as over a WebSocket, by MESSAGE to a contact that registered and by
+//! NOTIFY in a subscription's dialog, over the path that the client came by. One at a time to each client (RFC 3428 §8).
+//! Not here: who these clients are (`registrar`), and what the documents say (`event`).
+
+use super::Switch;
+use crate::call::Notice;
+use crate::event::{Hearer, Herald};
+use crate::id::{BindingId, CallId};
+use crate::name::Name;
+use crate::policy::{Action, MediaKinds};
+use crate::registrar::{Binding, Dialog, Kind, Parcel};
+use crate::sip::Path;
+use crate::sip::endpoint::{Asker, ClientId, Endpoint, Outside};
+use crate::sip::wire::Method;
+use crate::time::Now;
+use std::sync::Arc;
+
+/// What the documents are.
+const JSON: &str = "application/json";
+/// An answer to a NOTIFY or MESSAGE that says that nobody is there any more: none came, or it was 408.
+const SILENT: u16 = 408;
+
+impl Switch {
+    /// A call waits, or waits no more. Notices are counted from 1, as the publisher of the WebSockets' side counts them: one notice has one
+    /// id, whichever way it goes.
+    pub(super) fn tell(&mut self, now: Now, notice: &Notice) {
+        self.notices += 1;
+        let sequence = self.notices;
+        let (name, parcel) = match notice {
+            Notice::Incoming(incoming) => {
+                self.posted.add(&incoming.name, incoming.call, sequence);
+                (&incoming.name, Parcel::Incoming { call: incoming.call, sequence })
+            }
+            Notice::Gone(gone) => {
+                self.posted.remove(&gone.name, gone.call);
+                (&gone.name, Parcel::Gone { gone: Arc::new(gone.clone()), sequence })
+            }
+        };
+        for id in self.registrar.reached(name) {
+            self.push(id, parcel.clone());
+            self.send_next(now, id);
+        }
+    }
+
+    /// A client is new here, or comes by a new way: it is told of all that waits.
+    pub(super) fn introduce(&mut self, now: Now, id: BindingId) {
+        let Some(name) = self.registrar.get(id).map(|binding| binding.name.clone()) else { return };
+        for (sequence, call) in self.posted.waiting_for(&name) {
+            self.push(id, Parcel::Incoming { call, sequence });
+        }
+        self.send_next(now, id);
+    }
+
+    /// Queues a parcel; one too many is lost.
+    pub(super) fn push(&mut self, id: BindingId, parcel: Parcel) {
+        if self.registrar.get_mut(id).is_some_and(|binding| !binding.push(parcel)) {
+            self.stats.told.note("dropped");
+        }
+    }
+
+    /// Sends the next thing that a client has to be told and may be told, unless one is on its way.
+    pub(super) fn send_next(&mut self, now: Now, id: BindingId) {
+        while let Some(parcel) = self.registrar.get_mut(id).and_then(Binding::pop) {
+            let is_last = matches!(parcel, Parcel::Terminated(_));
+            let Some(document) = self.document(now, id, &parcel) else { continue };
+            let sent = self.send(now, id, &parcel, &document);
+            if is_last {
+                self.registrar.remove(id);
+                return;
+            }
+            match sent {
+                Some(transaction) => {
+                    self.registrar.get_mut(id).into_iter().for_each(|binding| binding.sending = Some(transaction));
+                    return;
+                }
+                None => self.stats.told.note("dropped"),
+            }
+        }
+    }
+
+    /// The document of a parcel, written for this client now; `None` if it is not for it, or no longer true.
+    fn document(&mut self, now: Now, id: BindingId, parcel: &Parcel) -> Option<String> {
+        let call = match parcel {
+            Parcel::State | Parcel::Terminated(_) => return Some(String::new()),
+            Parcel::Incoming { call, .. } => *call,
+            Parcel::Gone { gone, .. } => gone.call,
+        };
+        let authority = self.authority();
+        let binding = self.registrar.get(id)?;
+        let claims = binding.who.claims(authority.keyring.users());
+        let source = Some(binding.path.peer.ip());
+        let hearer = claims.map(|claims| Hearer { name: &binding.name, claims, source });
+        let may = |hearer| authority.decide(now, Action::Receive, MediaKinds::NONE, hearer, Some(call)).is_ok();
+        let Some(hearer) = hearer.filter(|hearer| may(*hearer)) else {
+            self.stats.told.note("withheld");
+            return None;
+        };
+        match parcel {
+            Parcel::State | Parcel::Terminated(_) => None,
+            Parcel::Incoming { sequence, .. } => {
+                let incoming = self.incoming(call, *sequence)?;
+                Some(self.herald.incoming(&authority, now, hearer, (*sequence, &incoming), &mut self.rng))
+            }
+            Parcel::Gone { gone, sequence } => Some(self.herald.gone(*sequence, gone)),
+        }
+    }
+
+    /// What is known of a call that still waits since the notice of that number.
+    fn incoming(&self, call: CallId, sequence: u64) -> Option<crate::call::Incoming> {
+        let call = self.lot.get(self.lot.find(call)?)?;
+        let facts = call.facts();
+        self.posted.holds(&facts.route.name, facts.id, sequence).then(|| call.incoming(&self.endpoint))?
+    }
+
+    fn send(&mut self, now: Now, id: BindingId, parcel: &Parcel, document: &str) -> Option<ClientId> {
+        let fresh = (self.rng.u64(), self.rng.u128());
+        let binding = self.registrar.get_mut(id)?;
+        let (path, left) = (binding.path, (binding.expires - now.at).as_secs());
+        let mut mail = Mail { endpoint: &mut self.endpoint, herald: &self.herald, now, id, path };
+        match &mut binding.kind {
+            Kind::Contact(contact) => mail.message(&binding.name, &contact.uri, fresh, document),
+            Kind::Subscription(dialog) => {
+                let state = match parcel {
+                    Parcel::Terminated(reason) => format!("terminated;reason={reason}"),
+                    Parcel::State | Parcel::Incoming { .. } | Parcel::Gone { .. } => format!("active;expires={left}"),
+                };
+                mail.notify(dialog, &state, document)
+            }
+        }
+    }
+
+    /// What came of telling a client something.
+    pub(super) fn handle_told(&mut self, now: Now, id: BindingId, transaction: ClientId, status: u16) {
+        let Some(binding) = self.registrar.get_mut(id) else { return };
+        if binding.sending != Some(transaction) {
+            return;
+        }
+        binding.sending = None;
+        let is_subscription = binding.dialog().is_some();
+        let result = match status {
+            200..300 => "delivered",
+            SILENT => "unanswered",
+            _ => "refused",
+        };
+        self.stats.told.note(result);
+        // RFC 6665 §4.2.2: a NOTIFY that fails ends the subscription. A contact that says nothing is gone (RFC 5626 §5.3.1); it may
+        // come back by itself.
+        if status == SILENT || (is_subscription && status >= 300) {
+            tracing::debug!(peer = %binding.path, name = %binding.name, status, "a client is not there any more");
+            self.registrar.remove(id);
+            return;
+        }
+        self.send_next(now, id);
+    }
+
+    /// A path is gone, and with it whoever came over it (RFC 5626 §5.3).
+    pub(super) fn lose_path(&mut self, path: Path) {
+        for id in self.registrar.over(path) {
+            self.registrar.remove(id);
+        }
+    }
+
+    /// Ends what has lasted long enough. A subscriber is told (RFC 6665 §4.2.2), unless it was told before.
+    pub(super) fn handle_lapsed(&mut self, now: Now) {
+        while let Some(id) = self.registrar.overdue(now.at) {
+            self.dismiss(now, id, "timeout");
+        }
+    }
+
+    /// We stop: subscribers are to come back to whoever is here then (RFC 6665 §4.1.3 "deactivated").
+    pub(super) fn end_subscriptions(&mut self, now: Now) {
+        for id in self.registrar.ids() {
+            if self.registrar.get(id).is_some_and(|binding| binding.dialog().is_some()) {
+                self.dismiss(now, id, "deactivated");
+            }
+        }
+    }
+
+    /// Takes one out of the table, with a last NOTIFY if it is a subscription.
+    fn dismiss(&mut self, now: Now, id: BindingId, reason: &'static str) {
+        let Some(mut binding) = self.registrar.remove(id) else { return };
+        let (path, is_told) = (binding.path, binding.is_terminated());
+        if let (Kind::Subscription(dialog), false) = (&mut binding.kind, is_told) {
+            let mut mail = Mail { endpoint: &mut self.endpoint, herald: &self.herald, now, id, path };
+            mail.notify(dialog, &format!("terminated;reason={reason}"), "");
+        }
+    }
+}
+
+/// How one client is written to.
+struct Mail<'m> {
+    endpoint: &'m mut Endpoint,
+    herald: &'m Herald,
+    now: Now,
+    id: BindingId,
+    path: Path,
+}
+
+impl Mail<'_> {
+    /// RFC 3428: to a contact, in no dialog.
+    fn message(&mut self, name: &Name, uri: &str, (tag, call_id): (u64, u128), document: &str) -> Option<ClientId> {
+        let own = self.herald.sip_uri(name);
+        let message = Outside {
+            method: Method::Message,
+            uri,
+            from: &format!("<{own}>;tag={tag:016x}"),
+            to: &format!("<{own}>"),
+            call_id: &format!("{call_id:032x}"),
+            cseq: 1,
+            route: "",
+            contact: None,
+            headers: &[],
+            body: body(document),
+            asker: Asker::Binding(self.id),
+        };
+        self.endpoint.send_outside(self.now, self.path, &message)
+    }
+
+    /// RFC 6665 §4.2.2: in the subscription's dialog, with how that stands.
+    fn notify(&mut self, dialog: &mut Dialog, state: &str, document: &str) -> Option<ClientId> {
+        dialog.local_cseq = dialog.local_cseq.saturating_add(1);
+        let transport = self.path.transport.uri_parameter();
+        let notify = Outside {
+            method: Method::Notify,
+            uri: &dialog.target,
+            from: &dialog.local,
+            to: &dialog.remote,
+            call_id: &dialog.call_id,
+            cseq: dialog.local_cseq,
+            route: &dialog.route,
+            contact: Some(&format!("<sip:{}@{}{transport}>", dialog.local_tag, self.herald.sip_host)),
+            headers: &[("Event", &dialog.event), ("Subscription-State", state)],
+            body: body(document),
+            asker: Asker::Binding(self.id),
+        };
+        self.endpoint.send_outside(self.now, self.path, &notify)
+    }
+}
+
+fn body(document: &str) -> Option<(&str, &[u8])> {
+    (!document.is_empty()).then_some((JSON, document.as_bytes()))
+}
