@@ -374,7 +374,7 @@ impl Call {
 
     /// What its clients were told when it was parked, for those that come later. `None` once its caller's dialog is gone.
     pub fn incoming(&self, endpoint: &Endpoint) -> Option<Incoming> {
-        let invite = endpoint.invite(self.dialog(Side::Caller)?)?;
+        let invite = endpoint.made_by(self.dialog(Side::Caller)?)?;
         Message::parse(invite).ok().map(|invite| arriving::incoming(&self.facts, &invite))
     }
 

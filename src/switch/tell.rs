@@ -211,6 +211,7 @@ impl Mail<'_> {
             contact: None,
             headers: &[],
             body: body(document),
+            opens: false,
             asker: Asker::Binding(self.id),
         };
         self.endpoint.send_outside(self.now, self.path, &message)
@@ -231,6 +232,7 @@ impl Mail<'_> {
             contact: Some(&format!("<sip:{}@{}{transport}>", dialog.local_tag, self.herald.sip_host)),
             headers: &[("Event", &dialog.event), ("Subscription-State", state)],
             body: body(document),
+            opens: false,
             asker: Asker::Binding(self.id),
         };
         self.endpoint.send_outside(self.now, self.path, &notify)
