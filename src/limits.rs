@@ -218,6 +218,10 @@ pub const SESSION_RAISES_MAX: u8 = 3;
 pub const SESSION_RETRY_MIN: Duration = Duration::from_secs(2);
 /// Longest time before its end at which a session that nobody refreshed gets its BYE (RFC 4028 §10).
 pub const SESSION_END_EARLY_MAX: Duration = Duration::from_secs(32);
+/// Most INFOs of one bridge that have no answer yet: a digit each, and nobody presses more in the time of a round trip.
+pub const INFOS_OPEN_MAX: usize = 8;
+/// Longest body of an INFO that is carried across a bridge, bytes: a digit and its length.
+pub const INFO_BODY_BYTES_MAX: usize = 1024;
 /// Most parts of a multipart body: a session description and what gateways add to it (RELIABILITY A14).
 pub const SIP_BODY_PARTS_MAX: usize = 8;
 /// Most contacts and subscriptions over SIP at one time: some 100 MB.

@@ -103,6 +103,8 @@ mutants! {
     SessionNotRefreshed = "session_not_refreshed",
     /// A call whose peer does not refresh its session goes on. L1: BYE before the interval is over (RFC 4028 §10).
     SessionNeverOver = "session_never_over",
+    /// An INFO that waits for the other side when the call ends gets no final answer. I1.
+    InfoLeftOpen = "info_left_open",
     /// A call whose relay never says that it closed the flow is kept for an hour. L1.
     EndingForever = "ending_forever",
     /// A 2xx to our re-INVITE that crosses the end of the call gets no ACK. Model: each 2xx is acknowledged (RFC 3261 §13.2.2.4).

@@ -12,7 +12,8 @@
 //! A user agent says `INVITE`, `ACK`, `CANCEL`, `BYE`, `OPTIONS`, or a status as its response; `ACK cseq=1` acknowledges an earlier 2xx, `again` repeats its last message and `again BYE`
 //! the last of that name; `forked` repeats its INVITE by another way, `INVITE late` is in the dialog that is over. An INVITE takes `offer=pcma,pcmu,te101`, `to=number`, `token`, `bearer`
 //! (twice for two of the header), `as=subject`, `call=2`. Any message takes headers, as `+Name:value`, and `multipart` puts the
-//! description among other parts; `PRACK rack` acknowledges the last reliable response. What was heard can be looked into: `Warning:denied`, `sdp:a=sendonly`,
+//! description among other parts; `PRACK rack` acknowledges the last reliable response, and
+//! `body=text` is a body of another kind. What was heard can be looked into: `Warning:denied`, `sdp:a=sendonly`,
 //! `formats=8,101`, `empty`, `x3` for three of them.
 //! Order matters within what one of them hears. Whatever is heard and not mentioned is an error, and so is whatever is left at the end.
 

@@ -3,6 +3,7 @@
 
 use super::change::Change;
 use super::ending::Ending;
+use super::info::Infos;
 use super::leg::{Answered, plain, status};
 use super::session::Session;
 use super::{EndedBy, Event, Facts, GoneReason, Outcome, State, Turn};
@@ -23,6 +24,7 @@ pub(super) struct Bridged {
     client: Answered,
     pub(super) session: Session,
     pub(super) change: Option<Change>,
+    pub(super) infos: Infos,
     since: Now,
     bridge: Bridge,
 }
@@ -60,7 +62,8 @@ impl Bridged {
         if !planted(Mutant::GoneNotTold) {
             facts.tell_gone(turn, GoneReason::AnsweredElsewhere, Some(bridge.winner.clone()));
         }
-        State::Bridged(Box::new(Bridged { caller, client, session, change: None, since: turn.now, bridge }))
+        let (change, infos) = (None, Infos::new());
+        State::Bridged(Box::new(Bridged { caller, client, session, change, infos, since: turn.now, bridge }))
     }
 
     /// Whose bridge it is.
@@ -122,6 +125,7 @@ impl Bridged {
         match request.start().method() {
             Some(Method::Bye) => self.hung_up(side, transaction, facts, turn),
             Some(Method::Invite | Method::Update) => self.change(side, transaction, request, turn).stay(),
+            Some(Method::Info) => self.inform(side, transaction, request, turn).stay(),
             _ => {
                 turn.endpoint.respond(turn.now, transaction, &plain(200));
                 self.stay()
@@ -139,6 +143,9 @@ impl Bridged {
     ) -> State {
         if response.is_some_and(|response| status(response) < 200) {
             return self.stay();
+        }
+        if let Some(info) = self.take_info(transaction) {
+            return self.informed(&info, response, facts, turn);
         }
         match (self.take_refresh(transaction), response) {
             (Some(refresh), response) => self.refreshed(refresh, transaction, response, facts, turn),
@@ -192,6 +199,7 @@ impl Bridged {
         {
             turn.endpoint.respond(turn.now, carried.received, &plain(487));
         }
+        self.give_infos_up(turn);
         if planted(Mutant::GoneToldTwice) {
             facts.tell_gone(turn, GoneReason::AnsweredElsewhere, None);
         }

@@ -221,6 +221,12 @@ impl Answered {
         record::invite(turn.endpoint, self.dialog).is_some_and(|invite| invite.lists(Header::Allow, method))
     }
 
+    /// Whether it may be tried with a request of this method: it does not say that it does not allow it.
+    pub(super) fn may_take(&self, turn: &Turn<'_>, method: &str) -> bool {
+        let silent = |invite: &Head<'_>| invite.header(Header::Allow).is_none();
+        record::invite(turn.endpoint, self.dialog).is_some_and(|invite| silent(&invite)) || self.allows(turn, method)
+    }
+
     /// We hang up. The endpoint holds the BYE back until the RFC lets it go: after the ACK of our 2xx (RFC 3261 §15).
     fn hang_up(self, turn: &mut Turn<'_>, reason: Option<&'static str>) -> Leaving {
         let reason = reason.map(|reason| ("Reason", reason));

@@ -6,6 +6,7 @@ mod arriving;
 mod bridged;
 mod change;
 mod ending;
+mod info;
 mod leg;
 mod merging;
 mod notice;

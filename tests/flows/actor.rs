@@ -250,6 +250,9 @@ impl Actor {
 
     /// `offer=…` or `answer=…`; `repeated` for the last description as it was.
     fn describe(&mut self, words: &Words) -> Result<String, String> {
+        if let Some(body) = words.value("body") {
+            return Ok(body.into());
+        }
         let Some(codecs) = words.value("offer").or_else(|| words.value("answer")) else { return Ok(String::new()) };
         match codecs {
             "repeated" => return Ok(self.description.clone()),

@@ -1,6 +1,7 @@
 //! What every request is checked for before anybody else sees it (RFC 3261 §8.2.1 to §8.2.3), and the refusals.
 //! Not here: what needs a dialog or a transaction to decide, and whether the call is wanted.
 //!
+//! MESSAGE and REFER get 405, in a dialog too: there is nobody here to read a text, and no call is transferred.
 //! Statuses that are never sent, and why. 421: we need no extension of anybody. 485: a number has one route, the first that matches.
 //! 494: no security agreement is asked for (RFC 3329), so a request that requires one gets 420. 483 for an INVITE with
 //! `Max-Forwards: 0`: it ends here as at any user agent, only a proxy must refuse it (RFC 3261 §16.3); what would cross a bridge with
@@ -10,7 +11,7 @@ use super::Reply;
 use crate::sip::wire::{Content, Head, Header, Message, Method, NameAddr, Scheme, Start};
 
 /// The methods that are served, as Allow has them. [`is_served`] is the same list.
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, REGISTER, SUBSCRIBE";
+pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO, REGISTER, SUBSCRIBE";
 /// The kinds of content that an INVITE may have; of a multipart, the one description in it is taken.
 pub(super) const CONTENT: &str = "application/sdp, multipart/mixed";
 /// The extensions that a request may require (RFC 3261 §8.2.2.3).
@@ -116,17 +117,9 @@ fn check_required(request: &Message<'_>) -> Result<(), Refusal> {
 
 fn is_served(method: Method<'_>) -> Result<(), Refusal> {
     match method {
-        Method::Invite
-        | Method::Ack
-        | Method::Cancel
-        | Method::Bye
-        | Method::Options
-        | Method::Update
-        | Method::Prack
-        | Method::Register
-        | Method::Subscribe => Ok(()),
-        Method::Notify | Method::Publish | Method::Message => Err(Refusal::MethodNotAllowed),
-        Method::Info | Method::Refer => Err(Refusal::MethodNotAllowed),
+        Method::Invite | Method::Ack | Method::Cancel | Method::Bye | Method::Options => Ok(()),
+        Method::Update | Method::Prack | Method::Info | Method::Register | Method::Subscribe => Ok(()),
+        Method::Notify | Method::Publish | Method::Message | Method::Refer => Err(Refusal::MethodNotAllowed),
         Method::Other(_) => Err(Refusal::MethodUnknown),
     }
 }
@@ -213,8 +206,9 @@ mod tests {
             ("OPTIONS", "sips:foo@192.0.2.9", None),
             ("REGISTER", uri, None),
             ("SUBSCRIBE", uri, None),
+            ("INFO", uri, None),
+            ("REFER", uri, Some(Refusal::MethodNotAllowed)),
             ("MESSAGE", uri, Some(Refusal::MethodNotAllowed)),
-            ("INFO", uri, Some(Refusal::MethodNotAllowed)),
             ("UPDATE", "tel:+1", Some(Refusal::Scheme)),
             ("invite", uri, Some(Refusal::MethodUnknown)),
             ("NEWMETHOD", uri, Some(Refusal::MethodUnknown)),

@@ -71,8 +71,8 @@ impl Endpoint {
             self.reply_kept(now, path, &request, &bare(482));
             return None;
         }
-        // §15.1.2, RFC 3311 §5, RFC 3262 §3: a BYE, UPDATE or PRACK belongs to a dialog, and one without a To tag names none.
-        if matches!(method, Method::Bye | Method::Update | Method::Prack) {
+        // §15.1.2, RFC 3311 §5, RFC 3262 §3, RFC 6086 §4.2: these belong to a dialog, and one without a To tag names none.
+        if matches!(method, Method::Bye | Method::Update | Method::Prack | Method::Info) {
             self.stats.dialogs_unknown += 1;
             self.reply_status(path, &request, 481);
             return None;
