@@ -105,6 +105,10 @@ mutants! {
     SessionNeverOver = "session_never_over",
     /// An INFO that waits for the other side when the call ends gets no final answer. I1.
     InfoLeftOpen = "info_left_open",
+    /// Clients are told who calls although the caller wants to be nobody. Model: RFC 3323 §4.2.
+    PrivacyIgnored = "privacy_ignored",
+    /// A trunk that may not assert an identity is believed. Model: From counts (RFC 3325 §9.1).
+    IdentityBelieved = "identity_believed",
     /// A call whose relay never says that it closed the flow is kept for an hour. L1.
     EndingForever = "ending_forever",
     /// A 2xx to our re-INVITE that crosses the end of the call gets no ACK. Model: each 2xx is acknowledged (RFC 3261 §13.2.2.4).

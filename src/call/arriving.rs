@@ -1,6 +1,7 @@
 //! Arriving: an INVITE was accepted, and where it goes is not settled yet. Routes are known at once, so a call is here for one step
 //! only; an application's instructions will be waited for here.
 
+use super::identity::Caller;
 use super::leg::Pending;
 use super::parked::Parked;
 use super::record::uri_text;
@@ -9,7 +10,6 @@ use crate::limits;
 use crate::mutant::{Mutant, planted};
 use crate::policy::MediaKinds;
 use crate::sdp::{Description, Kind};
-use crate::sip::typed;
 use crate::sip::wire::Message;
 use crate::time::Duration;
 
@@ -55,12 +55,13 @@ impl Arriving {
 /// What the clients are told of it. The same whenever it is asked for: those who come later hear the same.
 pub(super) fn incoming(facts: &Facts, invite: &Message<'_>) -> Incoming {
     let expires = facts.started.wall + facts.route.park;
+    let caller = Caller::shown(invite, &facts.trunk);
     Incoming {
         call: facts.id,
         generation: facts.generation(),
         name: facts.route.name.clone(),
-        from: uri_text(&invite.from()).into(),
-        from_display: typed::display_name(&invite.from()).map(Into::into),
+        from: caller.uri.into(),
+        from_display: caller.display.map(Into::into),
         to: uri_text(&invite.to()).into(),
         media: offered(invite),
         expires,

@@ -6,6 +6,7 @@ mod arriving;
 mod bridged;
 mod change;
 mod ending;
+mod identity;
 mod info;
 mod leg;
 mod merging;
@@ -21,7 +22,7 @@ pub use leg::{Pending, Refusal, Ring, plain};
 pub use merging::Callback;
 pub use notice::{ClientMessage, ClientMessageKind, Gone, GoneReason, Incoming, Notice};
 pub use record::{EndedBy, Outcome, Record};
-pub use route::{Pattern, Route, Trunk};
+pub use route::{Identity, Pattern, Route, Trunk};
 pub use session_timer::Terms as SessionTerms;
 
 use crate::id::{CallId, CallRef, FlowId, Side};
@@ -329,6 +330,10 @@ impl Facts {
             trunk: self.trunk.name.clone(),
             name: self.route.name.to_string(),
             from: uri(Header::From),
+            asserted_identity: invite
+                .as_ref()
+                .and_then(|invite| identity::asserted(invite, &self.trunk))
+                .map(|address| record::uri_text(&address)),
             to: uri(Header::To),
             started: self.started.wall,
             answered: None,

@@ -82,6 +82,8 @@ pub struct Record {
     pub name: String,
     /// The caller's From URI.
     pub from: String,
+    /// The URI that the trunk asserts the caller to be, if it may (RFC 3325); the caller's wish for privacy is not heeded here.
+    pub asserted_identity: Option<String>,
     /// The caller's To URI.
     pub to: String,
     /// When the INVITE came.

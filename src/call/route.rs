@@ -20,6 +20,18 @@ pub struct Trunk {
     pub tls_names: Vec<String>,
     /// Most calls of it at one time, parked and bridged together.
     pub calls_max: u32,
+    /// What it is believed about who calls.
+    pub identity: Identity,
+}
+
+/// By which header a trunk says who calls.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub enum Identity {
+    /// From, which its callers may write themselves.
+    #[default]
+    From,
+    /// P-Asserted-Identity where there is one (RFC 3325): the trunk is part of a network that vouches for its callers.
+    Asserted,
 }
 
 impl Trunk {

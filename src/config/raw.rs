@@ -109,6 +109,7 @@ pub(super) struct Trunk {
     pub(super) name: String,
     pub(super) allow: Vec<String>,
     pub(super) tls_names: Option<Vec<String>>,
+    pub(super) identity: Option<String>,
     pub(super) calls_max: Option<u64>,
 }
 
@@ -176,7 +177,12 @@ impl Raw {
         Raw {
             policy: Policy { key: vec![key], ..Policy::default() },
             tls: Tls { certificate: vec![Certificate::default()], ..Tls::default() },
-            trunk: vec![Trunk { tls_names: Some(Vec::new()), calls_max: number(), ..Trunk::default() }],
+            trunk: vec![Trunk {
+                tls_names: Some(Vec::new()),
+                identity: text(),
+                calls_max: number(),
+                ..Trunk::default()
+            }],
             route: vec![Route {
                 response: number(),
                 park_seconds: number(),

@@ -167,6 +167,10 @@ const MISTAKES: &[(&str, &str)] = &[
         "[registrar]\nexpires_seconds_default = 3601",
         "x.toml:2: registrar.expires_seconds_default: 3601 is out of range; write 60 to 3600",
     ),
+    (
+        "[[trunk]]\nname = \"a\"\nallow = [\"192.0.2.1\"]\nidentity = \"pai\"",
+        "x.toml:4: trunk[0].identity: `pai` is neither from nor asserted",
+    ),
     ("[sip\nlisten = 1", "x.toml:1: not TOML: "),
     ("[sip]\nuser_agent = \"a\"\nuser_agent = \"b\"", "x.toml:3: not TOML: "),
 ];

@@ -5,7 +5,7 @@ use super::address::Listener;
 use super::load::Places;
 use super::raw::{self, Raw};
 use super::*;
-use crate::call::{Pattern, SessionTerms};
+use crate::call::{Identity, Pattern, SessionTerms};
 use crate::limits;
 use crate::name::Name;
 use crate::policy::{Algorithm, VerifyingKey};
@@ -224,7 +224,19 @@ impl Check {
         }
         let calls_max = trunk.calls_max.unwrap_or(raw.park.per_trunk_max);
         let calls_max = self.number(&format!("{key}.calls_max"), calls_max, 1..=CALLS_MAX);
-        Some(Arc::new(Trunk { name: name?.into(), allow: allow?, tls_names: tls_names?, calls_max: calls_max? }))
+        let identity = trunk.identity.as_deref().unwrap_or("from");
+        let identity = self.parsed(&format!("{key}.identity"), identity, |text| match text {
+            "from" => Ok(Identity::From),
+            "asserted" => Ok(Identity::Asserted),
+            _ => Err(format!("`{text}` is neither from nor asserted")),
+        });
+        Some(Arc::new(Trunk {
+            name: name?.into(),
+            allow: allow?,
+            tls_names: tls_names?,
+            calls_max: calls_max?,
+            identity: identity?,
+        }))
     }
 
     fn routes(&mut self, raw: &Raw, park: &Park) -> Option<Vec<Arc<Route>>> {

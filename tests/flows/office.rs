@@ -38,6 +38,7 @@ pub(crate) struct Plan {
     pub(crate) media_holds: bool,
     pub(crate) session_expires: u32,
     pub(crate) reliable: bool,
+    pub(crate) identity: call::Identity,
 }
 
 impl Default for Plan {
@@ -54,6 +55,7 @@ impl Default for Plan {
             media_holds: false,
             session_expires: 1800,
             reliable: false,
+            identity: call::Identity::From,
         }
     }
 }
@@ -70,6 +72,9 @@ impl Plan {
         self.concurrent = words.number("concurrent")?.unwrap_or(self.concurrent);
         self.park = words.value("park").and_then(duration).unwrap_or(self.park);
         self.session_expires = words.number("session_expires")?.unwrap_or(self.session_expires);
+        if words.value("identity") == Some("asserted") {
+            self.identity = call::Identity::Asserted;
+        }
         self.reliable |= words.has("reliable");
         self.asks |= words.value("policy") == Some("asks");
         self.media_holds |= words.value("media") == Some("holds");
@@ -103,7 +108,13 @@ impl Plan {
 
     fn settings(&self) -> Settings {
         let allow = vec![trunks()];
-        let trunk = Trunk { name: "carrier".into(), allow, calls_max: self.trunk_calls, ..Trunk::default() };
+        let trunk = Trunk {
+            name: "carrier".into(),
+            allow,
+            calls_max: self.trunk_calls,
+            identity: self.identity,
+            ..Trunk::default()
+        };
         let route = Route {
             number: Pattern::parse(NUMBER).expect("a number"),
             name: name(NAME),

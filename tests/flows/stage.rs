@@ -304,7 +304,7 @@ impl Stage {
     fn hear_notice(&mut self, notice: Notice) -> Result<(), String> {
         self.law.told(&notice)?;
         let text = match &notice {
-            Notice::Incoming(incoming) => format!("incoming name={}", incoming.name),
+            Notice::Incoming(incoming) => format!("incoming name={} from={}", incoming.name, incoming.from),
             Notice::Gone(gone) => {
                 let winner = gone.winner.as_ref().map(|name| format!(" winner={name}")).unwrap_or_default();
                 format!("gone reason={}{winner}", gone.reason.as_str())
