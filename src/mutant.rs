@@ -142,6 +142,8 @@ mutants! {
     ReliableNotRepeated = "reliable_not_repeated",
     /// A PRACK for another response than the last is as good. Model: 481 (RFC 3262 §3).
     PrackUnmatched = "prack_unmatched",
+    /// A peer that becomes another is not told to the other leg. Model: the same pair of UUIDs on both legs (RFC 7989 §7).
+    SessionIdKept = "session_id_kept",
     // Media: what the relay forwards, and where.
     /// A leg is heard although it, or the other, is on hold. I8.
     HoldIgnored = "hold_ignored",

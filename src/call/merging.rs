@@ -199,7 +199,10 @@ impl Merging {
         let mut ends =
             Ends { caller: end(caller, self.caller.peer(), turn), client: end(client, self.client.peer(), turn) };
         match ends.hear_offers(&self.caller_says, &self.client_says, turn) {
-            Ok(agreed) => self.advance(ends, agreed, facts, turn),
+            Ok(agreed) => {
+                turn.endpoint.join_sessions([self.caller.dialog(), self.client.dialog()]);
+                self.advance(ends, agreed, facts, turn)
+            }
             Err(refusal) => self.client_fails(refusal, None, facts, turn),
         }
     }

@@ -327,6 +327,7 @@ impl Facts {
             call: self.id,
             sip_call_id: caller.and_then(|caller| record::call_id(turn.endpoint, caller)).unwrap_or_default(),
             client_sip_call_id: None,
+            session_id: caller.and_then(|caller| turn.endpoint.session_id(caller)).map(|id| id.to_string()),
             trunk: self.trunk.name.clone(),
             name: self.route.name.to_string(),
             from: uri(Header::From),

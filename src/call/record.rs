@@ -75,6 +75,8 @@ pub struct Record {
     pub sip_call_id: String,
     /// The Call-ID of the client's leg, if there was one.
     pub client_sip_call_id: Option<String>,
+    /// Both ends as the caller's leg names them in Session-ID (RFC 7989); the client's leg has the same two.
+    pub session_id: Option<String>,
     /// The trunk it came from.
     #[serde(serialize_with = "as_text")]
     pub trunk: Arc<str>,

@@ -19,6 +19,7 @@ pub(crate) fn describe(record: &Record) -> String {
         ("codec", record.codec.as_deref()),
         ("permit", record.permit.as_deref()),
         ("last_refusal", record.last_refusal),
+        ("session", record.session_id.as_deref()),
         ("asserted", record.asserted_identity.as_deref()),
         ("client", record.client_sip_call_id.as_deref()),
     ];

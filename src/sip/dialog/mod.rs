@@ -2,6 +2,7 @@
 //! Not here: what a request in a dialog does to the call (`call`), and transactions.
 
 pub mod route;
+pub mod session_id;
 
 use crate::id::{CallRef, Side};
 use crate::mutant::{Mutant, planted};

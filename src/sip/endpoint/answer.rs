@@ -172,7 +172,9 @@ impl Endpoint {
         let request = server.request.clone();
         let (request, _) = Head::of_kept(&request).expect("it was parsed before it was kept");
         let Some(method) = request.method() else { return false };
-        let worded = Worded { method, tag, in_dialog: is_offering(method), room: None, reply };
+        let session = self.session_id(tag);
+        let session = session.as_deref();
+        let worded = Worded { method, tag, in_dialog: is_offering(method), room: None, session, reply };
         let bytes = self.output.reply(Answerable::of_head(&request), &source, &worded);
         self.keep(id, reply, &bytes);
         self.output.send(back, bytes);
@@ -296,8 +298,10 @@ impl Endpoint {
             Latest::Plain(status) => {
                 let reply = Reply { status: *status, reason: None, headers: &[], body: None };
                 let Some((request, _)) = Head::of_kept(&server.request) else { return };
-                let tag = server.dialog;
-                let worded = Worded { method: Method::Invite, tag, in_dialog: true, room: None, reply: &reply };
+                let (method, tag) = (Method::Invite, server.dialog);
+                let session = self.session_id(tag);
+                let session = session.as_deref();
+                let worded = Worded { method, tag, in_dialog: true, room: None, session, reply: &reply };
                 self.output.reply(Answerable::of_head(&request), &server.source, &worded)
             }
         };

@@ -10,6 +10,7 @@ use super::way::{Way, Ways};
 use super::{ClientId, DialogId, Due, Endpoint, Event, Held, Notice, Owner};
 use crate::id::CallRef;
 use crate::mutant::{Mutant, planted};
+use crate::sip::dialog::session_id::SESSION_ID;
 use crate::sip::dialog::{Role, route};
 use crate::sip::transaction::timer::Alarm;
 use crate::sip::transaction::{ClientInvite, ClientOther, Send, Tell, Todo};
@@ -287,7 +288,8 @@ impl Endpoint {
             body,
         };
         let contact = is_offering(method).then_some((id, path.transport));
-        let bytes = self.output.request(path, contact, request);
+        let session = self.session_id(id);
+        let bytes = self.output.request(path, session.as_deref(), contact, request);
         // An ACK goes once, and nobody would tell us that it did not arrive: it takes the way of the dialog.
         let has_tcp = method != Method::Ack && self.output.has_tcp(path.local);
         let ways = Ways::of(path, &routed, bytes.len(), has_tcp);
@@ -314,6 +316,9 @@ impl Endpoint {
             (true, 200..300) => return self.is_answered(now, id, todo, message),
             (true, ..200) => self.send_cancel(now, id),
             (true | false, _) => {}
+        }
+        if let Some(dialog) = whose.dialog() {
+            self.hear_session(dialog, &message);
         }
         self.send_again(id, todo, Some(&message));
         let is_final = todo.tell == Tell::Response && status >= 200;
@@ -415,7 +420,9 @@ impl Endpoint {
             headers: &[],
             body: None,
         };
-        Some(self.output.request(path, None, ack))
+        // The INVITE has said which session this is.
+        let session = request.other(SESSION_ID).and_then(|value| std::str::from_utf8(value).ok());
+        Some(self.output.request(path, session, None, ack))
     }
 
     /// The ACK of a 2xx: a request of its own in the dialog, with the INVITE's CSeq (§13.2.2.4).

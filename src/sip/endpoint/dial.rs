@@ -4,7 +4,6 @@
 //! Not here: who is rung, and what becomes of an answer (`switch`, `call`). A redirection is not followed and a challenge is not answered: both
 //! are refusals (RELIABILITY A8, §2.5).
 
-use super::check::ALLOW;
 use super::client::{Client, Whose};
 use super::out::exact;
 use super::way::{Way, Ways};
@@ -12,6 +11,7 @@ use super::{ClientId, DialogId, Due, Endpoint, Event, Held, Owner};
 use crate::limits;
 use crate::sip::Path;
 use crate::sip::dialog::Dialog;
+use crate::sip::dialog::session_id::{SESSION_ID, SessionId, Uuid};
 use crate::sip::transaction::timer::Alarm;
 use crate::sip::transaction::{ClientOther, Send, Tell, Todo};
 use crate::sip::wire::write::{Branch, RequestHead};
@@ -81,9 +81,7 @@ impl Endpoint {
         }
         let (dialog, id) = (DialogId::from_chance(self.rng.u64()), self.new_branch());
         let (from, call_id) = (format!("{};tag={dialog}", invitation.from), format!("{:032x}", self.rng.u128()));
-        let mut headers: ArrayVec<(&str, &str), { limits::SIP_ADDED_HEADERS_MAX }> = ArrayVec::new();
-        headers.extend(invitation.headers.iter().copied().take(limits::SIP_ADDED_HEADERS_MAX - 1));
-        headers.push(("Allow", ALLOW));
+        let session = SessionId { local: self.keys.session(dialog), remote: Uuid::default() }.text();
         let branch = Branch::new(id.0);
         let head = RequestHead {
             method: Method::Invite,
@@ -97,10 +95,10 @@ impl Endpoint {
             cseq: FIRST_CSEQ,
             contact: None,
             route: invitation.route.as_bytes(),
-            headers: &headers,
+            headers: invitation.headers,
             body: invitation.body,
         };
-        let bytes = self.output.request(path, Some((dialog, path.transport)), head);
+        let bytes = self.output.request(path, Some(&session), Some((dialog, path.transport)), head);
         let reopen = Some(path.peer).filter(|_| invitation.opens && path.transport.is_reliable());
         let ways = Ways { first: Way { path, reopen }, otherwise: None };
         let mut client = Client::new(Whose::Leg { owner, dialog }, Method::Invite, ways, &bytes, FIRST_CSEQ);
@@ -162,7 +160,8 @@ impl Endpoint {
             headers: reason.as_slice(),
             body: None,
         };
-        Some(self.output.request(path, None, head))
+        let session = invite.other(SESSION_ID).and_then(|session| std::str::from_utf8(session).ok());
+        Some(self.output.request(path, session, None, head))
     }
 
     /// A response to a CANCEL. Which one does not matter: the INVITE has an answer of its own (§9.1).
@@ -215,7 +214,8 @@ impl Endpoint {
         match todo.tell {
             Tell::Response if is_wanted => {
                 let answer = exact(message.bytes());
-                let held = Held::new(Dialog::answered(owner, answer, peer, path, cseq));
+                let mut held = Held::new(Dialog::answered(owner, answer, peer, path, cseq));
+                held.session = self.session_of(dialog, &message);
                 self.dialogs.insert(dialog, Box::new(held));
                 self.settle_client(id, todo);
                 Some(Event::Response { owner, dialog, transaction: id, method: Method::Invite, message })
@@ -323,7 +323,8 @@ mod tests {
             ("CSeq", "1 INVITE".into()),
             ("Contact", format!("<sip:{}@sip.example:5060>", dialled.dialog)),
             ("Alert-Info", "<urn:alert:tone:normal>".into()),
-            ("Allow", ALLOW.into()),
+            ("Allow", super::super::check::ALLOW.into()),
+            ("Supported", "timer".into()),
         ] {
             assert_eq!(header(&dialled.invite, name), value);
         }

@@ -4,6 +4,7 @@
 
 use super::DialogId;
 use crate::rng::Rng;
+use crate::sip::dialog::session_id::Uuid;
 use crate::sip::wire::{Head, Header, Message, Method, Start};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -24,6 +25,8 @@ enum Kind {
     Peer,
     /// The To tag of an answer that is not remembered.
     Tag,
+    /// Our UUID in a dialog (RFC 7989).
+    Session,
 }
 
 impl Keys {
@@ -88,6 +91,11 @@ impl Keys {
         to_id(self.hash(Kind::Tag, &[&transaction.to_be_bytes()]))
     }
 
+    /// Our UUID in a dialog of ours: nothing that its tag, which peers know, would tell.
+    pub(super) fn session(&self, dialog: DialogId) -> Uuid {
+        Uuid::from_chance(self.hash(Kind::Session, &[&dialog.0.to_be_bytes()]))
+    }
+
     /// The same for a request of which only the lines of its head can be told apart.
     pub(super) fn broken_tag(&self, request: &Head<'_>) -> DialogId {
         let raw = |header| request.header(header).unwrap_or_default();
@@ -103,6 +111,7 @@ impl Keys {
             Kind::Merged => 3,
             Kind::Peer => 4,
             Kind::Tag => 5,
+            Kind::Session => 6,
         });
         for part in parts {
             hasher.write_usize(part.len());

@@ -16,6 +16,7 @@ mod outside;
 mod recent;
 mod reliable;
 mod server;
+mod sessions;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ use crate::mutant::{Mutant, planted};
 use crate::rng::Rng;
 use crate::sip::Path;
 use crate::sip::dialog::Dialog;
+use crate::sip::dialog::session_id::SessionId;
 use crate::sip::transaction::ServerInvite;
 use crate::sip::transaction::timer::Wheel;
 use crate::sip::wire::{Head, Message, Method, Start, is_keep_alive};
@@ -243,6 +245,9 @@ struct Held {
     bye_waiting: Option<ClientId>,
     /// The latest provisional response that had to be acknowledged.
     reliable: Option<Box<Reliable>>,
+    /// What its messages say of both ends, and the dialog that it is joined to.
+    session: SessionId,
+    joined: Option<DialogId>,
     /// The call is done with it; it is here for `bye_waiting` alone.
     is_closed: bool,
 }
@@ -257,6 +262,8 @@ impl Held {
             invite_sent: None,
             bye_waiting: None,
             reliable: None,
+            session: SessionId::default(),
+            joined: None,
             is_closed: false,
         }
     }
@@ -397,7 +404,8 @@ impl Endpoint {
         let id = self.open_server(now, request, new);
         let peer = self.keys.peer(request);
         let made = Dialog::new(owner, invite, peer, path, request.cseq().number);
-        let held = Held::new(made);
+        let mut held = Held::new(made);
+        held.session = self.session_of(dialog, request);
         self.dialogs.insert(dialog, Box::new(held));
         self.begin_invite(now, dialog, id);
         Some((id, dialog))

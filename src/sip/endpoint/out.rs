@@ -6,6 +6,7 @@ use super::traffic::Traffic;
 use super::way::Way;
 use super::{DialogId, EndpointSettings, Reply, Transmit};
 use crate::limits;
+use crate::sip::dialog::session_id::SESSION_ID;
 use crate::sip::wire::Method;
 use crate::sip::wire::write::{self, Answerable, RequestHead, Tag};
 use crate::sip::{Path, Transport};
@@ -45,6 +46,8 @@ pub(super) struct Worded<'r> {
     pub(super) in_dialog: bool,
     /// Without a phrase, and with as many of its headers as have room in so many bytes, in their order.
     pub(super) room: Option<usize>,
+    /// The value of Session-ID (RFC 7989), in a dialog.
+    pub(super) session: Option<&'r str>,
     /// What the call says.
     pub(super) reply: &'r Reply<'r>,
 }
@@ -115,7 +118,7 @@ impl Output {
         path: &Path,
         worded: &Worded<'_>,
     ) -> Bytes {
-        let Worded { method, tag, in_dialog, room, reply } = *worded;
+        let Worded { method, tag, in_dialog, room, session, reply } = *worded;
         let bare = room.is_some();
         let in_dialog = in_dialog && (101..300).contains(&reply.status);
         if in_dialog {
@@ -132,6 +135,9 @@ impl Output {
         if succeeds && method == Method::Options {
             add(&mut headers, &[("Accept", CONTENT)]);
         }
+        if let Some(session) = session {
+            add(&mut headers, &[(SESSION_ID, session)]);
+        }
         if !self.settings.product.is_empty() && !bare {
             add(&mut headers, &[("Server", &self.settings.product)]);
         }
@@ -147,11 +153,12 @@ impl Output {
         write_pooled(&mut self.pool, |out| write::reply(out, request, &words, path))
     }
 
-    /// Writes a request of ours that goes out over `path`. Via, Contact (with our tag as the user, and the transport that the peer is
-    /// to come by, if the request has none of its own) and User-Agent are put in here.
+    /// Writes a request of ours that goes out over `path`, with Session-ID if there is one. Via, Contact (with our tag as the user, and the
+    /// transport that the peer is to come by, if the request has none of its own) and User-Agent are put in here.
     pub(super) fn request(
         &mut self,
         path: Path,
+        session: Option<&str>,
         contact: Option<(DialogId, Transport)>,
         request: RequestHead<'_>,
     ) -> Bytes {
@@ -161,6 +168,9 @@ impl Output {
         let sent_by = self.advertised(path.local).into_owned();
         let mut headers = Headers::new();
         add(&mut headers, request.headers);
+        if let Some(session) = session {
+            add(&mut headers, &[(SESSION_ID, session)]);
+        }
         if is_offering(request.method) {
             add(&mut headers, &[("Allow", ALLOW), ("Supported", SUPPORTED_IN_REQUESTS)]);
         }

@@ -78,7 +78,7 @@ impl Endpoint {
             headers: request.headers,
             body: request.body,
         };
-        let bytes = self.output.request(path, None, head);
+        let bytes = self.output.request(path, None, None, head);
         let reopen = Some(path.peer).filter(|_| request.opens && path.transport.is_reliable());
         let ways = Ways { first: Way { path, reopen }, otherwise: None };
         let client = Client::new(Whose::Outside(request.asker), request.method, ways, &bytes, request.cseq);

@@ -21,7 +21,8 @@ impl Endpoint {
         let (Some(status), Some(request)) = (broken.reply_status(), broken.answerable()) else { return };
         let tag = self.keys.broken_tag(request.head());
         let reply = Reply { status, reason: None, headers: &[], body: None };
-        let worded = Worded { method: Method::Other(b""), tag, in_dialog: false, room: None, reply: &reply };
+        let worded =
+            Worded { method: Method::Other(b""), tag, in_dialog: false, room: None, session: None, reply: &reply };
         self.send_no_larger(path, request, received, &worded);
     }
 
@@ -148,7 +149,7 @@ impl Endpoint {
             return None;
         }
         let key = self.keys.transaction(request, method);
-        Some((Worded { method, tag: self.keys.tag(key), in_dialog: false, room: None, reply }, key))
+        Some((Worded { method, tag: self.keys.tag(key), in_dialog: false, room: None, session: None, reply }, key))
     }
 
     /// To whoever may have a forged source address no more is sent than came (RELIABILITY A19): the answer without its phrase, and with
@@ -217,7 +218,9 @@ impl Endpoint {
         let (tag, owner) = (server.dialog, server.owner);
         let is_owed = server.is_pending() || planted(Mutant::CancelAfterFinal);
         let is_news = is_owed && !std::mem::replace(&mut server.is_cancelled, true);
-        let worded = Worded { method: Method::Cancel, tag, in_dialog: false, room: None, reply: &bare(200) };
+        let session = self.session_id(tag);
+        let session = session.as_deref();
+        let worded = Worded { method: Method::Cancel, tag, in_dialog: false, room: None, session, reply: &bare(200) };
         let bytes = self.output.reply(&message, &path, &worded);
         self.recent.keep(now.at, key, exact(&bytes));
         self.output.send(reply_way(&message, path), bytes);
@@ -254,6 +257,8 @@ impl Endpoint {
             return None;
         }
         held.dialog.path = path;
+        self.hear_session(dialog, &request);
+        let held = self.dialogs.get_mut(&dialog)?;
         let owner = held.dialog.owner;
         // The peer hangs up itself: a BYE of ours that still waits (§15) has nobody to go to any more.
         if method == Method::Bye
