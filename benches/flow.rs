@@ -212,6 +212,7 @@ impl Stage {
                 Effect::Notify(Notice::Gone(_)) => {}
                 Effect::Record(_) => self.records += 1,
                 Effect::Ask { .. } => panic!("the grants engine asks nobody"),
+                Effect::Locate(_) => panic!("no trunk is gone to"),
             }
         }
     }
@@ -279,6 +280,7 @@ fn settings() -> Settings {
             repeat: Duration::from_secs(60),
             media_bind: LOCALHOST,
             media_advertised: LOCALHOST,
+            media_external: None,
             loopback: true,
             silence: Duration::from_secs(60),
             hold_silence: Duration::from_secs(3600),

@@ -15,6 +15,7 @@ pub mod media;
 pub mod token;
 
 pub mod policy;
+pub mod trunk;
 
 pub mod call;
 

@@ -143,6 +143,26 @@ pub const DNS_ABSENCE_LIFE: Duration = Duration::from_secs(60);
 pub const DNS_STALE_MAX: Duration = Duration::from_secs(86_400);
 /// How long name servers that did not answer are left alone while an old answer stands in (RFC 8767 §5).
 pub const DNS_RETRY_AFTER: Duration = Duration::from_secs(30);
+/// Rounds in a row in which no way to a trunk's target answered before it counts as down: one lost ping, or two, is the network's fault.
+pub const TARGET_FAILURES_MAX: u32 = 3;
+/// How long a target may take to answer OPTIONS: a repetition or three, and no longer than a caller would wait for the next target.
+pub const PING_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How often a target that is not pinged is looked for again: DNS answers live about as long.
+pub const LOCATE_EVERY: Duration = Duration::from_secs(60);
+/// Most rules for the numbers of one trunk: they are tried one after the other, for each call.
+pub const REWRITES_MAX: usize = 64;
+/// Most targets of one trunk.
+pub const TARGETS_MAX: usize = 16;
+/// How long a registrar may take to answer before the next target is tried: it may have to ask others, but nobody is waiting for a call.
+pub const REGISTER_WAIT_MAX: Duration = Duration::from_secs(10);
+/// First pause after a registration failed everywhere, twice as long after each further one (RFC 5626 §4.5).
+pub const REGISTER_PAUSE_MIN: Duration = Duration::from_secs(30);
+/// Longest pause between two tries to register (RFC 5626 §4.5).
+pub const REGISTER_PAUSE_MAX: Duration = Duration::from_secs(1800);
+/// Shortest and longest registration that we keep up: a registrar that wants another every second is not obeyed.
+pub const REGISTER_SECONDS_MIN: u64 = 20;
+/// A day.
+pub const REGISTER_SECONDS_MAX: u64 = 86_400;
 /// How long a stop may take once all calls have been told: a BYE and its answer, with a repetition or two.
 pub const STOP_MAX: Duration = Duration::from_secs(3);
 /// Longest free text of a configuration that ends up in logs, records and messages (a trunk's name, a key id, `User-Agent`), bytes.

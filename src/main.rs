@@ -28,6 +28,9 @@ struct Arguments {
     /// Print the effective configuration, secrets masked, and end.
     #[arg(long)]
     print_config: bool,
+    /// Print what would become of a call to this URI, for each trunk that it could come from, and end.
+    #[arg(long, value_name = "URI", conflicts_with_all = ["check_config", "print_config"])]
+    route_test: Option<String>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -110,6 +113,9 @@ fn act(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Token(TokenCommand::Mint(mint))) => print_token(&load(&sources)?, mint),
         Some(Command::Demo(Demo { calls, concurrency })) => demo::perform(demo::Options { calls, concurrency }),
         None if arguments.check_config => check_config(&sources),
+        None if arguments.route_test.is_some() => {
+            test_route(&load(&sources)?, &arguments.route_test.unwrap_or_default())
+        }
         None if arguments.print_config => {
             print!("{}", load(&sources)?.to_toml());
             Ok(())
@@ -133,7 +139,19 @@ fn check_config(sources: &Sources) -> Result<(), Failure> {
     for warning in config.warnings() {
         eprintln!("parkway: warning: {warning}");
     }
+    // Asks name servers, which the daemon does when it runs.
+    for (key, target) in config.targets() {
+        if let Err(why) = daemon::locate(&config, target) {
+            eprintln!("parkway: warning: {}", config.mistake(&key, format!("{target} cannot be reached: {why}")));
+        }
+    }
     println!("the configuration is good");
+    Ok(())
+}
+
+fn test_route(config: &Config, uri: &str) -> Result<(), Failure> {
+    let tested = config.route_test(uri).map_err(|what| Failure { code: Code::Configuration, what })?;
+    tested.iter().for_each(|line| println!("{line}"));
     Ok(())
 }
 
@@ -208,6 +226,9 @@ mod tests {
             ("parkway token mint --name demo --config x --set a.b=c", true),
             ("parkway token mint --name a//b", false),
             ("parkway --check-config --print-config", false),
+            ("parkway --check-config --route-test sip:1@h", false),
+            ("parkway --config x --route-test sip:1@h", true),
+            ("parkway --route-test", false),
             ("parkway --config x --check-config", true),
             ("parkway demo --calls 0", false),
         ] {

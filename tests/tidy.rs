@@ -13,7 +13,7 @@ const ORDER: [&[&str]; 16] = [
     VOCABULARY,
     &["sip::wire", "sdp", "instructions"],
     &["sip", "media", "token"],
-    &["policy"],
+    &["policy", "trunk"],
     &["call"],
     &["event", "registrar"],
     &["switch"],

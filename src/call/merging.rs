@@ -194,7 +194,7 @@ impl Merging {
     /// The ports are there.
     fn opened(self, caller: SocketAddr, client: SocketAddr, facts: &Facts, turn: &mut Turn<'_>) -> State {
         let end = |address, peer: IpAddr, turn: &mut Turn<'_>| {
-            End::new(turn.settings.reachable(address), turn.rng.u64() >> 1, peer)
+            End::new(turn.settings.reachable(address, peer), turn.rng.u64() >> 1, peer)
         };
         let mut ends =
             Ends { caller: end(caller, self.caller.peer(), turn), client: end(client, self.client.peer(), turn) };

@@ -14,6 +14,7 @@ mod notice;
 mod parked;
 mod record;
 mod refresh;
+mod rewrite;
 mod route;
 mod session;
 mod session_timer;
@@ -22,6 +23,7 @@ pub use leg::{Pending, Refusal, Ring, plain};
 pub use merging::Callback;
 pub use notice::{ClientMessage, ClientMessageKind, Gone, GoneReason, Incoming, Notice};
 pub use record::{EndedBy, Outcome, Record};
+pub use rewrite::Rewrite;
 pub use route::{Identity, Pattern, Route, Trunk};
 pub use session_timer::Terms as SessionTerms;
 
@@ -34,6 +36,7 @@ use crate::sip::endpoint::{ClientId, DialogId, Endpoint, ServerId};
 use crate::sip::wire::{Header, Message};
 use crate::time::{Duration, Instant, Now};
 use crate::token::SubjectHash;
+use ipnet::IpNet;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -87,6 +90,8 @@ pub struct Settings {
     pub media_bind: IpAddr,
     /// The address that SDP names instead of an unspecified one.
     pub media_advertised: IpAddr,
+    /// The same for peers outside of some networks, where it differs.
+    pub media_external: Option<External>,
     /// Whether peers may name loopback addresses in SDP: when we listen on loopback ourselves.
     pub loopback: bool,
     /// A leg that should send and does not is hung up after this.
@@ -99,10 +104,27 @@ pub struct Settings {
     pub session_timer: SessionTerms,
 }
 
+/// How we are reached from outside of our own networks.
+#[derive(Clone, Debug)]
+pub struct External {
+    /// Networks of peers that reach us as we are.
+    pub local_nets: Vec<IpNet>,
+    /// The address for all others.
+    pub address: IpAddr,
+}
+
+impl External {
+    fn is_for(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        !self.local_nets.iter().any(|network| network.contains(&peer))
+    }
+}
+
 impl Settings {
-    /// The address under which others reach a port that the relay has bound.
-    pub fn reachable(&self, bound: SocketAddr) -> SocketAddr {
-        SocketAddr::new(self.media_advertised, bound.port())
+    /// The address under which a peer reaches a port that the relay has bound.
+    pub fn reachable(&self, bound: SocketAddr, peer: IpAddr) -> SocketAddr {
+        let external = self.media_external.as_ref().filter(|external| external.is_for(peer));
+        SocketAddr::new(external.map_or(self.media_advertised, |external| external.address), bound.port())
     }
 }
 
@@ -330,12 +352,12 @@ impl Facts {
             session_id: caller.and_then(|caller| turn.endpoint.session_id(caller)).map(|id| id.to_string()),
             trunk: self.trunk.name.clone(),
             name: self.route.name.to_string(),
-            from: uri(Header::From),
+            from: self.trunk.calling.apply_in(uri(Header::From)),
             asserted_identity: invite
                 .as_ref()
                 .and_then(|invite| identity::asserted(invite, &self.trunk))
-                .map(|address| record::uri_text(&address)),
-            to: uri(Header::To),
+                .map(|address| self.trunk.calling.apply_in(record::uri_text(&address))),
+            to: self.trunk.called.apply_in(uri(Header::To)),
             started: self.started.wall,
             answered: None,
             ended: turn.now.wall,

@@ -1,6 +1,7 @@
 //! Where calls may come from and which name a called number stands for, as the operator configured it.
 //! Not here: which keys of the configuration say so (`config`), and counting (`switch::lot`).
 
+use super::Rewrite;
 use crate::mutant::{Mutant, planted};
 use crate::name::Name;
 use crate::time::Duration;
@@ -22,6 +23,12 @@ pub struct Trunk {
     pub calls_max: u32,
     /// What it is believed about who calls.
     pub identity: Identity,
+    /// Most new calls of it in one second; `None`: as many as come.
+    pub calls_per_second_max: Option<u32>,
+    /// How a number that it calls becomes the one that routes know.
+    pub called: Rewrite,
+    /// How the number of its caller becomes the one that clients and records see.
+    pub calling: Rewrite,
 }
 
 /// By which header a trunk says who calls.

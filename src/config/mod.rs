@@ -7,7 +7,9 @@ mod certificate;
 mod keys;
 mod load;
 mod mistake;
+mod outbound;
 mod raw;
+mod route_test;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -19,12 +21,15 @@ pub use address::Advertised;
 pub use certificate::{Certificate, names_in};
 pub use keys::{Keys, PolicyKey};
 pub use mistake::{Mistake, Mistakes};
+pub use route_test::Tested;
 
 use crate::call::{Route, Trunk};
 use crate::policy::Users;
 use crate::registrar::Lifetimes;
 use crate::secret::Secret;
+use crate::sip::target::Target;
 use crate::time::Duration;
+use crate::trunk::Outbound;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -61,8 +66,12 @@ pub struct Config {
     pub park: Park,
     /// `[[trunk]]`, in the order of the file. The built-in `loopback` if the file has none.
     pub trunks: Vec<Arc<Trunk>>,
+    /// The trunks of `[[trunk]]` that we go to, in the same order.
+    pub outbound: Vec<Arc<Outbound>>,
     /// `[[route]]`, in the order of the file: the first that matches is taken. The built-in `*` to `demo` if the file has none.
     pub routes: Vec<Arc<Route>>,
+    /// `[dns]`
+    pub dns: Dns,
     /// `[token]`
     pub token: Token,
     /// `[policy]`
@@ -105,6 +114,10 @@ pub struct Sip {
     pub tls: Vec<SocketAddr>,
     /// What Contact, Via and SDP say instead of a listener's address (behind a NAT, on a wildcard listener).
     pub advertised: Option<Advertised>,
+    /// The same for peers outside of `local_nets`.
+    pub external_address: Option<Advertised>,
+    /// Networks of peers that reach us without a NAT in between.
+    pub local_nets: Vec<ipnet::IpNet>,
     /// `User-Agent` and `Server`.
     pub user_agent: String,
     /// How often sessions are refreshed (RFC 4028).
@@ -118,6 +131,13 @@ pub struct Tls {
     pub certificates: Vec<Certificate>,
     /// Authorities whose certificates peers may show; empty: none is asked for.
     pub client_authorities: Vec<rustls_pki_types::CertificateDer<'static>>,
+}
+
+/// `[dns]`: how names of trunks' targets are found.
+#[derive(Clone, Debug)]
+pub struct Dns {
+    /// Name servers; empty: those of `/etc/resolv.conf`.
+    pub servers: Vec<SocketAddr>,
 }
 
 /// `[http]`: the listener for subscriptions.
@@ -248,6 +268,15 @@ impl Config {
     /// What is allowed but will probably hurt (`--check-config`); one line each.
     pub fn warnings(&self) -> Vec<Mistake> {
         warn::warnings(self)
+    }
+
+    /// Each trunk's targets, with the key that names them.
+    pub fn targets(&self) -> impl Iterator<Item = (String, &Target)> {
+        let at = |outbound: &Outbound| self.trunks.iter().position(|trunk| trunk.name == outbound.name).unwrap_or(0);
+        self.outbound.iter().flat_map(move |outbound| {
+            let key = format!("trunk[{}].targets", at(outbound));
+            outbound.targets.iter().enumerate().map(move |(target_at, target)| (format!("{key}[{target_at}]"), target))
+        })
     }
 
     /// What was found wrong with a key only when it was put to use.

@@ -19,6 +19,7 @@ pub(super) struct Raw {
     pub(super) admin: Admin,
     pub(super) media: Media,
     pub(super) park: Park,
+    pub(super) dns: Dns,
     pub(super) token: Token,
     pub(super) policy: Policy,
     pub(super) digest: Digest,
@@ -52,6 +53,8 @@ section!(Node { id: u64 = 1u64, state_dir: String = "" });
 section!(Sip {
     listen: Vec<String> = ["0.0.0.0:5060".into()],
     advertised: String = "",
+    external_address: String = "",
+    local_net: Vec<String> = [],
     user_agent: String = "Parkway",
     session_expires_seconds: u64 = 1800u64,
     min_se_seconds: u64 = 90u64,
@@ -84,6 +87,7 @@ section!(Tls {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     certificate: Vec<Certificate> = [],
 });
+section!(Dns { servers: Vec<String> = [] });
 section!(Token { key_file: String = "" });
 section!(Policy {
     audience: String = "parkway",
@@ -111,6 +115,24 @@ pub(super) struct Trunk {
     pub(super) tls_names: Option<Vec<String>>,
     pub(super) identity: Option<String>,
     pub(super) calls_max: Option<u64>,
+    pub(super) calls_per_second_max: Option<u64>,
+    pub(super) rewrite_called: Option<Vec<String>>,
+    pub(super) rewrite_calling: Option<Vec<String>>,
+    pub(super) targets: Option<Vec<String>>,
+    pub(super) health_seconds: Option<u64>,
+    pub(super) register: Option<Register>,
+}
+
+/// A table in an entry.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Register {
+    pub(super) uri: String,
+    pub(super) user: Option<String>,
+    pub(super) password: Option<String>,
+    pub(super) password_file: Option<String>,
+    pub(super) realm: Option<String>,
+    pub(super) seconds: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -177,12 +199,7 @@ impl Raw {
         Raw {
             policy: Policy { key: vec![key], ..Policy::default() },
             tls: Tls { certificate: vec![Certificate::default()], ..Tls::default() },
-            trunk: vec![Trunk {
-                tls_names: Some(Vec::new()),
-                identity: text(),
-                calls_max: number(),
-                ..Trunk::default()
-            }],
+            trunk: vec![Raw::whole_trunk()],
             route: vec![Route {
                 response: number(),
                 park_seconds: number(),
@@ -202,10 +219,37 @@ impl Raw {
         }
     }
 
+    fn whole_trunk() -> Trunk {
+        let (text, texts, number) = (|| Some(String::new()), || Some(Vec::new()), || Some(0));
+        let register = Register {
+            uri: String::new(),
+            user: text(),
+            password: text(),
+            password_file: text(),
+            realm: text(),
+            seconds: number(),
+        };
+        Trunk {
+            name: String::new(),
+            allow: Vec::new(),
+            tls_names: texts(),
+            identity: text(),
+            calls_max: number(),
+            calls_per_second_max: number(),
+            rewrite_called: texts(),
+            rewrite_calling: texts(),
+            targets: texts(),
+            health_seconds: number(),
+            register: Some(register),
+        }
+    }
+
     /// The same without its secrets; from here on it may be printed.
     pub(super) fn masked(mut self) -> Raw {
         let keys = self.policy.key.iter_mut().filter_map(|key| key.secret.as_mut());
-        for secret in keys.chain(self.user.iter_mut().filter_map(|user| user.secret.as_mut())) {
+        let passwords = self.trunk.iter_mut().filter_map(|trunk| trunk.register.as_mut()?.password.as_mut());
+        let users = self.user.iter_mut().filter_map(|user| user.secret.as_mut());
+        for secret in keys.chain(passwords).chain(users) {
             secret.zeroize();
             secret.push_str(MASK);
         }

@@ -18,6 +18,8 @@ use std::path::Path;
 const REPEAT_SECONDS_MAX: u64 = 170;
 /// Most calls that a limit may be set to: more than a switch's memory holds.
 const CALLS_MAX: u64 = 10_000_000;
+/// Highest rate that a trunk may be given: more than a switch takes.
+const CALLS_PER_SECOND_MAX: u64 = 1_000_000;
 const SECONDS_A_DAY: u64 = 86_400;
 
 pub(super) fn check(raw: Raw, sources: &Sources, places: Places) -> Result<Config, Mistakes> {
@@ -42,6 +44,7 @@ impl Check {
         let (node, sip, http, admin) = (self.node(raw), self.sip(raw), self.http(raw), self.admin(raw));
         let tls = self.tls(raw);
         let (media, park, trunks) = (self.media(raw), self.park(raw), self.trunks(raw));
+        let (outbound, dns) = (self.outbound(raw), self.dns(raw));
         let routes = park.as_ref().and_then(|park| self.routes(raw, park));
         let (token, policy) = (self.token(raw, sources), self.policy(raw));
         let (users, lifetimes) = (self.users(raw), self.lifetimes(raw));
@@ -55,6 +58,8 @@ impl Check {
             media: media?,
             park: park?,
             trunks: trunks?,
+            outbound: outbound?,
+            dns: dns?,
             routes: routes?,
             token: token?,
             policy: policy?,
@@ -86,6 +91,8 @@ impl Check {
             self.note(&format!("sip.listen[{at}]"), "TLS needs a certificate; give a [[tls.certificate]]");
         }
         let advertised = self.optional("sip.advertised", &raw.sip.advertised, Advertised::parse);
+        let external = self.optional("sip.external_address", &raw.sip.external_address, Advertised::parse);
+        let local_nets = self.each("sip.local_net", &raw.sip.local_net, address::net);
         let user_agent = self.parsed("sip.user_agent", &raw.sip.user_agent, header_text);
         let (listeners, session_timer) = (listeners?, self.session_timer(raw));
         let of = |kind: fn(Listener) -> Option<SocketAddr>| listeners.iter().copied().filter_map(kind).collect();
@@ -94,6 +101,8 @@ impl Check {
             tcp: of(Listener::tcp),
             tls: of(Listener::tls),
             advertised: advertised?,
+            external_address: external?,
+            local_nets: local_nets?,
             user_agent: user_agent?,
             session_timer: session_timer?,
         })
@@ -123,6 +132,11 @@ impl Check {
             seconds => self.number(key, seconds, least..=SECONDS_A_DAY)?,
         };
         Some(SessionTerms { expires_seconds: expires, min_seconds: min })
+    }
+
+    fn dns(&mut self, raw: &Raw) -> Option<Dns> {
+        let server = |text: &str| address::socket(text).or_else(|_| address::ip(text).map(|ip| (ip, 53).into()));
+        Some(Dns { servers: self.each("dns.servers", &raw.dns.servers, server)? })
     }
 
     fn http(&mut self, raw: &Raw) -> Option<Http> {
@@ -230,12 +244,19 @@ impl Check {
             "asserted" => Ok(Identity::Asserted),
             _ => Err(format!("`{text}` is neither from nor asserted")),
         });
+        let rate = trunk.calls_per_second_max;
+        let rate = rate.map(|rate| self.number(&format!("{key}.calls_per_second_max"), rate, 1..=CALLS_PER_SECOND_MAX));
+        let called = self.rewrite(&format!("{key}.rewrite_called"), trunk.rewrite_called.as_ref());
+        let calling = self.rewrite(&format!("{key}.rewrite_calling"), trunk.rewrite_calling.as_ref());
         Some(Arc::new(Trunk {
             name: name?.into(),
             allow: allow?,
             tls_names: tls_names?,
             calls_max: calls_max?,
             identity: identity?,
+            calls_per_second_max: rate.map_or(Some(None), |rate| rate.map(Some))?,
+            called: called?,
+            calling: calling?,
         }))
     }
 
@@ -385,7 +406,7 @@ impl Check {
         }
     }
 
-    fn seconds(&mut self, key: &str, value: u64, range: RangeInclusive<u64>) -> Option<Duration> {
+    pub(super) fn seconds(&mut self, key: &str, value: u64, range: RangeInclusive<u64>) -> Option<Duration> {
         self.number(key, value, range).map(Duration::from_secs)
     }
 

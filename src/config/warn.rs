@@ -2,11 +2,13 @@
 //! never be used. Each is one line; none stops the daemon.
 
 use super::{Config, Mistake};
+use crate::call::Trunk;
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Descriptors besides those of RTP ports: listeners, subscribers, files.
 const OTHER_DESCRIPTORS: u64 = 512;
@@ -50,6 +52,9 @@ pub(super) fn warnings(config: &Config) -> Vec<Mistake> {
     found.extend(advertised(config, is_local));
     found.extend(trunks(config));
     found.extend(routes(config));
+    found.extend(rewrites(config));
+    found.extend(networks(config));
+    found.extend(outbound(config));
     found.extend(readable_keys(config));
     found.into_iter().map(|(key, what)| config.places.mistake(&key, what)).collect()
 }
@@ -94,6 +99,54 @@ fn advertised(config: &Config, is_local: impl Fn(IpAddr) -> bool) -> Option<Warn
 /// An address is ours if a socket can have it.
 fn is_local(ip: IpAddr) -> bool {
     UdpSocket::bind((ip, 0)).is_ok()
+}
+
+fn rewrites(config: &Config) -> Vec<Warning> {
+    let of_trunk = |(at, trunk): (usize, &Arc<Trunk>)| {
+        let rules = [("rewrite_called", &trunk.called), ("rewrite_calling", &trunk.calling)];
+        let unused = rules.map(|(key, rewrite)| rewrite.unreachable().map(move |rule| (key, rule)).collect::<Vec<_>>());
+        let what = "is never used: a rule before it takes all its numbers; put it before that";
+        let one = move |(key, rule)| (format!("trunk[{at}].{key}[{rule}]"), what.to_owned());
+        unused.concat().into_iter().map(one).collect::<Vec<_>>()
+    };
+    config.trunks.iter().enumerate().flat_map(of_trunk).collect()
+}
+
+fn networks(config: &Config) -> Vec<Warning> {
+    let sip = &config.sip;
+    let mut found = Vec::new();
+    if sip.external_address.is_none() && !sip.local_nets.is_empty() {
+        found.push(("sip.local_net".into(), "is of no use without sip.external_address; give that too".into()));
+    }
+    if sip.external_address.is_some() && sip.advertised.is_some() && sip.local_nets.is_empty() {
+        let what = "is never told: without sip.local_net everybody is told sip.external_address";
+        found.push(("sip.advertised".into(), what.into()));
+    }
+    found
+}
+
+/// Fewer seconds between two OPTIONS are a load on the trunk and no better knowledge.
+const HEALTH_SECONDS_MIN: u64 = 5;
+
+fn outbound(config: &Config) -> Vec<Warning> {
+    let mut found = Vec::new();
+    for outbound in &config.outbound {
+        let at = config.trunks.iter().position(|trunk| trunk.name == outbound.name).unwrap_or(0);
+        let mut seen = BTreeSet::new();
+        for (target_at, target) in outbound.targets.iter().enumerate().filter(|(_, target)| !seen.insert(*target)) {
+            let what = format!("{target} is listed already; another way of the same name is found by itself");
+            found.push((format!("trunk[{at}].targets[{target_at}]"), what));
+        }
+        if outbound.health.is_some_and(|health| health.as_secs() < HEALTH_SECONDS_MIN) {
+            let what = format!("fewer than {HEALTH_SECONDS_MIN} seconds: trunks may take it for an attack");
+            found.push((format!("trunk[{at}].health_seconds"), what));
+        }
+        if outbound.register.as_ref().is_some_and(|register| register.credentials.is_none()) {
+            let what = "no password: a registrar that asks for proof will not be answered";
+            found.push((format!("trunk[{at}].register"), what.into()));
+        }
+    }
+    found
 }
 
 fn trunks(config: &Config) -> Vec<Warning> {
@@ -207,6 +260,36 @@ mod tests {
             let keys: Vec<String> =
                 trunks(&file(&format!("{first}{second}"))).into_iter().map(|(key, _)| key).collect();
             assert_eq!(keys, expected, "{first}{second}");
+        }
+    }
+
+    #[test]
+    fn what_of_a_trunk_we_go_to_is_of_no_use_is_warned_of() {
+        let trunk = |keys: &str| file(&format!("[[trunk]]\nname = \"a\"\nallow = [\"192.0.2.1\"]\n{keys}\n"));
+        let keys = |found: Vec<Warning>| -> Vec<String> { found.into_iter().map(|(key, _)| key).collect() };
+        for (text, expected) in [
+            ("targets = [\"gw\", \"sip:gw\"]", &["trunk[0].targets[1]"][..]),
+            ("targets = [\"gw\"]\nhealth_seconds = 1", &["trunk[0].health_seconds"]),
+            ("targets = [\"gw\"]\nhealth_seconds = 0", &[]),
+            ("register = { uri = \"sip:a@r\" }", &["trunk[0].register"]),
+            ("register = { uri = \"sip:a@r\", password = \"x\" }", &[]),
+        ] {
+            assert_eq!(keys(outbound(&trunk(text))), expected, "{text}");
+        }
+        let rules = "rewrite_called = [\"* -> +*\", \"0* -> 1*\"]\nrewrite_calling = [\"0* -> 1*\", \"* -> +*\"]";
+        assert_eq!(keys(rewrites(&trunk(rules))), ["trunk[0].rewrite_called[1]"]);
+    }
+
+    #[test]
+    fn an_address_that_nobody_is_told_is_warned_of() {
+        for (set, expected) in [
+            (&["sip.local_net=10.0.0.0/8"][..], Some("sip.local_net")),
+            (&["sip.local_net=10.0.0.0/8", "sip.external_address=192.0.2.1"], None),
+            (&["sip.external_address=192.0.2.1"], None),
+            (&["sip.external_address=192.0.2.1", "sip.advertised=10.0.0.1"], Some("sip.advertised")),
+        ] {
+            let found = networks(&config(set)).into_iter().map(|(key, _)| key).next();
+            assert_eq!(found.as_deref(), expected, "{set:?}");
         }
     }
 

@@ -10,6 +10,7 @@
 
 mod connections;
 mod failure;
+mod outbound;
 mod pulse;
 mod security;
 mod service;
@@ -21,6 +22,7 @@ mod switchboard;
 mod tests;
 
 pub use failure::{Code, Failure};
+pub use outbound::locate;
 
 use crate::config::{Config, Keys};
 use crate::http;
@@ -32,6 +34,7 @@ use crate::relay::{Relay, RelaySettings};
 use crate::telemetry::{Log, Metrics, Records};
 use crate::time::Duration;
 use connections::{Carrying, Listening};
+use outbound::Locator;
 use ring::rand::{SecureRandom, SystemRandom};
 use security::Security;
 use status::{Sources, Status};
@@ -95,7 +98,7 @@ impl Daemon {
                 "keys are made for this run only, tokens and JWTs end with it; set node.state_dir to keep them"
             );
         }
-        let metrics = Arc::new(Metrics::new(Clock::start().now().wall));
+        let metrics = Arc::new(Metrics::new(Clock::start().now().wall, &outbound::names(&config)));
         let records = Records::start(config.records.path.as_deref(), Arc::clone(&metrics))
             .map_err(|error| Failure::records(&config, &error))?;
         let status = Arc::new(Status::new(Arc::clone(&metrics)));
@@ -123,6 +126,7 @@ impl Daemon {
             http: listeners.http_address,
             admin: listeners.admin_address,
         };
+        let locator = Locator::start(&config, &addresses, &http_runtime)?;
         http_runtime.spawn(fan_out.run());
         let (sockets, Carrying { streams, door, held }) = listening.serve(&http_runtime);
         let sources =
@@ -132,6 +136,7 @@ impl Daemon {
             switch: security.switch(&config, &addresses, herald),
             sockets,
             streams,
+            locator,
             relay: Arc::clone(&relay),
             publisher,
             records,

@@ -2,7 +2,7 @@
 //! bridge tokens are sealed with the new one from then on, and open with the old ones as long as these live.
 //! Not here: where keys lie (`config`), and what they do (`token`, `policy`).
 
-use super::{Addresses, Failure, entropy, settings};
+use super::{Addresses, Failure, entropy, outbound, settings};
 use crate::call::ClientMessage;
 use crate::config::{Config, Keys};
 use crate::event::{Authority, Herald, Signer};
@@ -77,7 +77,7 @@ impl Security {
 
     /// For the switch thread.
     pub(super) fn switch(&self, config: &Config, addresses: &Addresses, herald: Arc<Herald>) -> Switch {
-        Switch::new(Parts {
+        let switch = Switch::new(Parts {
             settings: Arc::new(settings::of_switch(config, &addresses.sip)),
             keys: Arc::clone(&self.keys),
             keyring: Arc::clone(&self.keyring),
@@ -86,7 +86,8 @@ impl Security {
             endpoint: Endpoint::new(Rng::from_seed(entropy()), settings::of_endpoint(config, addresses)),
             herald,
             registrar: Registrar::new(config.lifetimes),
-        })
+        });
+        switch.with_trunks(outbound::trunks(config, addresses))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::relay::Relay;
 use crate::sip::Transport;
 use crate::switch::Switch;
 use crate::telemetry::Metrics;
-use crate::time::Duration;
+use crate::time::{Duration, Now};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -29,7 +29,7 @@ impl Status {
     }
 
     /// The switch thread shows itself.
-    pub(super) fn show(&self, switch: &Switch, streams: &Streams) {
+    pub(super) fn show(&self, switch: &Switch, streams: &Streams, now: Now) {
         let metrics = &self.metrics;
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         switch.census().for_each(|(phase, calls)| metrics.calls.with(phase.as_str()).set(count(calls)));
@@ -58,6 +58,9 @@ impl Status {
         for (reason, total) in &stats.verdicts.0 {
             let decision = if *reason == crate::policy::GRANTED { "allow" } else { "deny" };
             metrics.policy_decisions_total.with_all(&[decision, reason]).set(*total);
+        }
+        for (name, is_up, is_registered) in switch.trunks().standings(now) {
+            metrics.show_trunk(name, is_up, is_registered);
         }
         metrics.panics_total.set(stats.panics);
         self.beats.fetch_add(1, Ordering::Relaxed);

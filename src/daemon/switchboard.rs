@@ -2,6 +2,7 @@
 //! No queue lies between a datagram and its call; what comes from other threads comes through bounded queues, one for each kind of
 //! sender, so that no relay can crowd out an operator.
 
+use super::outbound::Locator;
 use super::status::Status;
 use crate::call::ClientMessage;
 use crate::limits;
@@ -35,6 +36,7 @@ pub(super) struct Switchboard {
     pub(super) switch: Switch,
     pub(super) sockets: Sockets,
     pub(super) streams: Streams,
+    pub(super) locator: Locator,
     pub(super) relay: Arc<Relay>,
     pub(super) publisher: Publisher,
     pub(super) records: Records,
@@ -74,15 +76,20 @@ impl Switchboard {
                 Some(event) = self.streams.next() => self.attend_connections(event),
                 Some(event) = self.events.recv() => self.attend_relay(event),
                 Some(word) = self.words.recv() => self.hear(word),
+                Some((at, found)) = self.locator.next() => self.input(Input::Located { at, found }),
                 Some(message) = self.clients.recv() => self.input(Input::Client(message)),
                 () = tokio::time::sleep_until(wake) => self.handle_timeout(),
-                _ = second.tick() => self.status.show(&self.switch, &self.streams),
+                _ = second.tick() => self.show(),
             }
         }
         // No call is left without its record, whoever still owes us a word.
         self.input(Input::Abandon);
         self.carry_out();
-        self.status.show(&self.switch, &self.streams);
+        self.show();
+    }
+
+    fn show(&self) {
+        self.status.show(&self.switch, &self.streams, self.clock.now());
     }
 
     /// One batch of datagrams, under one reading of the clock.
@@ -210,6 +217,7 @@ impl Switchboard {
                     let answer = Input::Answer { question: id, answer: Answer::Unavailable };
                     self.switch.handle(self.clock.now(), answer);
                 }
+                Effect::Locate(locate) => self.locator.ask(locate),
                 Effect::Record(record) => {
                     self.status.count(&record);
                     self.records.write(&*record);

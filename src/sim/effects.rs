@@ -37,6 +37,7 @@ impl World<'_> {
                     asks = true;
                     self.ask(node, id);
                 }
+                Effect::Locate(locate) => return Err(format!("no trunk is gone to, and {locate:?}")),
                 Effect::Record(record) => self.record(node, &record)?,
             }
         }

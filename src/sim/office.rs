@@ -114,6 +114,7 @@ impl Office {
             repeat: Duration::from_millis(terms.repeat_ms.into()),
             media_bind: address(node).ip(),
             media_advertised: address(node).ip(),
+            media_external: None,
             loopback: false,
             silence: Duration::from_millis(terms.silence_ms.into()),
             hold_silence: Duration::from_millis((2 * terms.silence_ms).into()),

@@ -2,7 +2,7 @@
 //! RFC 3263 in types: what is given narrows down what has to be asked.
 //! Not here: asking DNS (`resolve`), and which target is taken (`trunk`).
 
-use super::wire::{Host, Scheme, Uri};
+use super::wire::{Host, Scheme, Transport, Uri};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -28,6 +28,15 @@ impl Carrier {
             Carrier::Udp => "udp",
             Carrier::Tcp => "tcp",
             Carrier::Tls => "tls",
+        }
+    }
+
+    /// The same among all transports.
+    pub fn transport(self) -> Transport {
+        match self {
+            Carrier::Udp => Transport::Udp,
+            Carrier::Tcp => Transport::Tcp,
+            Carrier::Tls => Transport::Tls,
         }
     }
 

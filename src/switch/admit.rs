@@ -17,7 +17,7 @@ use std::sync::Arc;
 impl Switch {
     /// An INVITE that is no callback.
     pub(super) fn admit(&mut self, now: Now, path: Path, invite: &Message<'_>) {
-        match self.admission(path, invite) {
+        match self.admission(now, path, invite) {
             Ok((trunk, route)) => self.park(now, path, invite, trunk, route),
             Err(refusal) => {
                 tracing::debug!(peer = %path, status = refusal.status, reason = refusal.id, "an INVITE was refused");
@@ -31,7 +31,7 @@ impl Switch {
     }
 
     /// Whose call it is and where it goes, or why it is refused.
-    fn admission(&mut self, path: Path, invite: &Message<'_>) -> Result<(Arc<Trunk>, Arc<Route>), Refusal> {
+    fn admission(&mut self, now: Now, path: Path, invite: &Message<'_>) -> Result<(Arc<Trunk>, Arc<Route>), Refusal> {
         let source = path.peer.ip().to_canonical();
         let trunk = self.trunk_of(path).cloned();
         let trunk = trunk.ok_or_else(|| Refusal::warned(403, "stranger", "this address is no trunk's"))?;
@@ -39,8 +39,8 @@ impl Switch {
             return Err(self.busy("draining"));
         }
         let mut buffer = [0; limits::NAME_BYTES_MAX];
-        let user = called_user(invite, &mut buffer).unwrap_or("");
-        let route = self.settings.route_of(user).cloned();
+        let number = trunk.called.apply(called_user(invite, &mut buffer).unwrap_or(""));
+        let route = self.settings.route_of(&number).cloned();
         let route = route.ok_or_else(|| Refusal::warned(404, "no_route", "this number has no route"))?;
         crate::call::check_session_timer(invite, &self.settings.call)?;
         if !invite.description().is_empty() {
@@ -57,9 +57,16 @@ impl Switch {
             ("cap_name", waiting.of_name(&route.name) >= caps.per_name.saturating_add(slack)),
             ("cap_source", waiting.of_source(source) >= caps.per_source),
         ];
-        match full.iter().find(|(_, full)| *full) {
-            Some((which, _)) => Err(self.busy(which)),
-            None => Ok((trunk, route)),
+        if let Some((which, _)) = full.iter().find(|(_, full)| *full) {
+            return Err(self.busy(which));
+        }
+        match trunk.calls_per_second_max.map_or(Ok(()), |most| self.rates.take(now.at, &trunk.name, most)) {
+            Ok(()) => Ok((trunk, route)),
+            // In whole seconds, and at least one (RFC 3261 §20.33).
+            Err(wait) => {
+                let retry_after = u32::try_from(wait.as_secs() + 1).ok();
+                Err(Refusal { retry_after, ..self.busy("rate_trunk") })
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use crate::id::QuestionId;
 use crate::media;
 use crate::policy::Question;
 use crate::sip::Transmit;
+use crate::trunk::Locate;
 
 /// Something is to be done outside.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub enum Effect {
         /// What to ask.
         question: Question,
     },
+    /// Find a trunk's target; the answer comes back as [`super::Input::Located`].
+    Locate(Locate),
     /// Write a call detail record.
     Record(Box<Record>),
 }

@@ -1,10 +1,11 @@
 //! All that can happen to the switch: closed, so that a simulation can make every one of them.
 
 use crate::call::ClientMessage;
-use crate::id::QuestionId;
+use crate::id::{QuestionId, TargetId};
 use crate::media;
 use crate::policy::{Answer, Keyring};
 use crate::sip::Path;
+use crate::sip::target::{Hop, Unlocated};
 use crate::token::Keys;
 use std::sync::Arc;
 
@@ -39,6 +40,13 @@ pub enum Input<'a> {
         question: QuestionId,
         /// What came of it.
         answer: Answer,
+    },
+    /// The answer to [`super::Effect::Locate`].
+    Located {
+        /// Which target.
+        at: TargetId,
+        /// The ways to it, best first, or why there is none.
+        found: Result<Vec<Hop>, Unlocated>,
     },
     /// Other keys from now on: for bridge tokens, which open with those before them as long as these live, and for JWTs.
     Keys {

@@ -15,8 +15,10 @@ mod effect;
 mod identity;
 mod input;
 mod lot;
+mod outbound;
 mod posted;
 mod questions;
+mod rate;
 mod register;
 mod settings;
 mod stats;
@@ -44,10 +46,12 @@ use crate::sip::endpoint::{self, Asker, DialogId, Endpoint, Owner, ServerId};
 use crate::sip::wire::{Message, Method};
 use crate::time::{Instant, Now};
 use crate::token::{Keys, SubjectHash};
+use crate::trunk::Trunks;
 use callback::Usage;
 use lot::{Fate, Lot};
 use posted::Posted;
 use questions::Questions;
+use rate::Rates;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -73,6 +77,8 @@ pub struct Switch {
     flows: HashMap<FlowId, CallRef>,
     questions: Questions,
     usage: Usage,
+    trunks: Trunks,
+    rates: Rates,
     /// When which call wants to be called again. An entry that its call no longer wants is skipped.
     alarms: BinaryHeap<Reverse<(Instant, CallRef)>>,
     actions: VecDeque<Action>,
@@ -131,6 +137,8 @@ impl Switch {
             flows: HashMap::new(),
             questions: Questions::default(),
             usage: Usage::default(),
+            trunks: Trunks::default(),
+            rates: Rates::default(),
             alarms: BinaryHeap::new(),
             actions: VecDeque::new(),
             commands: VecDeque::new(),
@@ -164,6 +172,7 @@ impl Switch {
             Input::Media(event) => self.handle_media(now, event),
             Input::Client(message) => self.handle_client(now, message),
             Input::Answer { question, answer } => self.handle_answer(now, question, answer),
+            Input::Located { at, found } => self.handle_located(now, at, found),
             Input::Drain => self.draining = true,
             Input::Stop => self.stop(now, || Event::Stop),
             Input::Abandon => {
@@ -185,6 +194,7 @@ impl Switch {
         self.dispatch_notices(now);
         self.handle_overdue(now);
         self.handle_lapsed(now);
+        self.attend_trunks(now);
         while let Some(Reverse((due, at))) = self.alarms.peek().copied() {
             if due > now.at {
                 break;
@@ -216,10 +226,16 @@ impl Switch {
     /// When to call [`Switch::handle_timeout`] at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let alarm = self.alarms.peek().map(|Reverse((due, _))| *due);
-        [alarm, self.endpoint.poll_timeout(), self.questions.poll_timeout(), self.registrar.poll_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            alarm,
+            self.endpoint.poll_timeout(),
+            self.questions.poll_timeout(),
+            self.registrar.poll_timeout(),
+            self.trunks.poll_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// What has been counted.
@@ -300,9 +316,9 @@ impl Switch {
             endpoint::Event::Failed { owner, dialog, transaction, .. } => {
                 self.step_leg(now, owner, dialog, Event::Failed { side: owner.side, transaction });
             }
-            endpoint::Event::Outside { asker, transaction, status, .. } => match asker {
+            endpoint::Event::Outside { asker, transaction, method, status, answer } => match asker {
                 Asker::Binding(id) => self.handle_told(now, id, transaction, status),
-                Asker::Trunk(_) => {}
+                Asker::Trunk(at) => self.trunk_answered(now, at, (transaction, method, status), answer.as_ref()),
             },
             endpoint::Event::Unacknowledged { owner, dialog } => {
                 self.step_leg(now, owner, dialog, Event::Unacknowledged { side: owner.side });

@@ -1,5 +1,5 @@
-//! What only the inside can show: a call that panics takes nothing with it, and what is logged. Everything else about the switch is in
-//! `tests/flows`.
+//! What only the inside can show: a call that panics takes nothing with it, what is logged, and what a trunk's own settings do.
+//! Everything else about the switch is in `tests/flows`.
 
 use super::*;
 use crate::call::{Pattern, Route, Trunk};
@@ -21,6 +21,7 @@ fn switch() -> Switch {
         repeat: Duration::from_secs(60),
         media_bind: any(),
         media_advertised: any(),
+        media_external: None,
         loopback: false,
         silence: Duration::from_secs(20),
         hold_silence: Duration::from_secs(20),
@@ -96,6 +97,7 @@ fn done(switch: &mut Switch) -> Vec<String> {
         Effect::Notify(Notice::Incoming(_)) => "incoming".into(),
         Effect::Notify(Notice::Gone(gone)) => format!("gone {}", gone.reason.as_str()),
         Effect::Ask { .. } => "ask".into(),
+        Effect::Locate(_) => "locate".into(),
         Effect::Record(record) => format!("record {} {}", record.status, record.sip_call_id),
     };
     std::iter::from_fn(|| switch.poll_effect()).map(effect).collect()
@@ -253,4 +255,63 @@ fn the_log_has_the_reason_of_a_denial_and_no_secret() {
     for secret in seals {
         assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
     }
+}
+
+/// The same with another trunk and the routes `+4930*` to `demo`.
+fn with_trunk(change: impl FnOnce(&mut Trunk)) -> Switch {
+    let mut switch = switch();
+    let mut settings = (*switch.settings).clone();
+    let mut trunk = (*settings.trunks[0]).clone();
+    change(&mut trunk);
+    let route = Route { number: Pattern::parse("+4930*").unwrap(), ..(*settings.routes[0]).clone() };
+    (settings.trunks, settings.routes) = (vec![Arc::new(trunk)], vec![Arc::new(route)]);
+    switch.settings = Arc::new(settings);
+    switch
+}
+
+#[test]
+fn a_trunks_numbers_are_rewritten_before_a_route_is_looked_for_and_for_clients() {
+    let rules =
+        |rules: &[&str]| crate::call::Rewrite::parse(&rules.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>());
+    let mut switch = with_trunk(|trunk| {
+        trunk.called = rules(&["00* -> +*", "0* -> +49*"]).unwrap();
+        trunk.calling = rules(&["a -> +4989"]).unwrap();
+    });
+    let heard = tell(&mut switch, 'b', "INVITE sip:0301@x", "1 INVITE", "<sip:0301@x>", true);
+    assert_eq!(heard, ["b:100", "b:180", "incoming"]);
+    let heard = tell(&mut switch, 'c', "INVITE sip:301@x", "1 INVITE", "<sip:301@x>", true);
+    assert_eq!(heard, ["c:404"], "no rule, no route");
+    let invite = |peer| {
+        format!(
+            "INVITE sip:0049301@x SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK7\r\nFrom: <sip:{peer}@x>;tag=1\r\nTo: <sip:0301@x>\r\nCall-ID: 7\r\nCSeq: 1 INVITE\r\nContact: <sip:a@h>\r\nContent-Length: 0\r\n\r\n"
+        )
+    };
+    let path = Path {
+        transport: Transport::Udp,
+        local: "192.0.2.1:5060".parse().unwrap(),
+        peer: "192.0.2.7:5060".parse().unwrap(),
+    };
+    switch.handle(NOW, Input::Datagram { path, bytes: invite("a").as_bytes() });
+    let notice = std::iter::from_fn(|| switch.poll_effect()).find_map(|effect| {
+        if let Effect::Notify(Notice::Incoming(incoming)) = effect { Some((incoming.from, incoming.to)) } else { None }
+    });
+    assert_eq!(notice, Some(("sip:+4989@x".into(), "sip:+49301@x".into())));
+    switch.handle(NOW, Input::Stop);
+    let record = std::iter::from_fn(|| switch.poll_effect()).find_map(|effect| {
+        if let Effect::Record(record) = effect { Some(record) } else { None }.filter(|record| record.sip_call_id == "7")
+    });
+    let record = record.map(|record| (record.from, record.to));
+    assert_eq!(record, Some(("sip:+4989@x".into(), "sip:+49301@x".into())));
+}
+
+#[test]
+fn a_trunk_that_calls_too_often_is_told_when_to_come_back_and_what_is_refused_does_not_count() {
+    let mut switch = with_trunk(|trunk| trunk.calls_per_second_max = Some(2));
+    let mut call =
+        |peer, number| tell(&mut switch, peer, &format!("INVITE sip:{number}@x"), "1 INVITE", "<sip:1@x>", true);
+    assert_eq!(call('a', "none"), ["a:404"]);
+    assert_eq!(call('b', "+49301"), ["b:100", "b:180", "incoming"]);
+    assert_eq!(call('c', "+49301"), ["c:100", "c:180", "incoming"]);
+    assert_eq!(call('d', "+49301"), ["d:503"]);
+    assert_eq!(switch.stats().refused.0.get("rate_trunk"), Some(&1));
 }

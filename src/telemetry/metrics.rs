@@ -7,14 +7,24 @@ use crate::policy::Reason;
 use crate::sip::wire::Method;
 use crate::time::Duration;
 use std::fmt::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What the HTTP answer says of [`Metrics::render`]'s text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Why INVITEs are not parked: `switch::admit`'s reason ids.
-const REJECTS: [&str; 8] =
-    ["stranger", "no_route", "media_not_acceptable", "draining", "cap_total", "cap_trunk", "cap_name", "cap_source"];
+const REJECTS: [&str; 9] = [
+    "stranger",
+    "no_route",
+    "media_not_acceptable",
+    "draining",
+    "cap_total",
+    "cap_trunk",
+    "cap_name",
+    "cap_source",
+    "rate_trunk",
+];
 
 /// What is not in a family's list.
 const OTHER: &str = "other";
@@ -217,14 +227,18 @@ pub struct Metrics {
     pub records_total: Family<Counter>,
     /// Records that wait for a disk that takes them.
     pub records_waiting: Gauge,
+    /// For each trunk that we go to, by its name: whether a target of it may be used, and whether it has our registration. As long as
+    /// the list of trunks.
+    trunks: Vec<(Arc<str>, Gauge, Option<Gauge>)>,
     /// Lines of the log that were lost.
     pub log_lines_dropped_total: Counter,
     started_seconds: f64,
 }
 
 impl Metrics {
-    /// All at zero. `started` is the wall-clock time at which the process began.
-    pub fn new(started: crate::time::Wall) -> Metrics {
+    /// All at zero. `started` is the wall-clock time at which the process began; `trunks` those that we go to, and whether they want us
+    /// registered.
+    pub fn new(started: crate::time::Wall, trunks: &[(Arc<str>, bool)]) -> Metrics {
         let decisions = Reason::ALL.map(|reason| ["deny", reason.as_str()]);
         Metrics {
             calls: Family::one(&["state"], &["arriving", "parked", "merging", "bridged", "ending"]),
@@ -264,9 +278,21 @@ impl Metrics {
             panics_total: Counter::default(),
             records_total: Family::one(&["result"], &["written", "lost"]),
             records_waiting: Gauge::default(),
+            trunks: trunks
+                .iter()
+                .map(|(name, registers)| (Arc::clone(name), Gauge::default(), registers.then(Gauge::default)))
+                .collect(),
             log_lines_dropped_total: Counter::default(),
             #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 have 41 bits")]
             started_seconds: started.0 as f64 / 1000.0,
+        }
+    }
+
+    /// How a trunk stands.
+    pub fn show_trunk(&self, name: &str, is_up: bool, is_registered: Option<bool>) {
+        for (_, up, registered) in self.trunks.iter().filter(|(listed, _, _)| **listed == *name) {
+            up.set(u64::from(is_up));
+            registered.as_ref().zip(is_registered).into_iter().for_each(|(gauge, is)| gauge.set(u64::from(is)));
         }
     }
 
@@ -278,6 +304,7 @@ impl Metrics {
         page.sample("parkway_build_info", &format!("{{version=\"{version}\"}}"), 1);
         self.render_calls(&mut page);
         self.render_wire(&mut page);
+        self.render_trunks(&mut page);
         self.render_house(&mut page);
         page.head("process_start_time_seconds", "gauge", "When the process began, seconds since 1970.");
         page.sample("process_start_time_seconds", "", self.started_seconds);
@@ -359,6 +386,15 @@ impl Metrics {
         page.counters("parkway_rtp_dropped_total", "RTP and RTCP packets dropped.", &self.rtp_dropped_total);
     }
 
+    fn render_trunks(&self, page: &mut Page) {
+        let label = |name: &str| format!("{{trunk=\"{}\"}}", escaped(name));
+        page.head("parkway_trunk_up", "gauge", "Whether a target of the trunk may be used.");
+        self.trunks.iter().for_each(|(name, up, _)| page.sample("parkway_trunk_up", &label(name), up.get()));
+        page.head("parkway_trunk_registered", "gauge", "Whether the trunk has our registration.");
+        let registered = self.trunks.iter().filter_map(|(name, _, registered)| Some((name, registered.as_ref()?)));
+        registered.for_each(|(name, gauge)| page.sample("parkway_trunk_registered", &label(name), gauge.get()));
+    }
+
     fn render_house(&self, page: &mut Page) {
         page.counters("parkway_records_total", "Call detail records.", &self.records_total);
         page.gauge("parkway_records_waiting", "Call detail records that wait for the disk.", &self.records_waiting);
@@ -368,6 +404,11 @@ impl Metrics {
             &self.log_lines_dropped_total,
         );
     }
+}
+
+/// The operator's own word as a label's value.
+fn escaped(name: &str) -> String {
+    name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 /// The page as it grows.
@@ -436,7 +477,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn metrics() -> Metrics {
-        Metrics::new(Wall(1_795_449_810_125))
+        Metrics::new(Wall(1_795_449_810_125), &[("a \"b\"".into(), true), ("c".into(), false)])
     }
 
     fn value(page: &str, sample: &str) -> String {
@@ -500,6 +541,23 @@ mod tests {
         }
         assert_eq!(value(&page, "parkway_park_duration_seconds_count"), "4");
         assert_eq!(value(&page, "parkway_park_duration_seconds_sum"), "1061.001");
+    }
+
+    #[test]
+    fn a_trunk_is_told_by_its_name_however_that_is_written() {
+        let metrics = metrics();
+        metrics.show_trunk("a \"b\"", true, Some(true));
+        metrics.show_trunk("c", false, Some(true));
+        metrics.show_trunk("nobody's", true, None);
+        let page = metrics.render();
+        let samples: Vec<&str> = page.lines().filter(|line| line.starts_with("parkway_trunk_")).collect();
+        let a = "{trunk=\"a \\\"b\\\"\"}";
+        let expected = [
+            format!("parkway_trunk_up{a} 1"),
+            "parkway_trunk_up{trunk=\"c\"} 0".into(),
+            format!("parkway_trunk_registered{a} 1"),
+        ];
+        assert_eq!(samples, expected);
     }
 
     #[test]

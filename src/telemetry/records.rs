@@ -203,7 +203,7 @@ mod tests {
     use tempfile::TempDir;
 
     fn metrics() -> Arc<Metrics> {
-        Arc::new(Metrics::new(Wall(0)))
+        Arc::new(Metrics::new(Wall(0), &[]))
     }
 
     /// Waits, without a guess at how long, until the thread has come so far.

@@ -63,6 +63,21 @@ impl Sipp {
         Sipp { child, scenario: scenario.to_owned(), prefix }
     }
 
+    /// Runs a scenario that waits for requests, on a port of this host, for a daemon that is still to be started or already there. Its files
+    /// go into `dir`.
+    pub(crate) fn serve(dir: &Path, scenario: &str, port: u16, arguments: &[&str]) -> Sipp {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sipp").join(scenario);
+        let prefix = dir.join(format!("{}-{}", scenario.trim_end_matches(".xml"), unique()));
+        let output = fs::File::create(prefix.with_extension("out")).unwrap();
+        let errors = output.try_clone().unwrap();
+        let mut command = Command::new("sipp");
+        command.arg("-sf").arg(file).args(["-p", &port.to_string(), "-i", "127.0.0.1", "-nostdin"]).args(arguments);
+        command.args(["-trace_msg", "-trace_err", "-message_file"]).arg(prefix.with_extension("messages"));
+        command.arg("-error_file").arg(prefix.with_extension("errors")).current_dir(dir);
+        let child = command.stdin(Stdio::null()).stdout(output).stderr(errors).spawn().unwrap();
+        Sipp { child, scenario: scenario.to_owned(), prefix }
+    }
+
     /// Waits for its end.
     pub(crate) fn wait(mut self) -> Finished {
         let status = program::wait(&mut self.child, Duration::from_secs(70));

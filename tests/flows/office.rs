@@ -127,6 +127,7 @@ impl Plan {
             repeat: Duration::from_secs(60),
             media_bind: "203.0.113.1".parse().expect("an address"),
             media_advertised: "203.0.113.1".parse().expect("an address"),
+            media_external: None,
             loopback: false,
             silence: Duration::from_secs(20),
             hold_silence: Duration::from_secs(300),

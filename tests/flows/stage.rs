@@ -281,6 +281,7 @@ impl Stage {
                     self.questions.push(Some(id));
                     self.keep("policy", format!("question={}", self.questions.len()));
                 }
+                Effect::Locate(locate) => return Err(format!("no trunk is gone to, and {locate:?}")),
                 Effect::Record(record) => {
                     self.law.recorded(&record)?;
                     self.keep("record", describe(&record));

@@ -209,6 +209,10 @@ pub struct EndpointSettings {
     /// For a listener's address, the `host:port` that peers reach it at, in Contact and Via. A listener that is not here
     /// advertises its own address.
     pub advertised: Vec<(SocketAddr, String)>,
+    /// The same for peers outside of `local_nets`, where it differs.
+    pub external: Vec<(SocketAddr, String)>,
+    /// The networks of peers that reach us as we are, without a NAT in between.
+    pub local_nets: Vec<IpNet>,
     /// Networks whose source addresses may be believed: what comes from there may be answered with more than was received.
     pub trusted: Vec<IpNet>,
     /// The listeners that serve TCP at the address where they serve UDP: from there a request that is too large for a datagram
@@ -525,6 +529,11 @@ impl Endpoint {
     /// Whether a final answer to an INVITE waits for its ACK. Looks at every transaction: for the end of the process.
     pub fn awaits_ack(&self) -> bool {
         self.servers.iter().any(|(_, server)| server.machine.invite().is_some_and(ServerInvite::is_unheard))
+    }
+
+    /// The `host:port` that a peer reaches us at over this path: what our own Contact and Via say to it.
+    pub fn advertised(&self, path: Path) -> std::borrow::Cow<'_, str> {
+        self.output.advertised(path)
     }
 
     /// What there is now.

@@ -81,11 +81,15 @@ impl Output {
         self.settings.tcp.contains(&local)
     }
 
-    /// What peers reach a listener at.
-    pub(super) fn advertised(&self, local: SocketAddr) -> Cow<'_, str> {
-        match self.settings.advertised.iter().find(|(address, _)| *address == local) {
+    /// What the peer at the other end of a path reaches our end at.
+    pub(super) fn advertised(&self, path: Path) -> Cow<'_, str> {
+        let settings = &self.settings;
+        let peer = path.peer.ip().to_canonical();
+        let is_outside = !settings.external.is_empty() && !settings.local_nets.iter().any(|net| net.contains(&peer));
+        let external = settings.external.iter().filter(|_| is_outside);
+        match external.chain(&settings.advertised).find(|(address, _)| *address == path.local) {
             Some((_, advertised)) => Cow::Borrowed(advertised),
-            None => Cow::Owned(local.to_string()),
+            None => Cow::Owned(path.local.to_string()),
         }
     }
 
@@ -122,7 +126,7 @@ impl Output {
         let bare = room.is_some();
         let in_dialog = in_dialog && (101..300).contains(&reply.status);
         if in_dialog {
-            self.make_contact(path.local, path.transport, tag);
+            self.make_contact(*path, path.transport, tag);
         }
         let tag = Tag::new(tag.0);
         let mut headers = Headers::new();
@@ -163,9 +167,9 @@ impl Output {
         request: RequestHead<'_>,
     ) -> Bytes {
         if let Some((tag, transport)) = contact {
-            self.make_contact(path.local, transport, tag);
+            self.make_contact(path, transport, tag);
         }
-        let sent_by = self.advertised(path.local).into_owned();
+        let sent_by = self.advertised(path).into_owned();
         let mut headers = Headers::new();
         add(&mut headers, request.headers);
         if let Some(session) = session {
@@ -183,11 +187,11 @@ impl Output {
         write_pooled(&mut self.pool, |out| write::request(out, &request))
     }
 
-    fn make_contact(&mut self, local: SocketAddr, transport: Transport, tag: DialogId) {
+    fn make_contact(&mut self, path: Path, transport: Transport, tag: DialogId) {
         let mut contact = std::mem::take(&mut self.contact);
         contact.clear();
         // Writing to a String cannot fail.
-        write!(contact, "<sip:{tag}@{}{}>", self.advertised(local), transport.uri_parameter()).unwrap_or_default();
+        write!(contact, "<sip:{tag}@{}{}>", self.advertised(path), transport.uri_parameter()).unwrap_or_default();
         self.contact = contact;
     }
 }

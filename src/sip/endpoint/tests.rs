@@ -109,6 +109,8 @@ impl Bench {
         let settings = EndpointSettings {
             product: "Parkway".into(),
             advertised: vec![(local, "sip.example:5060".into())],
+            external: Vec::new(),
+            local_nets: Vec::new(),
             trusted: vec!["192.0.2.0/24".parse().unwrap()],
             tcp: vec![local],
         };

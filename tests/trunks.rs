@@ -1,0 +1,114 @@
+//! The trunks that the daemon goes to, with SIPp in their place: a gateway that leaves and comes back, over UDP and TCP; a registrar that
+//! asks for proof; two targets of which one is gone.
+//! Not here: single answers and their order (`trunk`), DNS (`resolve`), calls from trunks (`sipp`).
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod common;
+
+use common::sipp::is_installed;
+use common::{Daemon, Setup, Sipp};
+use std::net::{TcpListener, UdpSocket};
+use std::time::Duration;
+use tempfile::TempDir;
+
+const PASSWORD: &str = "open sesame 7";
+/// Longer than three failures take at one ping a second.
+const SOON: Duration = Duration::from_secs(30);
+
+/// A port that is free for UDP and TCP.
+fn port() -> u16 {
+    let pairs = std::iter::repeat_with(|| {
+        let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(port)
+    });
+    pairs.take(100).flatten().next().unwrap()
+}
+
+/// A daemon with one trunk, `carrier`, that has these keys too.
+fn daemon(keys: &str) -> Daemon {
+    let route = "[[route]]\nnumber = \"*\"\nname = \"demo\"\n";
+    let trunk = format!("[[trunk]]\nname = \"carrier\"\nallow = [\"127.0.0.0/8\"]\n{keys}\n\n");
+    let daemon = Daemon::start_as(&Setup { tables: format!("{trunk}{route}"), ..Setup::default() });
+    daemon.secrets.add(PASSWORD);
+    daemon
+}
+
+fn wait_for(daemon: &Daemon, metric: &str, expected: f64) {
+    daemon.wait_for_metric(&format!("{metric}{{trunk=\"carrier\"}}"), SOON, |now| now == expected);
+}
+
+#[test]
+fn a_gateway_that_leaves_is_down_and_one_that_comes_back_is_up() {
+    if !is_installed() {
+        return;
+    }
+    for (transport, arguments) in [("", &[][..]), (";transport=tcp", &["-t", "t1"])] {
+        let (dir, port) = (TempDir::new().unwrap(), port());
+        let gateway = || Sipp::serve(dir.path(), "options.xml", port, arguments);
+        let daemon = daemon(&format!("targets = [\"sip:127.0.0.1:{port}{transport}\"]\nhealth_seconds = 1"));
+        wait_for(&daemon, "parkway_trunk_up", 0.0);
+        let there = gateway();
+        wait_for(&daemon, "parkway_trunk_up", 1.0);
+        drop(there);
+        wait_for(&daemon, "parkway_trunk_up", 0.0);
+        let back = gateway();
+        wait_for(&daemon, "parkway_trunk_up", 1.0);
+        drop(back);
+        let log = daemon.log();
+        assert!(log.contains("the trunk is down") && log.contains("the trunk is up again"), "{transport}");
+        daemon.finish(0);
+    }
+}
+
+fn register(uri: &str, password: &str) -> String {
+    format!(
+        "register = {{ uri = \"{uri}\", user = \"account\", password = \"{password}\", realm = \"carrier.example\" }}"
+    )
+}
+
+#[test]
+fn a_registrar_that_asks_for_proof_gets_it_and_a_wrong_one_or_another_realm_none() {
+    if !is_installed() {
+        return;
+    }
+    for (realm, password, registered) in
+        [("carrier.example", PASSWORD, 1.0), ("carrier.example", "wrong", 0.0), ("elsewhere.example", PASSWORD, 0.0)]
+    {
+        let (dir, port) = (TempDir::new().unwrap(), port());
+        let registrar = Sipp::serve(dir.path(), "registrar.xml", port, &["-m", "1", "-key", "realm", realm]);
+        let keys = format!(
+            "targets = [\"127.0.0.1:{port}\"]\nhealth_seconds = 0\n{}",
+            register("sip:us@carrier.example", password)
+        );
+        let daemon = daemon(&keys);
+        if registered == 1.0 {
+            let messages = registrar.succeed().messages;
+            assert!(messages.contains("REGISTER sip:carrier.example SIP/2.0"), "{messages}");
+            assert!(messages.contains(&format!("Contact: <sip:us@{}>", daemon.sip)), "{messages}");
+            wait_for(&daemon, "parkway_trunk_registered", 1.0);
+            assert!(daemon.log().contains("registered"));
+        } else {
+            let failed = || daemon.log().contains("the registration failed").then_some(());
+            common::until("the registration fails", SOON, failed);
+            wait_for(&daemon, "parkway_trunk_registered", 0.0);
+            let proofs = daemon.log().matches("Authorization: Digest").count();
+            assert_eq!(proofs, 0, "no proof is ever logged");
+        }
+        daemon.finish(0);
+    }
+}
+
+#[test]
+fn a_target_that_is_gone_is_passed_over_for_the_next() {
+    if !is_installed() {
+        return;
+    }
+    let (dir, gone, here) = (TempDir::new().unwrap(), port(), port());
+    let registrar = Sipp::serve(dir.path(), "registrar.xml", here, &["-m", "1", "-key", "realm", "carrier.example"]);
+    let targets = format!("targets = [\"127.0.0.1:{gone}\", \"127.0.0.1:{here}\"]\nhealth_seconds = 0");
+    let daemon = daemon(&format!("{targets}\n{}", register("sip:us@carrier.example", PASSWORD)));
+    registrar.succeed();
+    wait_for(&daemon, "parkway_trunk_registered", 1.0);
+    daemon.finish(0);
+}
