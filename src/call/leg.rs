@@ -19,18 +19,9 @@ pub struct Refusal {
     pub status: u16,
     /// A stable id for counters and records.
     pub id: Option<&'static str>,
-    /// What the peer is to bring: values of `WWW-Authenticate`, a line each, the most wanted first (RFC 8760 §2.3).
-    pub challenges: Vec<String>,
-    /// The value of `Reason` (RFC 3326).
-    pub reason: Option<String>,
-    /// The value of `Warning` (RFC 3261 §20.43): a stable id and a sentence.
-    pub warning: Option<String>,
-    /// Seconds for `Retry-After`.
-    pub retry_after: Option<u32>,
-    /// Seconds for `Min-SE` (RFC 4028 §5).
-    pub min_se: Option<u32>,
-    /// One more header, which the status demands: `Min-Expires` (423), `Allow-Events` (489).
-    pub header: Option<(&'static str, String)>,
+    /// Header fields, name and value, the one that the response is of no use without first: where there is not room for all, the last
+    /// are left out.
+    headers: Vec<(&'static str, String)>,
 }
 
 impl Refusal {
@@ -39,42 +30,39 @@ impl Refusal {
         Refusal { status, ..Refusal::default() }
     }
 
-    /// The same with a `Reason`.
+    /// The same with a `Reason` (RFC 3326).
     pub fn because(status: u16, reason: &str) -> Refusal {
-        Refusal { status, reason: Some(reason.into()), ..Refusal::default() }
+        Refusal::status(status).with("Reason", reason)
     }
 
     /// The same with a `Warning` that carries a stable reason id and a sentence for people (warn-code 399, RFC 3261 §20.43).
     pub fn warned(status: u16, id: &'static str, sentence: &str) -> Refusal {
-        Refusal {
-            status,
-            id: Some(id),
-            warning: Some(format!("399 parkway \"{id}: {sentence}\"")),
-            ..Refusal::default()
-        }
+        let warning = format!("399 parkway \"{id}: {sentence}\"");
+        Refusal { id: Some(id), ..Refusal::status(status) }.with("Warning", warning)
     }
 
     /// "Not now, try again": in 0 to 10 seconds (RFC 3261 §14.2, RFC 3311 §5.2).
     pub(super) fn later(turn: &mut Turn<'_>) -> Refusal {
-        Refusal { retry_after: Some(turn.rng.below(11)), ..Refusal::status(500) }
+        Refusal::status(500).with("Retry-After", turn.rng.below(11).to_string())
+    }
+
+    /// With one more header field.
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Refusal {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// With header fields before those that it has.
+    pub fn with_first(mut self, name: &'static str, values: impl IntoIterator<Item = String>) -> Refusal {
+        self.headers.splice(0..0, values.into_iter().map(|value| (name, value)));
+        self
     }
 
     /// Hands the response to `send` with its headers in place.
     pub fn write<T>(&self, send: impl FnOnce(&Reply<'_>) -> T) -> T {
-        let retry_after = self.retry_after.map(|seconds| seconds.to_string());
-        let min_se = self.min_se.map(|seconds| seconds.to_string());
-        // The challenges first: where there is not room for all, a 401 is of no use without one (RFC 3261 §21.4.2).
-        let challenges = self.challenges.iter().map(|challenge| ("WWW-Authenticate", Some(challenge.as_str())));
-        let demanded = self.header.iter().map(|(name, value)| (*name, Some(value.as_str())));
-        let others = [
-            ("Reason", self.reason.as_deref()),
-            ("Warning", self.warning.as_deref()),
-            ("Retry-After", retry_after.as_deref()),
-            ("Min-SE", min_se.as_deref()),
-        ];
-        let there = challenges.chain(demanded).chain(others).filter_map(|(name, value)| Some((name, value?)));
+        let headers = self.headers.iter().map(|(name, value)| (*name, value.as_str()));
         let headers: ArrayVec<(&str, &str), { limits::SIP_ADDED_HEADERS_MAX }> =
-            there.take(limits::SIP_ADDED_HEADERS_MAX).collect();
+            headers.take(limits::SIP_ADDED_HEADERS_MAX).collect();
         send(&Reply { headers: &headers, ..plain(self.status) })
     }
 }

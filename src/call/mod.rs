@@ -310,7 +310,7 @@ impl Over {
             gone: GoneReason::ServerStopping,
             outcome: Outcome::Stopped,
             ended_by: EndedBy::Parkway,
-            refusal: Refusal { retry_after: Some(5), ..Refusal::status(503) },
+            refusal: Refusal::status(503).with("Retry-After", "5"),
             reason: "server stopped",
         }
     }

@@ -40,7 +40,7 @@ impl Asked {
         let asked = Asked::read(request)?;
         let is_short = asked.expires.is_some_and(|expires| expires.seconds < terms.min_seconds);
         if asked.is_supported && is_short && !planted(Mutant::ShortIntervalGranted) {
-            return Err(Refusal { min_se: Some(terms.min_seconds), ..Refusal::status(422) });
+            return Err(Refusal::status(422).with("Min-SE", terms.min_seconds.to_string()));
         }
         Ok(asked)
     }

@@ -63,17 +63,13 @@ impl Switch {
         match trunk.calls_per_second_max.map_or(Ok(()), |most| self.rates.take(now.at, &trunk.name, most)) {
             Ok(()) => Ok((trunk, route)),
             // In whole seconds, and at least one (RFC 3261 §20.33).
-            Err(wait) => {
-                let retry_after = u32::try_from(wait.as_secs() + 1).ok();
-                Err(Refusal { retry_after, ..self.busy("rate_trunk") })
-            }
+            Err(wait) => Err(busy_for("rate_trunk", wait.as_secs() + 1)),
         }
     }
 
     /// No room: come back later.
     pub(super) fn busy(&self, which: &'static str) -> Refusal {
-        let retry_after = u32::try_from(self.settings.caps.retry_after.as_secs()).ok();
-        Refusal { retry_after, ..Refusal::warned(503, which, "too many calls, try again later") }
+        busy_for(which, self.settings.caps.retry_after.as_secs())
     }
 
     fn park(&mut self, now: Now, path: Path, invite: &Message<'_>, trunk: Arc<Trunk>, route: Arc<Route>) {
@@ -95,6 +91,10 @@ impl Switch {
         self.lot.insert(at, id, call);
         self.step(now, at, Event::Routed { invite });
     }
+}
+
+fn busy_for(which: &'static str, seconds: u64) -> Refusal {
+    Refusal::warned(503, which, "too many calls, try again later").with_first("Retry-After", [seconds.to_string()])
 }
 
 /// The user part of the Request-URI, unescaped: the number that was called.

@@ -104,7 +104,7 @@ impl Switch {
             let winner = fate.winner.as_ref().map(|name| format!(" by {name}")).unwrap_or_default();
             let sentence = format!("{}{winner} at {}", fate.reason.as_str(), fate.at);
             let refusal = Refusal::warned(410, fate.reason.as_str(), &sentence);
-            return Err(Refusal { reason: Some(fate.reason.reason_header().into()), ..refusal });
+            return Err(refusal.with_first("Reason", [fate.reason.reason_header().to_owned()]));
         }
         let gone = || Refusal::warned(410, "unknown_call", "the call is over");
         let at = self.lot.find(id).ok_or_else(gone)?;

@@ -63,7 +63,8 @@ impl Switch {
         let stale = reason == Reason::NonceStale;
         let mut challenges = self.gate.challenges(now.at, (users.realm(), users.algorithms()), &mut self.rng, stale);
         challenges.push(format!("Bearer realm=\"{}\"", users.realm()));
-        Refusal { challenges, ..Refusal::warned(401, reason.as_str(), reason.title()) }
+        // A 401 is of no use without a challenge (RFC 3261 §21.4.2).
+        Refusal::warned(401, reason.as_str(), reason.title()).with_first("WWW-Authenticate", challenges)
     }
 }
 

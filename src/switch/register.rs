@@ -105,7 +105,7 @@ impl Switch {
             Unfit::TooBrief => {
                 let least = self.registrar.lifetimes().seconds_min.to_string();
                 let refusal = Refusal::warned(423, "interval_too_brief", "ask for more seconds");
-                Refusal { header: Some(("Min-Expires", least)), ..refusal }
+                refusal.with_first("Min-Expires", [least])
             }
             Unfit::OutOfOrder => Refusal::warned(500, "out_of_order", "a later request was here before"),
             Unfit::Full(which) => self.busy(which),

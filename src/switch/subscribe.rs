@@ -65,9 +65,9 @@ impl Switch {
         let event = event.filter(|event| event.split(';').next().is_some_and(|package| package.trim() == PACKAGE));
         let event = event.filter(|event| event.len() <= limits::LABEL_BYTES_MAX && !event.contains('\r'));
         // RFC 6665 §4.2.1.1, §7.3.2.
-        let event = event.ok_or_else(|| Refusal {
-            header: Some(("Allow-Events", PACKAGE.to_owned())),
-            ..Refusal::warned(489, "bad_event", "there is no such event package")
+        let event = event.ok_or_else(|| {
+            let refusal = Refusal::warned(489, "bad_event", "there is no such event package");
+            refusal.with_first("Allow-Events", [PACKAGE.to_owned()])
         })?;
         if request.header(Header::Accept).is_some() && !request.values(Header::Accept).any(accepts_json) {
             return Err(Refusal::warned(406, "not_acceptable", "events are application/json"));
