@@ -288,7 +288,7 @@ fn a_registration_over_a_connection_is_told_over_it_and_ends_with_it() {
     let mut line = Line::tcp(daemon.sip);
     let jwt = daemon.mint(&Rights::full("demo"));
     let (local, domain) = (line.local, daemon.sip);
-    line.send(&format!(
+    line.send(format!(
         "REGISTER sip:{domain} SIP/2.0\r\nVia: SIP/2.0/TCP {local};branch=z9hG4bK1;rport\r\nMax-Forwards: 70\r\n\
          From: <sip:demo@{domain}>;tag=1\r\nTo: <sip:demo@{domain}>\r\nCall-ID: 1@{local}\r\nCSeq: 1 REGISTER\r\n\
          Contact: <sip:desk@{local};transport=tcp>\r\nAuthorization: Bearer {jwt}\r\nContent-Length: 0\r\n\r\n"

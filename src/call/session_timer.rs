@@ -235,13 +235,17 @@ mod tests {
         START + Duration::from_secs(seconds)
     }
 
+    fn min_se(refusal: &Refusal) -> Option<u32> {
+        refusal.write(|reply| reply.headers.iter().find(|(name, _)| *name == "Min-SE")?.1.parse().ok())
+    }
+
     type Granted = Result<(String, Option<u64>, Option<u64>), (u16, Option<u32>)>;
 
     /// What a request is answered with, and when the session is refreshed and over if nobody does anything.
     fn granted(fields: &str, terms: Terms) -> Granted {
         let mut result = Err((0, None));
         head(fields, |request| {
-            result = Asked::of(request, terms).map_err(|refusal| (refusal.status, refusal.min_se)).map(|asked| {
+            result = Asked::of(request, terms).map_err(|refusal| (refusal.status, min_se(&refusal))).map(|asked| {
                 let mut timer = SessionTimer::default();
                 let words = timer.grant(START, asked, terms);
                 let text: Vec<_> = words.headers().iter().map(|(name, value)| format!("{name}: {value}")).collect();

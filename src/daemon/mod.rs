@@ -147,10 +147,7 @@ impl Daemon {
             status: Arc::clone(&status),
             closing: Closing::Open,
         };
-        let thread = std::thread::Builder::new().name("switch".into());
-        let switchboard = thread
-            .spawn(move || switch_runtime.block_on(switchboard.run()))
-            .map_err(|error| Failure::run_time(format!("cannot start a thread: {error}")))?;
+        let switchboard = run_on_a_thread(switchboard, switch_runtime)?;
         let (switchboard, http) = (Some(switchboard), Some(Http { runtime: http_runtime, subscriptions }));
         Ok(Daemon {
             addresses,
@@ -278,6 +275,12 @@ impl Listeners {
         runtime.spawn(http::serve_admin(self.admin, admin, closed(closing.clone())));
         runtime.spawn(http::serve(self.http, settings, registry, door, closed(closing)))
     }
+}
+
+fn run_on_a_thread(switchboard: Switchboard, runtime: tokio::runtime::Runtime) -> Result<JoinHandle<()>, Failure> {
+    let thread = std::thread::Builder::new().name("switch".into());
+    let spawned = thread.spawn(move || runtime.block_on(switchboard.run()));
+    spawned.map_err(|error| Failure::run_time(format!("cannot start a thread: {error}")))
 }
 
 async fn closed(mut closing: watch::Receiver<bool>) {
