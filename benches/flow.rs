@@ -260,6 +260,7 @@ fn settings() -> Settings {
     let many = 1_000_000;
     let loopback = "127.0.0.0/8".parse().expect("a constant");
     let route = Route {
+        invites: false,
         number: Pattern::parse("*").expect("a constant"),
         name: Name::parse("demo").expect("a constant"),
         ring: 180,

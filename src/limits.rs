@@ -218,6 +218,8 @@ pub const SIP_TRANSACTIONS_MAX: usize = 262_144;
 pub const SIP_ANSWERS_KEPT_MAX: usize = 16_384;
 /// Most dialogs at a time, two a call.
 pub const SIP_DIALOGS_MAX: usize = 262_144;
+/// Most telephones that are rung for one call: more of one name are an office that wants a queue.
+pub const TELEPHONES_RUNG_MAX: usize = 32;
 /// Most branches of a forked INVITE of ours that are told apart when they answer; more are strange.
 pub const SIP_FORKS_MAX: usize = 8;
 /// Most header fields that the call and the endpoint add to one message of ours.

@@ -66,6 +66,7 @@ pub(super) fn incoming(facts: &Facts, invite: &Message<'_>) -> Incoming {
         media: offered(invite),
         expires,
         token_expires: expires + limits::TOMBSTONE_LIFE,
+        rings: facts.route.invites,
         data: facts.route.data.clone(),
     }
 }

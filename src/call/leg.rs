@@ -58,6 +58,11 @@ impl Refusal {
         self
     }
 
+    /// Its `Reason`, for a BYE that says the same.
+    pub(super) fn reason(&self) -> Option<&str> {
+        self.headers.iter().find(|(name, _)| *name == "Reason").map(|(_, value)| value.as_str())
+    }
+
     /// Hands the response to `send` with its headers in place.
     pub fn write<T>(&self, send: impl FnOnce(&Reply<'_>) -> T) -> T {
         let headers = self.headers.iter().map(|(name, value)| (*name, value.as_str()));
@@ -143,8 +148,10 @@ impl Pending {
 
     /// A 2xx with a session description. The session timer runs from now on (RFC 4028 §9).
     pub fn answer(self, turn: &mut Turn<'_>, sdp: &[u8]) -> Answered {
-        let asked = Asked::of_kept(record::invite(turn.endpoint, self.dialog));
-        let mut leg = Answered { dialog: self.dialog, peer: self.peer, timer: SessionTimer::default(), refresh: None };
+        let asked = Asked::of_kept(record::made_by(turn.endpoint, self.dialog));
+        let Pending { dialog, peer, .. } = self;
+        let timer = SessionTimer::default();
+        let mut leg = Answered { dialog, peer, timer, refresh: None, is_call_id_ours: false };
         leg.accept(turn, self.invite, asked, Some(sdp));
         leg
     }
@@ -167,12 +174,17 @@ impl Pending {
 
     /// The session description in the INVITE, as its sender wrote it; empty if it had none.
     pub fn offer(&self, endpoint: &Endpoint) -> Bytes {
-        let Some(invite) = endpoint.made_by(self.dialog) else { return Bytes::new() };
-        match Head::of_kept(invite).map(|(head, body)| head.content_of(body)) {
-            // A part of the INVITE that the dialog keeps anyway, not a copy.
-            Some(Content::Description(offer)) => invite.slice_ref(offer),
-            Some(Content::Empty | Content::Sealed | Content::Unknown) | None => Bytes::new(),
-        }
+        described_in(endpoint, self.dialog)
+    }
+}
+
+/// The session description in the message that made a dialog, as its sender wrote it; empty if it had none.
+pub(super) fn described_in(endpoint: &Endpoint, dialog: DialogId) -> Bytes {
+    let Some(message) = endpoint.made_by(dialog) else { return Bytes::new() };
+    match Head::of_kept(message).map(|(head, body)| head.content_of(body)) {
+        // A part of the message that the dialog keeps anyway, not a copy.
+        Some(Content::Description(description)) => message.slice_ref(description),
+        Some(Content::Empty | Content::Sealed | Content::Unknown) | None => Bytes::new(),
     }
 }
 
@@ -187,6 +199,8 @@ pub struct Answered {
     pub(super) timer: SessionTimer,
     /// The request of ours that refreshes its session, while it has no answer.
     pub(super) refresh: Option<(ClientId, Method<'static>)>,
+    /// Whether the INVITE that made it, and so its Call-ID, was ours: then we wait longer after a glare (RFC 3261 §14.1).
+    pub(super) is_call_id_ours: bool,
 }
 
 impl Answered {
@@ -206,17 +220,17 @@ impl Answered {
 
     /// Whether the peer said in its INVITE that it takes requests of this method (RFC 3261 §20.5). Without Allow that is not known.
     pub(super) fn allows(&self, turn: &Turn<'_>, method: &str) -> bool {
-        record::invite(turn.endpoint, self.dialog).is_some_and(|invite| invite.lists(Header::Allow, method))
+        record::made_by(turn.endpoint, self.dialog).is_some_and(|invite| invite.lists(Header::Allow, method))
     }
 
     /// Whether it may be tried with a request of this method: it does not say that it does not allow it.
     pub(super) fn may_take(&self, turn: &Turn<'_>, method: &str) -> bool {
         let silent = |invite: &Head<'_>| invite.header(Header::Allow).is_none();
-        record::invite(turn.endpoint, self.dialog).is_some_and(|invite| silent(&invite)) || self.allows(turn, method)
+        record::made_by(turn.endpoint, self.dialog).is_some_and(|invite| silent(&invite)) || self.allows(turn, method)
     }
 
     /// We hang up. The endpoint holds the BYE back until the RFC lets it go: after the ACK of our 2xx (RFC 3261 §15).
-    fn hang_up(self, turn: &mut Turn<'_>, reason: Option<&'static str>) -> Leaving {
+    fn hang_up(self, turn: &mut Turn<'_>, reason: Option<&str>) -> Leaving {
         let reason = reason.map(|reason| ("Reason", reason));
         let bye = if planted(Mutant::ByeNotSent) {
             None
@@ -233,7 +247,7 @@ impl Answered {
     }
 
     /// Ends it: with the answer to the peer's BYE if it hung up by itself, else with ours.
-    pub fn leave(self, turn: &mut Turn<'_>, reason: Option<&'static str>, bye: Option<ServerId>) -> Leaving {
+    pub fn leave(self, turn: &mut Turn<'_>, reason: Option<&str>, bye: Option<ServerId>) -> Leaving {
         match bye {
             Some(bye) => self.answer_bye(turn, bye),
             None => self.hang_up(turn, reason),

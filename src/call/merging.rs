@@ -12,7 +12,8 @@
 
 use super::bridged::{Bridge, Bridged};
 use super::ending::Ending;
-use super::leg::{Answered, Pending, Refusal, too_early};
+use super::joining::Joining;
+use super::leg::{Answered, Refusal, too_early};
 use super::parked::Parked;
 use super::session::{End, Said, Session, not_acceptable};
 use super::{EndedBy, Event, Facts, GoneReason, Over, State, Turn};
@@ -30,11 +31,11 @@ use crate::token::{Claim, SubjectHash};
 use bytes::Bytes;
 use std::net::{IpAddr, SocketAddr};
 
-/// A client's INVITE that may have the call: policy said yes and the token was good.
+/// A client that may have the call: policy said yes and the token was good.
 #[derive(Debug)]
 pub struct Callback {
     /// The client's leg.
-    pub client: Pending,
+    pub client: Joining,
     /// Policy's yes.
     pub permit: Permit,
     /// The opened token.
@@ -73,7 +74,7 @@ enum Caller {
 
 #[derive(Debug)]
 enum Client {
-    Pending(Pending),
+    Joining(Joining),
     Answered(Answered),
 }
 
@@ -96,7 +97,7 @@ struct Ends {
 /// Why a callback does not get the call that it may have. The call is parked as before.
 pub(super) struct Unable {
     pub(super) parked: Parked,
-    pub(super) client: Pending,
+    pub(super) client: Joining,
     pub(super) refusal: Refusal,
 }
 
@@ -105,14 +106,15 @@ impl Merging {
     pub(super) fn begin(parked: Parked, callback: Callback, turn: &mut Turn<'_>) -> Result<Merging, Box<Unable>> {
         let Callback { client, permit, claim, winner } = callback;
         let (caller_says, client_says) = (parked.caller.offer(turn.endpoint), client.offer(turn.endpoint));
-        if let Err(refusal) = compatible(&caller_says, &client_says, turn) {
+        let checked = client.check(&client_says).and_then(|()| compatible(&caller_says, &client_says, turn));
+        if let Err(refusal) = checked {
             return Err(Box::new(Unable { parked, client, refusal }));
         }
         let flow = FlowId(turn.rng.u64());
         let local = turn.settings.media_bind;
         turn.media(media::Command::Open { flow, caller_local: local, client_local: local });
         let stage = Stage::Opening { deadline: turn.now.at + limits::MEDIA_OPEN_MAX };
-        let (caller, client) = (Caller::Parked(parked), Client::Pending(client));
+        let (caller, client) = (Caller::Parked(parked), Client::Joining(client));
         Ok(Merging { caller, client, caller_says, client_says, stage, flow, permit, claim, winner })
     }
 
@@ -289,7 +291,7 @@ impl Merging {
             let answer = ends.caller.answer(Side::Caller, &offer, &agreement, of_client);
             self.caller = self.caller.answer(turn, &answer);
         }
-        if let (Client::Pending(_), Ok(offer)) = (&self.client, Description::parse(&self.client_says)) {
+        if let (Client::Joining(_), Ok(offer)) = (&self.client, Description::parse(&self.client_says)) {
             let answer = ends.client.answer(Side::Client, &offer, &agreement, of_caller);
             self.client = self.client.answer(turn, &answer);
         }
@@ -367,7 +369,7 @@ impl Merging {
             }
         };
         let client = match self.client {
-            Client::Pending(leg) => leg.leave(turn, to_client, of(Side::Client)),
+            Client::Joining(leg) => leg.leave(turn, to_client, of(Side::Client)),
             Client::Answered(leg) => leg.leave(turn, Some(over.gone.reason_header()), of(Side::Client)),
         };
         facts.tell_gone(turn, over.gone, None);
@@ -408,21 +410,21 @@ impl Caller {
 impl Client {
     fn peer(&self) -> IpAddr {
         match self {
-            Client::Pending(leg) => leg.peer,
+            Client::Joining(leg) => leg.peer(),
             Client::Answered(leg) => leg.peer,
         }
     }
 
     fn dialog(&self) -> DialogId {
         match self {
-            Client::Pending(leg) => leg.dialog,
+            Client::Joining(leg) => leg.dialog(),
             Client::Answered(leg) => leg.dialog,
         }
     }
 
     fn answer(self, turn: &mut Turn<'_>, sdp: &[u8]) -> Client {
         match self {
-            Client::Pending(leg) => Client::Answered(leg.answer(turn, sdp)),
+            Client::Joining(leg) => Client::Answered(leg.answer(turn, sdp)),
             Client::Answered(_) => self,
         }
     }
@@ -430,8 +432,8 @@ impl Client {
     /// Sends it away while the caller stays parked: nobody waits for what it says to that.
     fn dismiss(self, turn: &mut Turn<'_>, refusal: &Refusal, bye: Option<ServerId>) {
         match self {
-            Client::Pending(leg) => {
-                leg.leave(turn, refusal, bye);
+            Client::Joining(leg) => {
+                leg.dismiss(turn, refusal, bye);
             }
             Client::Answered(leg) => leg.dismiss(turn, bye),
         }

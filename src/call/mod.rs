@@ -8,6 +8,7 @@ mod change;
 mod ending;
 mod identity;
 mod info;
+mod joining;
 mod leg;
 mod merging;
 mod notice;
@@ -19,6 +20,7 @@ mod route;
 mod session;
 mod session_timer;
 
+pub use joining::{Joining, Rung};
 pub use leg::{Pending, Refusal, Ring, plain};
 pub use merging::Callback;
 pub use notice::{ClientMessage, ClientMessageKind, Gone, GoneReason, Incoming, Notice};
@@ -325,13 +327,20 @@ impl Facts {
     /// Tells the clients of the name that the call waits no more.
     fn tell_gone(&self, turn: &mut Turn<'_>, reason: GoneReason, winner: Option<Name>) {
         let name = self.route.name.clone();
-        turn.notify(Notice::Gone(Gone { call: self.id, name, reason, winner, at: turn.now.wall }));
+        turn.notify(Notice::Gone(Gone {
+            call: self.id,
+            name,
+            reason,
+            winner,
+            at: turn.now.wall,
+            rings: self.route.invites,
+        }));
     }
 
     /// What the clients of a call are told that broke.
     pub fn gone_failed(&self, now: Now) -> Notice {
         let (name, reason) = (self.route.name.clone(), GoneReason::Failed);
-        Notice::Gone(Gone { call: self.id, name, reason, winner: None, at: now.wall })
+        Notice::Gone(Gone { call: self.id, name, reason, winner: None, at: now.wall, rings: self.route.invites })
     }
 
     /// The record of a call that broke: what its caller's INVITE said, and no more.
@@ -342,7 +351,7 @@ impl Facts {
 
     /// The record of a call that is over now, as far as it is known without a bridge. The caller's dialog must still be there.
     fn record(&self, caller: Option<DialogId>, over: &Over, turn: &Turn<'_>) -> Record {
-        let invite = caller.and_then(|caller| record::invite(turn.endpoint, caller));
+        let invite = caller.and_then(|caller| record::made_by(turn.endpoint, caller));
         let uri = |header| invite.as_ref().and_then(|invite| record::uri_in(invite, header)).unwrap_or_default();
         Record {
             v: 1,

@@ -39,6 +39,8 @@ pub struct Incoming {
     pub expires: Wall,
     /// When the bridge token stops opening: later than `expires`, so that a late callback is told what became of the call.
     pub token_expires: Wall,
+    /// Whether telephones that registered are rung, and not told.
+    pub rings: bool,
     /// Opaque text of the route or the application, handed on as it is.
     pub data: Option<Arc<str>>,
 }
@@ -56,6 +58,8 @@ pub struct Gone {
     pub winner: Option<Name>,
     /// When.
     pub at: Wall,
+    /// Whether telephones that registered were rung, and not told.
+    pub rings: bool,
 }
 
 /// Why a call waits no more.

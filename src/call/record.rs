@@ -125,13 +125,13 @@ pub struct Record {
     pub media: Option<Closed>,
 }
 
-/// The Call-ID of a dialog's INVITE.
+/// The Call-ID of a dialog.
 pub(super) fn call_id(endpoint: &Endpoint, dialog: DialogId) -> Option<String> {
-    invite(endpoint, dialog)?.header(Header::CallId).map(text)
+    made_by(endpoint, dialog)?.header(Header::CallId).map(text)
 }
 
-/// A dialog's INVITE.
-pub(super) fn invite(endpoint: &Endpoint, dialog: DialogId) -> Option<Head<'_>> {
+/// The message of the peer's that made a dialog.
+pub(super) fn made_by(endpoint: &Endpoint, dialog: DialogId) -> Option<Head<'_>> {
     Head::of_kept(endpoint.made_by(dialog)?).map(|(head, _)| head)
 }
 

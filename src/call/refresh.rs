@@ -13,9 +13,6 @@ use crate::sip::endpoint::ClientId;
 use crate::sip::wire::{Message, Method};
 use crate::time::Instant;
 
-/// Each dialog was made by an INVITE of the peer's, and so was its Call-ID (RFC 3261 §14.1).
-const CALL_ID_IS_OURS: bool = false;
-
 impl Bridged {
     /// When to be called again.
     pub(super) fn wake_at(&self) -> Option<Instant> {
@@ -42,7 +39,7 @@ impl Bridged {
         }
         leg.refresh = leg.send(turn, Method::Update, None).map(|sent| (sent, Method::Update));
         if leg.refresh.is_none() {
-            leg.timer.retry(turn.now.at, glare_pause(CALL_ID_IS_OURS, turn.rng));
+            leg.timer.retry(turn.now.at, glare_pause(leg.is_call_id_ours, turn.rng));
         }
     }
 
@@ -63,7 +60,7 @@ impl Bridged {
         let leg = self.leg(to);
         leg.refresh = sent.map(|sent| (sent, Method::Invite));
         if sent.is_none() {
-            leg.timer.retry(turn.now.at, glare_pause(CALL_ID_IS_OURS, turn.rng));
+            leg.timer.retry(turn.now.at, glare_pause(leg.is_call_id_ours, turn.rng));
         }
     }
 
@@ -104,7 +101,7 @@ impl Bridged {
             408 | 481 => return self.end(lost(), facts, turn),
             405 | 501 if method == Method::Update => self.refresh_by_invite(side, turn),
             422 if leg.timer.raise(response) => self.refresh(side, turn),
-            491 => leg.timer.retry(now, glare_pause(CALL_ID_IS_OURS, turn.rng)),
+            491 => leg.timer.retry(now, glare_pause(leg.is_call_id_ours, turn.rng)),
             // RFC 4028 §10: the session is over in its time, unless the next try is better.
             _ => leg.timer.retry(now, (leg.timer.left(now) / 2).max(limits::SESSION_RETRY_MIN)),
         }

@@ -118,6 +118,8 @@ pub struct Route {
     pub park: Duration,
     /// The final response when nobody called back, 400–699.
     pub fallback_status: u16,
+    /// Whether telephones that registered are rung, and not told of the call.
+    pub invites: bool,
     /// Handed to the client with the notification.
     pub data: Option<Arc<str>>,
 }

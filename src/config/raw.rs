@@ -150,6 +150,7 @@ pub(super) struct Route {
     pub(super) response: Option<u64>,
     pub(super) park_seconds: Option<u64>,
     pub(super) fallback_status: Option<u64>,
+    pub(super) ring: Option<String>,
     pub(super) data: Option<String>,
 }
 
@@ -175,6 +176,7 @@ pub(super) struct User {
     pub(super) media: Option<Vec<String>>,
     pub(super) dial: Option<bool>,
     pub(super) concurrent: Option<u64>,
+    pub(super) ring: Option<String>,
 }
 
 impl Raw {
@@ -204,6 +206,7 @@ impl Raw {
                 response: number(),
                 park_seconds: number(),
                 fallback_status: number(),
+                ring: text(),
                 data: text(),
                 ..Route::default()
             }],
@@ -213,6 +216,7 @@ impl Raw {
                 media: Some(Vec::new()),
                 dial: Some(false),
                 concurrent: number(),
+                ring: text(),
                 ..User::default()
             }],
             ..Raw::default()

@@ -4,6 +4,7 @@
 use super::address::Listener;
 use super::load::Places;
 use super::raw::{self, Raw};
+use super::users;
 use super::*;
 use crate::call::{Identity, Pattern, SessionTerms};
 use crate::limits;
@@ -286,8 +287,10 @@ impl Check {
                 format!("longer than {} bytes; hand over a key instead", limits::ROUTE_DATA_BYTES_MAX),
             );
         }
+        let invites = route.ring.as_deref().map_or(Some(false), |text| self.parsed(&at("ring"), text, users::ring));
         let (ring, park, data) = (response?, deadline?, data.map(Into::into));
-        Some(Arc::new(Route { number: number?, name: name?, ring, park, fallback_status: fallback_status?, data }))
+        let (number, name, fallback_status) = (number?, name?, fallback_status?);
+        Some(Arc::new(Route { number, name, ring, park, fallback_status, invites: invites?, data }))
     }
 
     fn token(&mut self, raw: &Raw, sources: &Sources) -> Option<Token> {

@@ -68,7 +68,9 @@ impl Check {
         let concurrent = user.concurrent.unwrap_or(default.concurrent.into());
         let concurrent = self.number(&at("concurrent"), concurrent, 0..=u64::from(u32::MAX));
         let dial = user.dial.unwrap_or(default.dial);
-        let grant = Grant { receive: receive?, bridge: bridge?, dial, media: media?, concurrent: concurrent? };
+        let ring = user.ring.as_deref().map_or(Some(false), |text| self.parsed(&at("ring"), text, ring));
+        let (receive, bridge) = (receive?, bridge?);
+        let grant = Grant { receive, bridge, dial, media: media?, concurrent: concurrent?, ring: ring? };
         Some((name?, password?, grant))
     }
 
@@ -94,6 +96,15 @@ fn text_in(file: &str) -> Result<Secret<String>, String> {
 fn realm(text: &str) -> Result<String, String> {
     let fits = text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'));
     if fits { label(text) } else { Err("has quotes, backslashes or letters beyond ASCII; leave them out".into()) }
+}
+
+/// Whether telephones are rung by an INVITE.
+pub(super) fn ring(text: &str) -> Result<bool, String> {
+    match text {
+        "notify" => Ok(false),
+        "invite" => Ok(true),
+        _ => Err(format!("`{text}` is neither notify nor invite")),
+    }
 }
 
 /// As a subject of a JWT.

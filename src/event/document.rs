@@ -263,6 +263,7 @@ mod tests {
             media: MediaKinds::AUDIO | MediaKinds::VIDEO,
             expires: Wall(1_795_449_810_125),
             token_expires: Wall(1_795_450_110_125),
+            rings: false,
             data: Some("line 1\nline 2".into()),
         }
     }
@@ -354,7 +355,8 @@ mod tests {
             (GoneReason::ServerStopping, None, r#""server_stopping","winner":null"#, ""),
         ] {
             let winner = winner.map(|name| Name::parse(name).unwrap());
-            let notice = Gone { call: CallId(1), name: Name::parse("foo").unwrap(), reason, winner, at };
+            let name = Name::parse("foo").unwrap();
+            let notice = Gone { call: CallId(1), name, reason, winner, at, rings: false };
             let event = gone(ID, &notice, &signer);
             let call = "00000000000000000000000000000001";
             let expected = format!(

@@ -118,13 +118,15 @@ pub(crate) fn incoming(call: u128, called: &str) -> Incoming {
         media: MediaKinds::AUDIO,
         expires: wall() + Duration::from_secs(60),
         token_expires: wall() + Duration::from_secs(360),
+        rings: false,
         data: None,
     }
 }
 
 /// Its end.
 pub(crate) fn gone(call: u128, called: &str, reason: GoneReason) -> Notice {
-    Notice::Gone(Gone { call: CallId(call), name: name(called), reason, winner: None, at: wall() })
+    let name = name(called);
+    Notice::Gone(Gone { call: CallId(call), name, reason, winner: None, at: wall(), rings: false })
 }
 
 /// What a future yields, if it does so before a test has waited long enough.

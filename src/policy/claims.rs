@@ -68,11 +68,20 @@ pub struct Grant {
     pub media: MediaKinds,
     /// How many bridges it may have at a time. One unless said.
     pub concurrent: u32,
+    /// Whether its telephone, once registered, is rung and not told. No unless said.
+    pub ring: bool,
 }
 
 impl Default for Grant {
     fn default() -> Grant {
-        Grant { receive: Vec::new(), bridge: Vec::new(), dial: false, media: MediaKinds::AUDIO, concurrent: 1 }
+        Grant {
+            receive: Vec::new(),
+            bridge: Vec::new(),
+            dial: false,
+            media: MediaKinds::AUDIO,
+            concurrent: 1,
+            ring: false,
+        }
     }
 }
 

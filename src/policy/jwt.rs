@@ -287,6 +287,7 @@ mod tests {
             dial: true,
             media: MediaKinds::AUDIO | MediaKinds::VIDEO,
             concurrent: 2,
+            ring: false,
         };
         assert_eq!(claims.grant(), &expected);
     }
@@ -297,8 +298,10 @@ mod tests {
         for payload in [PAYLOAD, empty] {
             assert_eq!(verified(HEADER, payload).unwrap().grant(), &Grant::default());
         }
-        let Grant { receive, bridge, dial, media, concurrent } = Grant::default();
-        assert!(receive.is_empty() && bridge.is_empty() && !dial && media == MediaKinds::AUDIO && concurrent == 1);
+        let Grant { receive, bridge, dial, media, concurrent, ring } = Grant::default();
+        assert!(
+            !ring && receive.is_empty() && bridge.is_empty() && !dial && media == MediaKinds::AUDIO && concurrent == 1
+        );
     }
 
     #[test]

@@ -158,8 +158,14 @@ mod tests {
     fn order() -> Order<'static> {
         let names = |texts: &[&str]| texts.iter().map(|text| Name::parse(text).unwrap()).collect();
         let media = MediaKinds::AUDIO | MediaKinds::MESSAGE;
-        let grant =
-            Grant { receive: names(&["foo", "bar/web"]), bridge: names(&["foo"]), dial: true, media, concurrent: 3 };
+        let grant = Grant {
+            receive: names(&["foo", "bar/web"]),
+            bridge: names(&["foo"]),
+            dial: true,
+            media,
+            concurrent: 3,
+            ring: true,
+        };
         let expires = NOW + Duration::from_secs(60);
         Order { subject: "alice-web", audience: "parkway", issued: NOW, expires, not_before: Some(NOW), grant }
     }

@@ -107,6 +107,7 @@ impl Office {
                 ring: terms.ring,
                 park: Duration::from_millis(terms.park_ms.into()),
                 fallback_status: terms.fallback,
+                invites: false,
                 data: None,
             })
         };

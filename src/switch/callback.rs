@@ -9,7 +9,7 @@
 use super::Switch;
 use super::admit::called_user;
 use super::identity::{Identified, only};
-use crate::call::{Callback, Event, GoneReason, Pending, Phase, Refusal, Ring};
+use crate::call::{Callback, Event, GoneReason, Joining, Pending, Phase, Refusal, Ring};
 use crate::id::{CallId, CallRef, QuestionId, Side};
 use crate::limits;
 use crate::mutant::{Mutant, planted};
@@ -25,7 +25,7 @@ use crate::token::{self, Audience, Claim, SubjectHash};
 const TOKEN_HEADER: &str = "X-Bridge-Token";
 
 /// Who calls back.
-enum Caller {
+pub(super) enum Caller {
     /// Somebody with a credential and the token in a header: both must belong together.
     Known { claims: Box<Claims>, name: Name },
     /// A telephone that dialled the URI from the event: whoever holds it may answer.
@@ -34,11 +34,11 @@ enum Caller {
 
 /// A callback that was accepted as a request and now waits for policy.
 pub(super) struct Asking {
-    leg: Pending,
-    call: CallRef,
-    id: CallId,
-    claim: Claim,
-    caller: Caller,
+    pub(super) leg: Joining,
+    pub(super) call: CallRef,
+    pub(super) id: CallId,
+    pub(super) claim: Claim,
+    pub(super) caller: Caller,
 }
 
 impl Switch {
@@ -56,7 +56,7 @@ impl Switch {
                 crate::call::check_session_timer(invite, &self.settings.call)?;
                 Ok(found)
             }) {
-                Ok((call, id)) => return self.ask_policy(now, path, invite, (call, id), claim, caller),
+                Ok((call, id)) => return self.take_in(now, path, invite, (call, id), claim, caller),
                 Err(refusal) => (refusal, true),
             },
             Err(refused) => refused,
@@ -90,7 +90,7 @@ impl Switch {
 
     /// Opens a token. Its expiry is in the time of the wall clock as it went when the call came (RELIABILITY §2.1): somebody who sets that
     /// clock ends no token of a call that we know.
-    fn open(&self, now: Now, text: &[u8], audience: &Audience<'_>) -> Result<Claim, token::Invalid> {
+    pub(super) fn open(&self, now: Now, text: &[u8], audience: &Audience<'_>) -> Result<Claim, token::Invalid> {
         token::open_if(&self.keys, now.wall, text, audience, |contents| {
             let started = self.lot.started(contents.call);
             started.map_or(now.wall, |started| started.wall + (now.at - started.at)) < contents.expires
@@ -98,7 +98,12 @@ impl Switch {
     }
 
     /// The call that the token is for, if it still waits; otherwise what became of it (PRODUCT "Late truth").
-    fn find_waiting(&mut self, now: Now, caller: &Caller, claim: &Claim) -> Result<(CallRef, CallId), Refusal> {
+    pub(super) fn find_waiting(
+        &mut self,
+        now: Now,
+        caller: &Caller,
+        claim: &Claim,
+    ) -> Result<(CallRef, CallId), Refusal> {
         let id = claim.call();
         if let Some(fate) = self.lot.fates().of(now.at, id) {
             let winner = fate.winner.as_ref().map(|name| format!(" by {name}")).unwrap_or_default();
@@ -124,8 +129,8 @@ impl Switch {
         }
     }
 
-    /// The INVITE is kept from here on, so that its repetitions ask nobody anything; the place that it may take is reserved.
-    fn ask_policy(
+    /// The INVITE is kept from here on, so that its repetitions ask nobody anything.
+    fn take_in(
         &mut self,
         now: Now,
         path: Path,
@@ -137,7 +142,11 @@ impl Switch {
         let owner = Owner { call, side: Side::Client };
         let Some((transaction, dialog)) = self.endpoint.accept(now, path, invite, owner) else { return };
         let leg = Pending { dialog, invite: transaction, peer: path.peer.ip(), ring: Ring::Never };
-        let asking = Asking { leg, call, id, claim, caller };
+        self.ask_policy(now, Asking { leg: Joining::Called(leg), call, id, claim, caller });
+    }
+
+    /// Whether the client may have the call; the place that it may take is reserved meanwhile.
+    pub(super) fn ask_policy(&mut self, now: Now, asking: Asking) {
         let engine = self.engine.clone();
         let decision = match self.query(&asking) {
             Some((usage, name)) => policy::ask(&*engine, now, &asking.query(usage, &name)),
@@ -204,7 +213,7 @@ impl Switch {
                 if !planted(Mutant::PlaceKept) {
                     self.usage.give_back(subject);
                 }
-                tracing::info!(call = %id, peer = %leg.peer, reason = reason.as_str(), "policy denied a callback");
+                tracing::info!(call = %id, peer = %leg.peer(), reason = reason.as_str(), "policy denied a callback");
                 let refusal = Refusal::warned(403, reason.as_str(), reason.title());
                 self.stats.callbacks.note("denied");
                 leg.refuse(&mut self.turn(now), &refusal);
@@ -216,7 +225,7 @@ impl Switch {
     }
 
     /// Another was first, or the call is over.
-    fn refuse_late(&mut self, now: Now, leg: Pending, id: CallId) {
+    fn refuse_late(&mut self, now: Now, leg: Joining, id: CallId) {
         let reason = self.lot.fates().of(now.at, id).map(|fate| fate.reason);
         let refusal = match reason {
             Some(reason) => Refusal::because(410, reason.reason_header()),
@@ -226,16 +235,26 @@ impl Switch {
         leg.refuse(&mut self.turn(now), &refusal);
     }
 
-    /// A client takes back a callback that policy has not decided yet. `false`: there is no such callback.
-    pub(super) fn withdraw(&mut self, now: Now, call: CallRef, which: impl Fn(&Asking) -> bool) -> bool {
+    /// A client takes back a callback that policy has not decided yet, perhaps by a BYE, which is answered. `false`: there is no such
+    /// callback.
+    pub(super) fn withdraw(
+        &mut self,
+        now: Now,
+        call: CallRef,
+        bye: Option<ServerId>,
+        which: impl Fn(&Asking) -> bool,
+    ) -> bool {
         let Some(asking) = self.questions.close_of(call, which) else { return false };
         self.usage.give_back(asking.claim.subject());
-        asking.leg.refuse(&mut self.turn(now), &Refusal::status(487));
+        asking.leg.dismiss(&mut self.turn(now), &Refusal::status(487), bye);
         true
     }
 
-    /// A call does not wait any more: callbacks that wait for policy to have it hear that now, whatever policy will say.
-    pub(super) fn turn_away(&mut self, now: Now, call: CallRef) {
+    /// A call does not wait any more: its telephones stop to ring, and callbacks that wait for policy to have it hear that now,
+    /// whatever policy will say.
+    pub(super) fn turn_away(&mut self, now: Now, call: CallRef, id: CallId) {
+        let reason = self.lot.fates().of(now.at, id).map(|fate| fate.reason.reason_header());
+        self.stop_ringing(now, call, reason);
         while let Some(asking) = self.questions.close_of(call, |_| true) {
             self.usage.give_back(asking.claim.subject());
             self.refuse_late(now, asking.leg, asking.id);
@@ -264,12 +283,12 @@ impl Asking {
 
     /// Whether this is its INVITE.
     pub(super) fn is_invite(&self, transaction: ServerId) -> bool {
-        self.leg.invite == transaction
+        self.leg.is_invite(transaction)
     }
 
     /// Whether this is its early dialog.
     pub(super) fn is_dialog(&self, dialog: DialogId) -> bool {
-        self.leg.dialog == dialog
+        self.leg.dialog() == dialog
     }
 
     fn query<'q>(&'q self, usage: u32, name: &'q Name) -> Query<'q> {
@@ -282,7 +301,7 @@ impl Asking {
             subject,
             name,
             media: MediaKinds::AUDIO,
-            source: Some(self.leg.peer),
+            source: Some(self.leg.peer()),
             usage,
             call: Some(self.id),
         }

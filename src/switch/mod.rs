@@ -20,6 +20,7 @@ mod posted;
 mod questions;
 mod rate;
 mod register;
+mod ring;
 mod settings;
 mod stats;
 mod subscribe;
@@ -52,6 +53,7 @@ use lot::{Fate, Lot};
 use posted::Posted;
 use questions::Questions;
 use rate::Rates;
+use ring::Rings;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -76,6 +78,7 @@ pub struct Switch {
     certified: HashMap<Path, Arc<Trunk>>,
     flows: HashMap<FlowId, CallRef>,
     questions: Questions,
+    rings: Rings,
     usage: Usage,
     trunks: Trunks,
     rates: Rates,
@@ -136,6 +139,7 @@ impl Switch {
             certified: HashMap::new(),
             flows: HashMap::new(),
             questions: Questions::default(),
+            rings: Rings::default(),
             usage: Usage::default(),
             trunks: Trunks::default(),
             rates: Rates::default(),
@@ -272,7 +276,8 @@ impl Switch {
     pub fn is_idle(&self) -> bool {
         let counts = self.endpoint.counts();
         let sip = counts.dialogs + counts.server_transactions + counts.client_transactions;
-        self.lot.is_clear() && self.flows.is_empty() && self.questions.is_empty() && self.usage.is_empty() && sip == 0
+        let quiet = self.questions.is_empty() && self.usage.is_empty() && self.rings.len() == 0;
+        self.lot.is_clear() && self.flows.is_empty() && quiet && sip == 0
     }
 
     /// A datagram that breaks us outside of a call's step is dropped and counted: whoever sent it ends no call and not the daemon.
@@ -304,15 +309,19 @@ impl Switch {
             }
             endpoint::Event::Cancel { owner, transaction, .. } => {
                 let withdrawn = !planted(Mutant::CancelHitsCaller)
-                    && self.withdraw(now, owner.call, |asking| asking.is_invite(transaction));
+                    && self.withdraw(now, owner.call, None, |asking| asking.is_invite(transaction));
                 if !withdrawn {
                     self.step(now, owner.call, Event::Cancelled { side: owner.side, transaction });
                 }
             }
             endpoint::Event::Response { owner, dialog, transaction, message, .. } => {
+                if self.telephone_answered(now, transaction, &message) {
+                    return;
+                }
                 let event = Event::Response { side: owner.side, transaction, response: &message };
                 self.step_leg(now, owner, dialog, event);
             }
+            endpoint::Event::Failed { transaction, .. } if self.telephone_failed(transaction) => {}
             endpoint::Event::Failed { owner, dialog, transaction, .. } => {
                 self.step_leg(now, owner, dialog, Event::Failed { side: owner.side, transaction });
             }
@@ -371,8 +380,9 @@ impl Switch {
             return self.step(now, owner.call, Event::Request { side: owner.side, transaction, request });
         }
         let bye = request.start().method() == Some(Method::Bye);
-        let withdrawn = bye && self.withdraw(now, owner.call, |asking| asking.is_dialog(dialog));
-        self.endpoint.respond(now, transaction, &plain(if withdrawn { 200 } else { 481 }));
+        if !(bye && self.withdraw(now, owner.call, Some(transaction), |asking| asking.is_dialog(dialog))) {
+            self.endpoint.respond(now, transaction, &plain(481));
+        }
     }
 
     fn is_leg(&self, owner: Owner, dialog: DialogId) -> bool {
@@ -441,7 +451,7 @@ impl Switch {
         self.carry_out(now, facts.started);
         let waits = self.lot.get(at).is_some_and(|call| Standing::of(call).waits);
         if before.waits && !waits {
-            self.turn_away(now, at);
+            self.turn_away(now, at, facts.id);
         }
     }
 

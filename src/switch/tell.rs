@@ -62,6 +62,9 @@ impl Switch {
     pub(super) fn send_next(&mut self, now: Now, id: BindingId) {
         while let Some(parcel) = self.registrar.get_mut(id).and_then(Binding::pop) {
             let is_last = matches!(parcel, Parcel::Terminated(_));
+            if self.rings_instead(now, id, &parcel) {
+                continue;
+            }
             let Some(document) = self.document(now, id, &parcel) else { continue };
             let sent = self.send(now, id, &parcel, &document);
             if is_last {
@@ -75,6 +78,22 @@ impl Switch {
                 }
                 None => self.stats.told.note("dropped"),
             }
+        }
+    }
+
+    /// A telephone that is rung is not told besides, neither of the call nor of its end.
+    fn rings_instead(&mut self, now: Now, id: BindingId, parcel: &Parcel) -> bool {
+        match parcel {
+            Parcel::State | Parcel::Terminated(_) => false,
+            Parcel::Incoming { call, sequence } => {
+                let Some(incoming) = self.incoming(*call, *sequence) else { return false };
+                let rung = self.is_rung(id, incoming.rings);
+                if rung {
+                    self.ring(now, id, &incoming);
+                }
+                rung
+            }
+            Parcel::Gone { gone, .. } => self.is_rung(id, gone.rings),
         }
     }
 

@@ -32,7 +32,15 @@ fn switch() -> Switch {
         Trunk { name: "t".into(), allow: vec!["192.0.2.0/24".parse().unwrap()], calls_max: 9, ..Trunk::default() };
     let name = crate::name::Name::parse("demo").unwrap();
     let (ring, park) = (180, Duration::from_secs(60));
-    let route = Route { number: Pattern::parse("*").unwrap(), name, ring, park, fallback_status: 480, data: None };
+    let route = Route {
+        number: Pattern::parse("*").unwrap(),
+        name,
+        ring,
+        park,
+        fallback_status: 480,
+        invites: false,
+        data: None,
+    };
     let caps = Caps { total: 9, per_name: 9, per_source: 9, retry_after: Duration::from_secs(1) };
     let (trunks, routes) = (vec![Arc::new(trunk)], vec![Arc::new(route)]);
     Switch::new(Parts {

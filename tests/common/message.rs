@@ -39,6 +39,11 @@ impl Message {
         self.headers.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
 
+    /// Adds to the value of To.
+    pub(crate) fn add_to(&mut self, more: &str) {
+        self.headers.iter_mut().filter(|(name, _)| name == "to").for_each(|(_, value)| value.push_str(more));
+    }
+
     /// All fields of that name.
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.headers.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())

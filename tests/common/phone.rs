@@ -194,6 +194,25 @@ impl Phone {
         self.wait(longest, |message| message.method().is_some_and(|got| got != "ACK"))
     }
 
+    /// Answers an INVITE that makes a dialog, whose tag of ours is `tag`.
+    pub(crate) fn answer_invite(&mut self, invite: &Message, tag: &str, status: u16, sdp: &str) {
+        let mut invite = invite.clone();
+        invite.add_to(&format!(";tag={tag}"));
+        if (200..300).contains(&status) {
+            // From here on the call is as though we had made it, the other way round.
+            self.from = invite.header("to").to_owned();
+            self.to = invite.header("from").to_owned();
+            self.target = invite.contact().to_owned();
+            self.call_id = invite.header("call-id").to_owned();
+        }
+        self.answer(&invite, status, sdp);
+    }
+
+    /// The ACK of the other side, if it comes in time.
+    pub(crate) fn poll_ack(&mut self) -> Option<Message> {
+        self.wait(SOON, |message| message.method() == Some("ACK"))
+    }
+
     /// Answers a request of the other side; so will its repetitions be.
     pub(crate) fn answer(&mut self, request: &Message, status: u16, sdp: &str) {
         let mut text = format!("SIP/2.0 {status} As the test says\r\n");

@@ -116,6 +116,7 @@ impl Plan {
             ..Trunk::default()
         };
         let route = Route {
+            invites: false,
             number: Pattern::parse(NUMBER).expect("a number"),
             name: name(NAME),
             ring: self.ring,

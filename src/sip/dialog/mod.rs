@@ -84,6 +84,9 @@ impl Dialog {
 pub struct DialogId(pub(in crate::sip) u64);
 
 impl DialogId {
+    /// Nobody's: no tag of ours is all zeros.
+    pub const NONE: DialogId = DialogId(0);
+
     /// Makes an id of 64 random bits; the shard byte is cleared.
     pub(in crate::sip) fn from_chance(chance: u64) -> DialogId {
         DialogId(chance >> 8)
