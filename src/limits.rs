@@ -240,6 +240,8 @@ pub const SESSION_RAISES_MAX: u8 = 3;
 pub const SESSION_RETRY_MIN: Duration = Duration::from_secs(2);
 /// Longest time before its end at which a session that nobody refreshed gets its BYE (RFC 4028 §10).
 pub const SESSION_END_EARLY_MAX: Duration = Duration::from_secs(32);
+/// Longest that an UPDATE waits for the other side of a bridge: it gets its 504 before its sender gives up after 64*T1.
+pub const UPDATE_WAIT_MAX: Duration = Duration::from_secs(20);
 /// Most INFOs of one bridge that have no answer yet: a digit each, and nobody presses more in the time of a round trip.
 pub const INFOS_OPEN_MAX: usize = 8;
 /// Longest body of an INFO that is carried across a bridge, bytes: a digit and its length.

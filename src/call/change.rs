@@ -13,10 +13,12 @@ use super::session::{Said, not_acceptable};
 use super::session_timer::Asked;
 use super::{Facts, State, Turn};
 use crate::id::Side;
+use crate::limits;
 use crate::mutant::{Mutant, planted};
 use crate::sdp::{self, Agreement, Description};
 use crate::sip::endpoint::{ClientId, ServerId};
 use crate::sip::wire::{Message, Method};
+use crate::time::Instant;
 use bytes::Bytes;
 
 /// A change of the session that is under way. There is at most one: another gets 491 or 500 ([`Bridged::busy_with`]).
@@ -30,14 +32,26 @@ pub(super) enum Change {
     Refreshing { to: Side },
 }
 
+/// How long the answer to a request may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Patience {
+    /// As long as it takes: a re-INVITE has its 100.
+    Endless,
+    /// An UPDATE has to be answered at once, or with 504 (RFC 3311 §5.2).
+    Until(Instant),
+    /// It has its 504.
+    Over,
+}
+
 /// An offer on its way across.
 #[derive(Debug)]
 pub(super) struct Carried {
     /// Who changes the session.
     pub(super) from: Side,
-    /// Its request, and whether that is an UPDATE.
+    /// Its request.
     pub(super) received: ServerId,
-    by_update: bool,
+    /// If that is an UPDATE: until when it is answered, one way or the other.
+    patience: Patience,
     /// Ours to the other side: re-INVITE or UPDATE.
     sent: ClientId,
     method: Method<'static>,
@@ -144,7 +158,9 @@ impl Bridged {
         let sent = leg.send(turn, method, Some(&told)).ok_or_else(|| Refusal::status(491))?;
         *self.session.end(to) = end;
         let offer = Bytes::copy_from_slice(body);
-        let carried = Carried { from, received, by_update, sent, method, offer, told, proposed, asked };
+        let limit = turn.now.at + limits::UPDATE_WAIT_MAX;
+        let patience = if by_update { Patience::Until(limit) } else { Patience::Endless };
+        let carried = Carried { from, received, patience, sent, method, offer, told, proposed, asked };
         self.change = Some(Change::Carried(Box::new(carried)));
         Ok(())
     }
@@ -178,6 +194,10 @@ impl Bridged {
         if carried.method == Method::Invite {
             turn.endpoint.acknowledge(turn.now, leg.dialog, transaction, None);
         }
+        if carried.patience == Patience::Over {
+            // The other side has a session that this side was refused.
+            return self.end(End::failed("an UPDATE was answered too late"), facts, turn);
+        }
         let received = carried.received;
         match self.settle(&carried, response.description(), turn) {
             Ok(answer) => {
@@ -189,6 +209,26 @@ impl Bridged {
                 refusal.write(|reply| turn.endpoint.respond(turn.now, received, reply));
                 self.end(End::failed("an offer was answered with an unusable session"), facts, turn)
             }
+        }
+    }
+
+    /// When an UPDATE that was carried must have its answer.
+    pub(super) fn patience_ends(&self) -> Option<Instant> {
+        match self.change.as_ref()? {
+            Change::Carried(carried) => match carried.patience {
+                Patience::Until(limit) => Some(limit),
+                Patience::Endless | Patience::Over => None,
+            },
+            Change::Offered { .. } | Change::Refreshing { .. } => None,
+        }
+    }
+
+    /// The other side lets an UPDATE wait for too long.
+    pub(super) fn lose_patience(&mut self, turn: &mut Turn<'_>) {
+        let is_due = self.patience_ends().is_some_and(|limit| turn.now.at >= limit);
+        if let Some(Change::Carried(carried)) = self.change.as_mut().filter(|_| is_due) {
+            carried.patience = Patience::Over;
+            turn.endpoint.respond(turn.now, carried.received, &plain(504));
         }
     }
 
@@ -231,7 +271,7 @@ impl Bridged {
             // A challenge is never answered and never passed on (RELIABILITY A8).
             401 | 407 => 488,
             // RFC 4320 §4.1: no 408 but for INVITE. RFC 3311 §5.2: 504 when the answer has to be waited for.
-            408 if carried.by_update => 504,
+            408 if carried.patience != Patience::Endless => 504,
             status => status,
         };
         turn.endpoint.respond(turn.now, carried.received, &plain(passed_on));

@@ -17,11 +17,12 @@ impl Bridged {
     /// When to be called again.
     pub(super) fn wake_at(&self) -> Option<Instant> {
         let legs = [Side::Caller, Side::Client].map(|side| self.leg_of(side).timer.wake_at());
-        legs.into_iter().flatten().min()
+        legs.into_iter().chain([self.patience_ends()]).flatten().min()
     }
 
     /// Time has passed.
     pub(super) fn handle_timeout(mut self: Box<Self>, facts: &Facts, turn: &mut Turn<'_>) -> State {
+        self.lose_patience(turn);
         for side in [Side::Caller, Side::Client] {
             match self.leg(side).timer.poll(turn.now.at) {
                 Due::Nothing => {}

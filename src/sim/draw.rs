@@ -52,7 +52,7 @@ fn draw_terms(faults: Faults, chance: &mut Chance<'_>) -> Terms {
         park_ms: chance.between(3_000, 12_000),
         repeat_ms: chance.between(1_000, 5_000),
         ring: chance.pick(&[180, 180, 183]),
-        silence_ms: chance.pick(&[8_000, 8_000, 60_000]),
+        silence_ms: chance.pick(&[8_000, 8_000, 60_000, 300_000]),
         fallback: chance.pick(&[480, 480, 404, 600]),
         cap_total,
         cap_name,
@@ -235,6 +235,15 @@ fn draw_conduct(
             deeds.push(deed(When::Answered, later, What::Reinvite(Change::To(Way::Both))));
         }
     }
+    if chance.one_in(6) {
+        let way = chance.pick(&[None, Some(Way::SendOnly), Some(Way::Both), Some(Way::Inactive)]);
+        deeds.push(deed(When::Answered, moments.changed + chance.below(MOMENT_MS), What::Update(way)));
+    }
+    if chance.one_in(8) {
+        let near = chance.pick(&[moments.changed, moments.ended.saturating_sub(20)]);
+        deeds.push(deed(When::Answered, near + chance.below(MOMENT_MS), What::Info));
+    }
+    let manners = draw_manners(offer, chance);
     if faults.has(Faults::RUDENESS) && chance.one_in(3) {
         deeds.push(draw_rude(chance));
     }
@@ -262,7 +271,25 @@ fn draw_conduct(
             (5, Reinvited::Never),
         ]),
         answers_bye: !chance.one_in(25),
+        manners,
         deeds,
+    }
+}
+
+fn draw_manners(offer: Offer, chance: &mut Chance<'_>) -> Manners {
+    let prack = chance.weighted(&[(80, Prack::Unable), (14, Prack::Prompt), (3, Prack::Never), (3, Prack::Wrong)]);
+    Manners {
+        allows: chance.one_in(2),
+        session: chance.weighted(&[
+            (80, Session::None),
+            (2, Session::Short),
+            (10, Session::Theirs),
+            (8, Session::Forgotten),
+        ]),
+        // Without an offer nobody rings reliably.
+        prack: if offer == Offer::Nothing { Prack::Unable } else { prack },
+        identity: chance.weighted(&[(80, Identity::Plain), (10, Identity::Asserted), (10, Identity::Private)]),
+        has_uuid: chance.one_in(2),
     }
 }
 
@@ -307,6 +334,7 @@ fn draw_rude(chance: &mut Chance<'_>) -> Option<Deed> {
     ]);
     let during = [When::Begun, When::Ringing, When::Answered];
     let when = if rude == Rude::StrayCancel { When::Over } else { chance.pick(&during) };
-    let what = if chance.one_in(6) { chance.pick(&[What::Options, What::Info]) } else { What::Rude(rude) };
+    let what =
+        if chance.one_in(6) { chance.pick(&[What::Options, What::Info, What::Message]) } else { What::Rude(rude) };
     deed(when, chance.below(1_500), what)
 }

@@ -7,7 +7,7 @@ use super::coverage::Race;
 use super::law::{Media, Party, Verdict, hold};
 use super::network::BEGIN;
 use super::office::{self, NAMES, SUBJECTS};
-use super::plan::{Called, TokenKind};
+use super::plan::{Called, Identity, Prack, TokenKind};
 use super::policy;
 use super::text::{self, Seen, Verb};
 use super::world::{Happening, World, describe};
@@ -83,6 +83,7 @@ impl World<'_> {
     /// A response: what it means for the call.
     fn responded(&mut self, node: usize, agent: usize, seen: &Seen<'_>) -> Verdict {
         self.coverage_of_response(seen);
+        self.note_uuid(agent, seen);
         match (seen.verb(), seen.status) {
             (Verb::Bye, 200) => {
                 let tag = format!("t{}-", self.agents[agent].id);
@@ -101,8 +102,21 @@ impl World<'_> {
                 return self.callback_answered(node, agent, seen);
             }
             (Verb::Invite | Verb::Ack | Verb::Cancel | Verb::Bye | Verb::Options | Verb::Other, _) => {}
+            (Verb::Update | Verb::Prack | Verb::Info, _) => {}
         }
         Ok(())
+    }
+
+    /// By which UUID the switch knows an agent. What is of no dialog says nothing; of what got 500 nobody can tell whether it was in order.
+    fn note_uuid(&mut self, agent: usize, seen: &Seen<'_>) {
+        if !matches!(seen.verb(), Verb::Invite | Verb::Update) {
+            return;
+        }
+        match (seen.status, self.asked_uuids.get(&(agent, seen.cseq))) {
+            (481, _) | (_, None) => {}
+            (500, _) => _ = self.uuids.remove(&agent),
+            (_, Some(uuid)) => _ = self.uuids.insert(agent, uuid.clone()),
+        }
     }
 
     /// 491 is for whoever crosses a change that is under way, on this side or the other.
@@ -250,7 +264,13 @@ impl World<'_> {
 
     fn announce(&mut self, node: usize, incoming: &Incoming) -> Verdict {
         self.trace.bytes(&incoming.call.0.to_le_bytes());
-        let caller = caller_of(&incoming.from).ok_or("an event with another From than the INVITE's")?;
+        let current = &self.agents[self.current];
+        let is_private = current.conduct.manners.identity == Identity::Private;
+        let caller = match caller_of(&incoming.from) {
+            Some(caller) if !is_private => caller,
+            None if is_private && incoming.from.as_ref() == ANONYMOUS && incoming.from_display.is_none() => current.id,
+            Some(_) | None => return Err(format!("an event from {}, which is not who called", incoming.from)),
+        };
         self.note(|| format!("notify <- incoming {} of a{caller}", incoming.call));
         let agent = self.agents.get(caller as usize).ok_or("a call of nobody")?;
         let call = agent.call;
@@ -305,7 +325,9 @@ impl World<'_> {
         let invite = self.nodes[node].transactions.outcome(call_id.as_bytes(), tag.as_bytes(), 1);
         let (status, pause) = invite.ok_or("a record of a call without an INVITE")?;
         let repeat = Duration::from_millis(self.plan.terms.repeat_ms.into());
-        hold(tried > 0 || pause <= repeat + Duration::from_millis(5), || {
+        // A ringing that has no PRACK is repeated in its own time (RFC 3262 §3).
+        let manners = self.agents[caller as usize].conduct.manners;
+        hold(tried > 0 || manners.prack != Prack::Unable || pause <= repeat + Duration::from_millis(5), || {
             format!("§13.3.1.1: nothing provisional for {pause:?}, instead of {repeat:?}")
         })?;
         if record.outcome == Outcome::Timeout && tried == 0 {
@@ -315,8 +337,23 @@ impl World<'_> {
             self.coverage.race(Race::Vanished);
         }
         let park = Duration::from_millis(self.plan.terms.park_ms.into());
+        self.check_session_id(node, caller, record)?;
         self.nodes[node].calls.timed_out(record, park)?;
         self.nodes[node].calls.recorded(self.now, record, status)
+    }
+
+    /// RFC 7989 §7: the leg of the caller names the two peers as they called themselves last.
+    fn check_session_id(&self, node: usize, caller: u32, record: &Record) -> Verdict {
+        let Some(holder) = self.nodes[node].calls.holder(record.call).filter(|_| record.outcome == Outcome::Answered)
+        else {
+            return Ok(());
+        };
+        let of = |agent: u32| self.uuids.get(&(agent as usize)).filter(|uuid| !uuid.is_empty());
+        let (Some(client), Some(caller)) = (of(holder), of(caller)) else { return Ok(()) };
+        let expected = format!("{client};remote={caller}");
+        hold(record.session_id.as_ref() == Some(&expected), || {
+            format!("RFC 7989 §7: the session is {:?}, not {expected}", record.session_id)
+        })
     }
 
     /// Nothing more happens: nothing may be left (L2), and nobody may wait for anything.
@@ -343,6 +380,9 @@ impl World<'_> {
 fn port(address: SocketAddr) -> usize {
     Agent::at(address).unwrap_or(usize::MAX)
 }
+
+/// A caller that wants to be nobody (RFC 3323 §4.1.1.3).
+const ANONYMOUS: &str = "sip:anonymous@anonymous.invalid";
 
 /// The agent in `sip:a12@host`.
 fn caller_of(uri: &str) -> Option<u32> {

@@ -186,8 +186,65 @@ pub(super) struct Conduct {
     pub(super) ack: Ack,
     pub(super) reinvited: Reinvited,
     pub(super) answers_bye: bool,
+    pub(super) manners: Manners,
     /// `None`: left out.
     pub(super) deeds: Vec<Option<Deed>>,
+}
+
+/// What an agent can do besides RFC 3261.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Manners {
+    /// Its Allow has UPDATE and INFO.
+    pub(super) allows: bool,
+    pub(super) session: Session,
+    pub(super) prack: Prack,
+    pub(super) identity: Identity,
+    /// It has a UUID (RFC 7989).
+    pub(super) has_uuid: bool,
+}
+
+impl Manners {
+    /// RFC 3261 alone.
+    pub(super) const PLAIN: Manners = Manners {
+        allows: false,
+        session: Session::None,
+        prack: Prack::Unable,
+        identity: Identity::Plain,
+        has_uuid: false,
+    };
+}
+
+/// What it says of the session timer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Session {
+    None,
+    /// An interval below the least.
+    Short,
+    /// The switch is to refresh.
+    Theirs,
+    /// It is to refresh itself, and does not.
+    Forgotten,
+}
+
+/// What it does about a ringing that has to be acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Prack {
+    /// It does not require any.
+    Unable,
+    Prompt,
+    Never,
+    /// For another response.
+    Wrong,
+}
+
+/// What its network says of who it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Identity {
+    Plain,
+    /// Somebody else.
+    Asserted,
+    /// It wants to be nobody.
+    Private,
 }
 
 /// What becomes of the ACK of a 2xx.
@@ -240,7 +297,12 @@ pub(super) enum What {
     Bye,
     Reinvite(Change),
     Options,
+    /// A digit.
     Info,
+    /// A request that is not served.
+    Message,
+    /// An UPDATE, with an offer or without one; whoever has a UUID has another one from then on.
+    Update(Option<Way>),
     /// The last request once more, byte for byte.
     Again,
     /// The INVITE by another way: another branch.

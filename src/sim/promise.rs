@@ -85,6 +85,6 @@ impl Conduct {
         let leaves = |deed: &Deed| {
             deed.when != When::Answered && matches!(deed.what, What::Cancel | What::Bye | What::Vanish | What::Forked)
         };
-        self.ack == Ack::Prompt && !self.does(leaves)
+        self.ack == Ack::Prompt && self.manners.session != Session::Short && !self.does(leaves)
     }
 }

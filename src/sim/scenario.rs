@@ -148,6 +148,7 @@ impl Conduct {
     fn begin(&mut self, called_back: Option<u32>) {
         self.offer = Offer::Usual;
         self.ack = Ack::Prompt;
+        self.manners = Manners::PLAIN;
         self.deeds = vec![Some(Deed { when: When::Begun, after_ms: called_back.unwrap_or(0), what: What::Invite })];
     }
 

@@ -11,6 +11,10 @@ pub(super) enum Verb {
     Cancel,
     Bye,
     Options,
+    Update,
+    Prack,
+    Info,
+    /// One that is not served.
     Other,
 }
 
@@ -22,7 +26,10 @@ impl Verb {
             Verb::Cancel => "CANCEL",
             Verb::Bye => "BYE",
             Verb::Options => "OPTIONS",
-            Verb::Other => "INFO",
+            Verb::Update => "UPDATE",
+            Verb::Prack => "PRACK",
+            Verb::Info => "INFO",
+            Verb::Other => "MESSAGE",
         }
     }
 
@@ -33,6 +40,9 @@ impl Verb {
             b"CANCEL" => Verb::Cancel,
             b"BYE" => Verb::Bye,
             b"OPTIONS" => Verb::Options,
+            b"UPDATE" => Verb::Update,
+            b"PRACK" => Verb::Prack,
+            b"INFO" => Verb::Info,
             _ => Verb::Other,
         }
     }
@@ -58,6 +68,11 @@ pub(super) struct Seen<'a> {
     pub(super) contact: &'a [u8],
     pub(super) warning: &'a [u8],
     pub(super) reason: &'a [u8],
+    /// 0 for none.
+    pub(super) rseq: u32,
+    pub(super) rack: &'a [u8],
+    pub(super) session_expires: &'a [u8],
+    pub(super) session_id: &'a [u8],
     length: Option<usize>,
     pub(super) body: &'a [u8],
 }
@@ -120,6 +135,10 @@ impl<'a> Seen<'a> {
             b"Contact" => self.contact = value.strip_prefix(b"<")?.strip_suffix(b">")?,
             b"Warning" => self.warning = value,
             b"Reason" => self.reason = value,
+            b"RSeq" => self.rseq = long_number(value)?,
+            b"RAck" => self.rack = value,
+            b"Session-Expires" => self.session_expires = value,
+            b"Session-ID" => self.session_id = value,
             b"Content-Length" => self.length = Some(number(value)? as usize),
             _ => {}
         }
@@ -160,6 +179,23 @@ pub(super) fn number(text: &[u8]) -> Option<u32> {
         return None;
     }
     text.iter().try_fold(0, |number, byte| byte.is_ascii_digit().then(|| number * 10 + u32::from(byte - b'0')))
+}
+
+/// The same of up to ten digits.
+fn long_number(text: &[u8]) -> Option<u32> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// The interval of a Session-Expires, and whether it is the sender of the request who refreshes.
+pub(super) fn session(value: &[u8]) -> Option<(u32, bool)> {
+    let interval = number(value.split(|byte| *byte == b';').next()?)?;
+    Some((interval, param(value, b"refresher=") != b"uas"))
+}
+
+/// The RSeq and the CSeq that a RAck names.
+pub(super) fn acknowledged(rack: &[u8]) -> Option<(u32, u32)> {
+    let mut words = rack.split(|byte| *byte == b' ');
+    Some((long_number(words.next()?)?, number(words.next()?)?))
 }
 
 /// Lays text end to end.

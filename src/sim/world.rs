@@ -149,6 +149,9 @@ pub(super) struct World<'o> {
     pub(super) current: usize,
     /// The status of the response that is being dealt with.
     pub(super) hearing: u16,
+    /// The UUIDs that agents sent, by CSeq, and those by which the switch knows them (RFC 7989).
+    pub(super) asked_uuids: BTreeMap<(usize, u32), String>,
+    pub(super) uuids: BTreeMap<usize, String>,
     /// The dialogs of agents that were answered: Call-ID and the switch's tag.
     pub(super) dialogs: BTreeMap<usize, (Vec<u8>, Vec<u8>)>,
     /// The agents that questions are about.
@@ -183,6 +186,8 @@ impl<'o> World<'o> {
             rng: Rng::from_seed(seed),
             current: 0,
             hearing: 0,
+            asked_uuids: BTreeMap::new(),
+            uuids: BTreeMap::new(),
             dialogs: BTreeMap::new(),
             asking: BTreeMap::new(),
             trace: Hash::default(),
@@ -373,6 +378,10 @@ impl<'o> World<'o> {
         }
         self.current = agent;
         self.hearing = seen.as_ref().map_or(0, |seen| seen.status);
+        if let Some(seen) = seen.as_ref().filter(|seen| seen.is_request()) {
+            let uuid = String::from_utf8_lossy(seen.session_id).into_owned();
+            self.asked_uuids.insert((agent, seen.cseq), uuid);
+        }
         policy::ask_for(&self.nodes[node].book, self.agents[agent].id);
         let called_back = self.call_of(agent).filter(|_| self.is_deep() && self.agents[agent].part > 0);
         let parked = called_back.and_then(|call| Some((call, self.nodes[node].switch.parked(call)?)));

@@ -5,7 +5,7 @@
 mod uac;
 mod uas;
 
-use super::plan::{Conduct, Deed, What, When};
+use super::plan::{Conduct, Deed, Identity, Manners, Prack, Session, What, When};
 use super::text::{Seen, Verb, Writer, read};
 use crate::time::{Duration, Instant};
 use bytes::Bytes;
@@ -46,6 +46,10 @@ pub(super) struct Agent {
     cancels: bool,
     /// A copy of the INVITE went another way.
     has_forked: bool,
+    /// The RSeq of the last ringing that it acknowledged.
+    rseq: u32,
+    /// How often it became another: part of its UUID.
+    pub(super) turns: u32,
     remote_tag: Vec<u8>,
     target: Vec<u8>,
     asking: Vec<Asking>,
@@ -116,6 +120,8 @@ impl Agent {
             invite: Invite::None,
             cancels: false,
             has_forked: false,
+            rseq: 0,
+            turns: 0,
             remote_tag: Vec::new(),
             target: Vec::new(),
             asking: Vec::new(),
@@ -226,7 +232,9 @@ impl Agent {
             What::Bye => self.hang_up(now, out),
             What::Reinvite(change) => self.change(now, change, out),
             What::Options => self.ask(now, Verb::Options, Vec::new(), out),
-            What::Info => self.ask(now, Verb::Other, Vec::new(), out),
+            What::Info => self.press(now, out),
+            What::Message => self.ask(now, Verb::Other, Vec::new(), out),
+            What::Update(way) => self.update(now, way, out),
             // Nothing lingers for longer than T4 (RFC 3261 §17.1.2.2).
             What::Again if now.since(self.last_at) < T4 => out.push(Out::Send(self.last.clone())),
             What::Again => {}
@@ -255,6 +263,36 @@ impl Agent {
     /// `user@host:port` of its Contact and From.
     fn write_address(&self, out: &mut Writer) {
         out.s("sip:a").n(self.id.into()).s("@").s(self.host).s(":").n(self.address.port().into());
+    }
+
+    /// Its UUID (RFC 7989).
+    pub(super) fn uuid(id: u32, turns: u32) -> String {
+        format!("{:08x}{turns:08x}{:016x}", id + 1, 7)
+    }
+
+    /// What an INVITE or UPDATE says besides RFC 3261.
+    fn write_manners(&self, out: &mut Writer) {
+        let Manners { allows, session, prack, identity, has_uuid } = self.conduct.manners;
+        if allows {
+            out.s("Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO\r\n");
+        }
+        out.s(match session {
+            Session::None => "",
+            Session::Short => "Supported: timer\r\nSession-Expires: 60\r\n",
+            Session::Theirs => "Supported: timer\r\nSession-Expires: 90;refresher=uas\r\n",
+            Session::Forgotten => "Supported: timer\r\nSession-Expires: 90;refresher=uac\r\n",
+        });
+        if prack != Prack::Unable {
+            out.s("Require: 100rel\r\n");
+        }
+        out.s(match identity {
+            Identity::Plain => "",
+            Identity::Asserted => "p-asserted-identity : <sip:asserted@trunk.example>\r\n",
+            Identity::Private => "Privacy: id\r\n",
+        });
+        if has_uuid {
+            out.s("Session-ID: ").s(&Agent::uuid(self.id, self.turns)).s("\r\n");
+        }
     }
 
     /// It is over; what was to be done in the dialog is not done any more.

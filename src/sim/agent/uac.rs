@@ -1,7 +1,7 @@
 //! The requests that an agent sends and the responses that it gets (RFC 3261 §8.1, §9.1, §13.2, §17.1).
 //! Not here: requests that it gets (`uas`).
 
-use super::super::plan::{Ack, Change, Rude, When};
+use super::super::plan::{Ack, Change, Prack, Rude, When};
 use super::super::text::{self, Offer, Seen, Verb, Way, Writer};
 use super::{Agent, Out, Plans, T2, Tick, Timer};
 use crate::time::{Duration, Instant};
@@ -55,8 +55,9 @@ pub(super) struct Asking {
 }
 
 impl Asking {
-    pub(super) fn is_invite(&self) -> bool {
-        self.verb == Verb::Invite
+    /// Whether an offer of its is under way.
+    pub(super) fn offers(&self) -> bool {
+        matches!(self.verb, Verb::Invite | Verb::Update)
     }
 }
 
@@ -81,6 +82,7 @@ impl Agent {
         (self.is_over, self.is_confirmed, self.cancels, self.has_forked) = (false, false, false, false);
         self.remote_tag.clear();
         self.target.clear();
+        self.rseq = 0;
         self.asking.clear();
         self.said.clear();
         self.acks.clear();
@@ -134,7 +136,7 @@ impl Agent {
             Invite::Proceeding(sent) => {
                 let (branch, cseq) = (sent.branch.clone(), sent.cseq);
                 self.cancels = true;
-                self.begin(now, Verb::Cancel, (&branch, cseq), Vec::new(), out);
+                self.begin(now, Verb::Cancel, (&branch, cseq), ("", Vec::new()), out);
             }
             // Too late: a 2xx was acknowledged, so that only BYE is left.
             Invite::Done(_) if self.is_confirmed => self.hang_up(now, out),
@@ -156,12 +158,60 @@ impl Agent {
         }
         self.cseq += 1;
         let (branch, cseq) = (self.branch(), self.cseq);
-        self.begin(now, verb, (&branch, cseq), body, out);
+        self.begin(now, verb, (&branch, cseq), ("", body), out);
     }
 
-    fn begin(&mut self, now: Instant, verb: Verb, (branch, cseq): (&[u8], u32), body: Vec<u8>, out: &mut Vec<Out>) {
+    /// A digit.
+    pub(super) fn press(&mut self, now: Instant, out: &mut Vec<Out>) {
+        if self.is_over || self.attempt == 0 || self.remote_tag.is_empty() {
+            return;
+        }
+        self.cseq += 1;
+        let (branch, cseq) = (self.branch(), self.cseq);
+        let headers = "Content-Type: application/dtmf\r\nContent-Length: 1\r\n\r\n5";
+        self.begin(now, Verb::Info, (&branch, cseq), (headers, Vec::new()), out);
+    }
+
+    /// An UPDATE.
+    pub(super) fn update(&mut self, now: Instant, way: Option<Way>, out: &mut Vec<Out>) {
+        if !self.is_confirmed {
+            return;
+        }
+        self.turns += 1;
+        let body = way.map(|way| self.offer(Offer::Usual, way)).unwrap_or_default();
+        if !body.is_empty() {
+            self.description.clone_from(&body);
+        }
+        self.ask(now, Verb::Update, body, out);
+    }
+
+    /// A ringing that has to be acknowledged (RFC 3262 §4).
+    fn acknowledge_ringing(&mut self, now: Instant, seen: &Seen<'_>, out: &mut Vec<Out>) {
+        let wrong = match self.conduct.manners.prack {
+            Prack::Unable | Prack::Never => return,
+            Prack::Prompt => 0,
+            Prack::Wrong => 1,
+        };
+        if seen.rseq <= self.rseq || self.is_over {
+            return;
+        }
+        self.rseq = seen.rseq;
+        self.cseq += 1;
+        let (branch, cseq) = (self.branch(), self.cseq);
+        let headers = format!("RAck: {} {} INVITE\r\n", seen.rseq + wrong, seen.cseq);
+        self.begin(now, Verb::Prack, (&branch, cseq), (&headers, Vec::new()), out);
+    }
+
+    fn begin(
+        &mut self,
+        now: Instant,
+        verb: Verb,
+        (branch, cseq): (&[u8], u32),
+        (headers, body): (&str, Vec<u8>),
+        out: &mut Vec<Out>,
+    ) {
         let in_dialog = verb != Verb::Cancel;
-        let bytes = self.write(&Request { verb, cseq, branch, in_dialog, headers: "", body: &body });
+        let bytes = self.write(&Request { verb, cseq, branch, in_dialog, headers, body: &body });
         let timer = Timer::new(now, if verb == Verb::Invite { Duration::MAX / 4 } else { T2 });
         self.asking.push(Asking { verb, cseq, bytes: bytes.clone(), timer });
         self.send(now, bytes, out);
@@ -224,6 +274,7 @@ impl Agent {
             (Verb::Invite, _) => self.acknowledge_refusal(now, seen, true, out),
             (Verb::Bye, _) => self.finish(now),
             (Verb::Ack | Verb::Cancel | Verb::Options | Verb::Other, _) => {}
+            (Verb::Update | Verb::Prack | Verb::Info, _) => {}
         }
     }
 
@@ -239,6 +290,9 @@ impl Agent {
                     if std::mem::take(&mut self.cancels) {
                         self.cancel(now, out);
                     }
+                }
+                if seen.rseq > 0 {
+                    self.acknowledge_ringing(now, seen, out);
                 }
                 if seen.status > 100 {
                     self.plan(now, When::Ringing);
@@ -396,12 +450,15 @@ impl Agent {
         out.s("\r\nCall-ID: ");
         self.write_call_id(&mut out);
         out.s("\r\nCSeq: ").n(request.cseq.into()).s(" ").s(request.verb.as_str()).s("\r\n");
-        if request.verb == Verb::Invite {
+        if matches!(request.verb, Verb::Invite | Verb::Update) {
             out.s("Contact: <");
             self.write_address(&mut out);
             out.s(">\r\n");
+            self.write_manners(&mut out);
         }
-        out.s(request.headers).body(request.body).bytes()
+        out.s(request.headers);
+        // What ends in a body of its own is whole.
+        if request.headers.contains("\r\n\r\n") { out.bytes() } else { out.body(request.body).bytes() }
     }
 
     fn write_called(&self, out: &mut Writer) {

@@ -36,7 +36,29 @@ impl Agent {
                 self.finish(now);
             }
             Verb::Invite => self.reinvited(now, seen, out),
-            Verb::Options | Verb::Other | Verb::Ack | Verb::Cancel => self.say(seen, 200, &[], out),
+            Verb::Update => self.updated(seen, out),
+            Verb::Options | Verb::Info | Verb::Ack | Verb::Cancel => self.say(seen, 200, &[], out),
+            Verb::Prack | Verb::Other => self.say(seen, 405, &[], out),
+        }
+    }
+
+    /// An UPDATE: what a re-INVITE would be answered with, and at once.
+    fn updated(&mut self, seen: &Seen<'_>, out: &mut Vec<Out>) {
+        if seen.body.is_empty() {
+            return self.say(seen, 200, &[], out);
+        }
+        if self.asking.iter().any(|asking| asking.offers()) {
+            return self.say(seen, 491, &[], out);
+        }
+        match self.conduct.reinvited {
+            Reinvited::Accepted | Reinvited::AcceptedLate(_) => {
+                self.version += 1;
+                let body = text::answer(seen.body, self.host, self.media().port(), self.version);
+                self.say(seen, 200, &body, out);
+            }
+            Reinvited::Unusable => self.say(seen, 200, b"v=0\r\nno answer\r\n", out),
+            Reinvited::Refused(status) => self.say(seen, status, &[], out),
+            Reinvited::Never => {}
         }
     }
 
@@ -46,7 +68,7 @@ impl Agent {
             return;
         }
         // §14.2: its own is under way.
-        if self.asking.iter().any(|asking| asking.is_invite()) {
+        if self.asking.iter().any(|asking| asking.offers()) {
             return self.say(seen, 491, &[], out);
         }
         let body = if seen.body.is_empty() {
@@ -116,10 +138,13 @@ impl Agent {
         }
         out.s("\r\nCall-ID: ").s(seen.call_id).s("\r\nCSeq: ").n(seen.cseq.into()).s(" ").s(seen.verb().as_str());
         out.s("\r\n");
-        if seen.verb() == Verb::Invite {
+        if matches!(seen.verb(), Verb::Invite | Verb::Update) {
             out.s("Contact: <");
             self.write_address(&mut out);
             out.s(">\r\n");
+            if status == 200 && !seen.session_expires.is_empty() {
+                out.s("Session-Expires: ").s(seen.session_expires).s("\r\n");
+            }
         }
         out.body(body).bytes()
     }

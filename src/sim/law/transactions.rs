@@ -4,7 +4,7 @@
 //! Not here: which call a message is about (`calls`).
 
 use super::super::chance::{ByHash, Hash};
-use super::super::text::{Seen, Verb};
+use super::super::text::{self, Seen, Verb};
 use super::{Verdict, hold};
 use crate::time::{Duration, Instant};
 
@@ -32,7 +32,30 @@ struct Served {
     is_old: bool,
     /// Nobody need answer it.
     may_be_ignored: bool,
+    /// It asks for a session interval below the least (RFC 4028 §5).
+    is_short: bool,
+    /// A PRACK's: the RSeq and the CSeq that it acknowledges.
+    rack: Option<(u32, u32)>,
     dialog: u64,
+}
+
+/// The latest ringing of a dialog that has to be acknowledged (RFC 3262 §3).
+struct Ring {
+    rseq: u32,
+    cseq: u32,
+    since: Instant,
+    sent: u32,
+    is_acknowledged: bool,
+}
+
+/// What a dialog's session timer says (RFC 4028).
+#[derive(Clone, Copy)]
+struct Timer {
+    since: Instant,
+    interval: Duration,
+    is_ours: bool,
+    /// When the switch last tried to refresh it.
+    tried: Option<Instant>,
 }
 
 /// A request of the switch's.
@@ -60,6 +83,7 @@ struct Talk {
     has_hung_up: bool,
     /// The switch sent a BYE.
     is_ended: bool,
+    timer: Option<Timer>,
     peer_tag: u64,
     /// The highest CSeq of the peer's.
     peer_newest: u32,
@@ -74,6 +98,8 @@ pub(crate) struct Transactions {
     asked: ByHash<Asked>,
     /// By Call-ID and the switch's tag.
     talks: ByHash<Talk>,
+    /// By Call-ID and the switch's tag.
+    rings: ByHash<Ring>,
     /// Bytes from and to addresses that nobody has vouched for.
     balance: ByHash<(u64, u64)>,
 }
@@ -144,6 +170,8 @@ impl Transactions {
                     acknowledged: false,
                     // An answer to nobody's BYE or CANCEL would be larger than that.
                     may_be_ignored: is_initial && verb != Verb::Invite && !is_listed,
+                    is_short: text::session(seen.session_expires).is_some_and(|(interval, _)| interval < 90),
+                    rack: text::acknowledged(seen.rack),
                     dialog,
                 };
                 self.served.insert(key, served);
@@ -178,6 +206,10 @@ impl Transactions {
             let is_news = !asked.is_answered && now.since(asked.since) < LIFE;
             asked.wants_ack |= is_news && asked.verb == Verb::Invite && seen.status < 300;
             asked.is_answered = true;
+            let refreshes = is_news && seen.status < 300 && matches!(asked.verb, Verb::Invite | Verb::Update);
+            if refreshes {
+                self.timed(now, seen, seen.tag_of_from(), false);
+            }
         }
     }
 
@@ -194,6 +226,18 @@ impl Transactions {
         }
         let taken = (200..300).contains(&seen.status);
         hold(!(taken && served.is_old), || format!("I4: {} out of order was taken", verb.as_str()))?;
+        hold(!(taken && served.is_short && matches!(verb, Verb::Invite | Verb::Update)), || {
+            "RFC 4028 §9: a session interval below the least was granted".into()
+        })?;
+        let rack = served.rack;
+        if verb == Verb::Prack && seen.status == 200 && served_is_new(&self.served, seen) {
+            self.pracked(seen, rack)?;
+        }
+        self.rung(now, seen)?;
+        if taken && matches!(verb, Verb::Invite | Verb::Update) && served_is_new(&self.served, seen) {
+            self.timed(now, seen, seen.tag_of_to(), true);
+        }
+        let served = self.served.get_mut(&transaction(seen, verb)).ok_or("it was there a moment ago")?;
         let hash = Hash::of(&[bytes]);
         match served.last {
             Some((last, kept)) if last >= 200 => {
@@ -217,12 +261,76 @@ impl Transactions {
                     (Verb::Invite, 100) => {
                         _ = self.invites.insert(invite(seen, seen.tag_of_from()), transaction(seen, verb))
                     }
-                    (Verb::Bye, 200) => self.has_hung_up(seen),
+                    (Verb::Bye, 200) => {
+                        self.has_hung_up(seen);
+                        self.timer_ends(now, talk(seen.call_id, seen.tag_of_to()))?;
+                    }
                     _ => {}
                 }
                 Ok(true)
             }
         }
+    }
+
+    /// A provisional response that must be acknowledged, and the end of it.
+    fn rung(&mut self, now: Instant, seen: &Seen<'_>) -> Verdict {
+        let dialog = talk(seen.call_id, seen.tag_of_to());
+        if seen.verb() != Verb::Invite {
+            return Ok(());
+        }
+        match self.rings.get_mut(&dialog) {
+            Some(ring) if seen.rseq > 0 && seen.rseq == ring.rseq => ring.sent += 1,
+            Some(ring) if seen.rseq > 0 => {
+                hold(ring.is_acknowledged && seen.rseq == ring.rseq + 1, || {
+                    "RFC 3262 §3: another ringing before the PRACK of the last, or with a wrong RSeq".into()
+                })?;
+                *ring = Ring { rseq: seen.rseq, cseq: seen.cseq, since: now, sent: 1, is_acknowledged: false };
+            }
+            None if seen.rseq > 0 => {
+                let ring = Ring { rseq: seen.rseq, cseq: seen.cseq, since: now, sent: 1, is_acknowledged: false };
+                self.rings.insert(dialog, ring);
+            }
+            // §3: at T1, and again.
+            Some(ring) if seen.status >= 200 && seen.cseq == ring.cseq => {
+                let overdue = !ring.is_acknowledged && now.since(ring.since) > Duration::from_millis(600);
+                hold(!overdue || ring.sent > 1, || "RFC 3262 §3: a ringing without PRACK was sent once".into())?;
+                ring.is_acknowledged = true;
+            }
+            Some(_) | None => {}
+        }
+        Ok(())
+    }
+
+    /// A PRACK was taken.
+    fn pracked(&mut self, seen: &Seen<'_>, rack: Option<(u32, u32)>) -> Verdict {
+        let ring = self.rings.get_mut(&talk(seen.call_id, seen.tag_of_to())).ok_or("a PRACK for nothing was taken")?;
+        hold(rack == Some((ring.rseq, ring.cseq)), || "RFC 3262 §3: a PRACK for another ringing was taken".into())?;
+        ring.is_acknowledged = true;
+        Ok(())
+    }
+
+    /// A 2xx to an INVITE or UPDATE: what it says of the session timer. `is_answer`: it is the switch's, so that `uas` is the switch.
+    fn timed(&mut self, now: Instant, seen: &Seen<'_>, tag: &[u8], is_answer: bool) {
+        let talk = self.talks.entry(talk(seen.call_id, tag)).or_default();
+        talk.timer = text::session(seen.session_expires).map(|(interval, by_sender)| Timer {
+            since: now,
+            interval: Duration::from_secs(interval.into()),
+            is_ours: by_sender != is_answer,
+            tried: None,
+        });
+    }
+
+    /// A dialog ends: its session was refreshed by whoever had to, and did not outlive its interval.
+    fn timer_ends(&self, now: Instant, dialog: u64) -> Verdict {
+        let live = self.talks.get(&dialog).filter(|talk| !talk.is_ended);
+        let Some(timer) = live.and_then(|talk| talk.timer) else { return Ok(()) };
+        let (age, slack) = (now.since(timer.since), Duration::from_secs(3));
+        hold(!timer.is_ours || timer.tried.is_some() || age <= timer.interval / 2 + slack, || {
+            format!("RFC 4028 §7.4: a session of {:?} was not refreshed in {age:?}", timer.interval)
+        })?;
+        hold(age <= timer.interval * 2 / 3 + slack, || {
+            format!("RFC 4028 §10: a session of {:?} went on for {age:?}", timer.interval)
+        })
     }
 
     fn has_hung_up(&mut self, seen: &Seen<'_>) {
@@ -268,7 +376,12 @@ impl Transactions {
             hold(!early, || "§15: a BYE before the ACK of our 2xx".into())?;
             hold(!talk.has_hung_up, || "a BYE to whoever has hung up".into())?;
             hold(!talk.is_ended, || "a second BYE in one dialog".into())?;
-            talk.is_ended = true;
+            self.timer_ends(now, dialog)?;
+            self.talks.entry(dialog).or_default().is_ended = true;
+        } else if matches!(verb, Verb::Invite | Verb::Update)
+            && let Some(timer) = &mut talk.timer
+        {
+            timer.tried = Some(now);
         }
         let asked = Asked {
             since: now,
@@ -317,7 +430,8 @@ impl Transactions {
     pub(crate) fn is_changing(&self, now: Instant, call_id: &[u8], tag: &[u8]) -> bool {
         let dialog = talk(call_id, tag);
         let unacknowledged = self.talks.get(&dialog).is_some_and(|talk| !talk.unacknowledged.is_empty());
-        let open = |asked: &Asked| asked.verb == Verb::Invite && !asked.is_answered && now.since(asked.since) < LIFE;
+        let offers = |asked: &Asked| matches!(asked.verb, Verb::Invite | Verb::Update);
+        let open = |asked: &Asked| offers(asked) && !asked.is_answered && now.since(asked.since) < LIFE;
         unacknowledged || self.asked.values().any(|asked| asked.dialog == dialog && open(asked))
     }
 
@@ -337,6 +451,12 @@ impl Transactions {
         broken.sort();
         broken.into_iter().next().map_or(Ok(()), Err)
     }
+}
+
+/// Whether a request has no final response yet.
+fn served_is_new(served: &ByHash<Served>, seen: &Seen<'_>) -> bool {
+    let served = served.get(&transaction(seen, seen.verb()));
+    served.is_some_and(|served| served.last.is_none_or(|(status, _)| status < 200))
 }
 
 impl Served {
