@@ -52,7 +52,7 @@ fn draw_terms(faults: Faults, chance: &mut Chance<'_>) -> Terms {
         park_ms: chance.between(3_000, 12_000),
         repeat_ms: chance.between(1_000, 5_000),
         ring: chance.pick(&[180, 180, 183]),
-        silence_ms: chance.pick(&[8_000, 8_000, 60_000, 300_000]),
+        silence_ms: chance.pick(&[8_000, 8_000, 60_000, 100_000]),
         fallback: chance.pick(&[480, 480, 404, 600]),
         cap_total,
         cap_name,

@@ -112,11 +112,12 @@ impl World<'_> {
         if !matches!(seen.verb(), Verb::Invite | Verb::Update) {
             return;
         }
-        match (seen.status, self.asked_uuids.get(&(agent, seen.cseq))) {
-            (481, _) | (_, None) => {}
-            (500, _) => _ = self.uuids.remove(&agent),
-            (_, Some(uuid)) => _ = self.uuids.insert(agent, uuid.clone()),
-        }
+        let is_older = self.uuids.get(&agent).is_some_and(|(cseq, _)| seen.cseq < *cseq && seen.cseq > 1);
+        let Some(uuid) = self.asked_uuids.get(&(agent, seen.cseq)).filter(|_| !is_older && seen.status != 481) else {
+            return;
+        };
+        let known = if seen.status == 500 { String::new() } else { uuid.clone() };
+        self.uuids.insert(agent, (seen.cseq, known));
     }
 
     /// 491 is for whoever crosses a change that is under way, on this side or the other.
@@ -348,7 +349,7 @@ impl World<'_> {
         else {
             return Ok(());
         };
-        let of = |agent: u32| self.uuids.get(&(agent as usize)).filter(|uuid| !uuid.is_empty());
+        let of = |agent: u32| self.uuids.get(&(agent as usize)).map(|(_, uuid)| uuid).filter(|uuid| !uuid.is_empty());
         let (Some(client), Some(caller)) = (of(holder), of(caller)) else { return Ok(()) };
         let expected = format!("{client};remote={caller}");
         hold(record.session_id.as_ref() == Some(&expected), || {

@@ -151,7 +151,7 @@ pub(super) struct World<'o> {
     pub(super) hearing: u16,
     /// The UUIDs that agents sent, by CSeq, and those by which the switch knows them (RFC 7989).
     pub(super) asked_uuids: BTreeMap<(usize, u32), String>,
-    pub(super) uuids: BTreeMap<usize, String>,
+    pub(super) uuids: BTreeMap<usize, (u32, String)>,
     /// The dialogs of agents that were answered: Call-ID and the switch's tag.
     pub(super) dialogs: BTreeMap<usize, (Vec<u8>, Vec<u8>)>,
     /// The agents that questions are about.

@@ -119,15 +119,26 @@ impl Phone {
         self.send(&text);
     }
 
+    /// Takes in what a response to the INVITE says of the dialog before there is a 2xx.
+    pub(crate) fn enter(&mut self, early: &Message) {
+        self.to = early.header("to").to_owned();
+        self.target = early.contact().to_owned();
+    }
+
     /// Sends a request in the call as it stands.
     pub(crate) fn request(&mut self, method: &str, sdp: &str) {
+        self.request_with(method, "", sdp);
+    }
+
+    /// The same with more headers, whole lines; a Content-Type among them is the body's.
+    pub(crate) fn request_with(&mut self, method: &str, headers: &str, body: &str) {
         self.cseq += 1;
         let branch = format!("z9hG4bK{}", unique());
         if method == "INVITE" {
             self.invite = Some((branch.clone(), self.cseq));
         }
-        let headers = if method == "INVITE" { self.credentials.clone() } else { String::new() };
-        let text = self.text(method, &branch, self.cseq, &headers, sdp);
+        let usual = if method == "INVITE" { self.credentials.clone() } else { String::new() };
+        let text = self.text(method, &branch, self.cseq, &(usual + headers), body);
         let again = Instant::now() + T1;
         self.pending = Some(Pending { text: text.clone(), again, pause: T1, provisional: false });
         self.send(&text);
@@ -143,7 +154,8 @@ impl Phone {
 
     fn text(&self, method: &str, branch: &str, cseq: u32, headers: &str, sdp: &str) -> String {
         let (target, from, to, call_id, local) = (&self.target, &self.from, &self.to, &self.call_id, self.address());
-        let kind = if sdp.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+        let kind =
+            if sdp.is_empty() || headers.contains("Content-Type") { "" } else { "Content-Type: application/sdp\r\n" };
         let contact = if method == "REGISTER" { String::new() } else { format!("Contact: <sip:phone@{local}>\r\n") };
         format!(
             "{method} {target} SIP/2.0\r\n\
