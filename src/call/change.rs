@@ -28,7 +28,8 @@ pub(super) enum Change {
     Carried(Box<Carried>),
     /// This re-INVITE had no offer; it has ours, and its ACK brings the answer.
     Offered { received: ServerId },
-    /// A re-INVITE of ours refreshes the session of this side, with the session as it is for an offer.
+    /// A re-INVITE of ours refreshes the session of this side, or tells it what the other side does, with the session as it is for an
+    /// offer.
     Refreshing { to: Side },
 }
 
@@ -113,9 +114,10 @@ impl Bridged {
         }
     }
 
-    /// A re-INVITE without an offer gets ours: the session as it is.
+    /// A re-INVITE without an offer gets ours: the session as it is, but with all that the other side would do. That is how some
+    /// resume a call that they hold.
     fn offer_again(&mut self, to: Side, received: ServerId, asked: Asked, turn: &mut Turn<'_>) {
-        let direction = self.session.end(to.other()).direction();
+        let direction = self.session.end(to.other()).wish();
         let agreement = self.session.agreement.clone();
         let offer = self.session.end(to).offer(to, &agreement, direction);
         self.leg(to).accept(turn, received, asked, Some(&offer));
@@ -309,8 +311,13 @@ impl Bridged {
         match self.change.take() {
             Some(Change::Offered { received }) if received == transaction => {
                 self.change = planted(Mutant::ChangeKept).then_some(Change::Offered { received });
+                let before = self.session.end(side).direction();
                 if self.hear_own(side, ack.description(), turn).is_err() {
                     return self.end(End::failed("an ACK without a usable answer"), facts, turn);
+                }
+                self.session.end(side).has_chosen();
+                if self.session.end(side).direction() != before && self.change.is_none() {
+                    self.refresh_by_invite(side.other(), turn);
                 }
             }
             change => self.change = change,

@@ -44,8 +44,8 @@ impl Bridged {
         }
     }
 
-    /// One change at a time: what is under way already may be a refresh by itself, and we look again a little later.
-    fn refresh_by_invite(&mut self, to: Side, turn: &mut Turn<'_>) {
+    /// A re-INVITE with the session as it is. One change at a time: what is under way already may be a refresh by itself, and we look again a little later.
+    pub(super) fn refresh_by_invite(&mut self, to: Side, turn: &mut Turn<'_>) {
         let mut sent = None;
         if self.change.is_none() {
             let direction = self.session.end(to.other()).direction();

@@ -27,6 +27,8 @@ pub(super) struct End {
     outline: Outline,
     remote: Remote,
     direction: Direction,
+    /// The direction that it chose itself: what it offered last, and not what it answered to somebody's hold.
+    wish: Direction,
     /// Its `o=`: a re-INVITE that repeats it changes nothing.
     origin: Box<[u8]>,
     signalling: IpAddr,
@@ -68,6 +70,7 @@ impl End {
             outline: Outline::default(),
             remote: Remote::default(),
             direction: Direction::SendRecv,
+            wish: Direction::SendRecv,
             origin: Box::default(),
             signalling,
         }
@@ -78,6 +81,7 @@ impl End {
         (self.remote, self.direction, self.origin) = (said.remote, said.direction, said.origin);
         if let Some(offer) = offer {
             self.outline.follow(offer);
+            self.wish = self.direction;
         }
     }
 
@@ -132,6 +136,16 @@ impl End {
     /// What it said it does.
     pub(super) fn direction(&self) -> Direction {
         self.direction
+    }
+
+    /// What it would do, if the other side lets it.
+    pub(super) fn wish(&self) -> Direction {
+        self.wish
+    }
+
+    /// It was free to choose what it said.
+    pub(super) fn has_chosen(&mut self) {
+        self.wish = self.direction;
     }
 }
 

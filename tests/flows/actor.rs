@@ -265,7 +265,8 @@ impl Actor {
         let direction = directions.into_iter().find(|direction| words.has(direction)).unwrap_or("sendrecv");
         let host = self.address.ip().to_string();
         let is_part = words.has("multipart");
-        self.description = Said { host: &host, port, version: self.count, codecs, direction }.write()?;
+        let video = words.kind("video").map(|kind| if kind == "refused" { 0 } else { 50_000 });
+        self.description = Said { host: &host, port, version: self.count, codecs, direction, video }.write()?;
         if is_part {
             let isup = "Content-Type: application/isup\r\nContent-Disposition: signal;handling=optional\r\n\r\nx";
             let sdp = format!("Content-Type: application/sdp\r\n\r\n{}", self.description);

@@ -39,7 +39,19 @@ pub(crate) const RACES: &[Row] = &[
         ],
     ),
     ("both BYE", &["both-bye", "both-bye-before-ack", "both-bye-lost-answers", "both-bye-same-side-again"]),
-    ("re-INVITE glare", &["reinvite-glare", "reinvite-glare-unacknowledged", "reinvite-twice", "reinvite-too-early"]),
+    (
+        "re-INVITE glare",
+        &[
+            "reinvite-glare",
+            "reinvite-glare-unacknowledged",
+            "reinvite-twice",
+            "reinvite-too-early",
+            "update-glare",
+            "update-crosses-offer",
+            "session-refresh-glare",
+            "session-refresh-waits",
+        ],
+    ),
     (
         "retransmissions anywhere",
         &[

@@ -106,11 +106,13 @@ pub(crate) struct Said<'a> {
     /// `pcma,pcmu,te101`: a codec, for a dynamic payload type with its number.
     pub(crate) codecs: &'a str,
     pub(crate) direction: &'a str,
+    /// The port of a second stream.
+    pub(crate) video: Option<u16>,
 }
 
 impl Said<'_> {
     pub(crate) fn write(&self) -> Result<String, String> {
-        let Said { host, port, version, codecs, direction } = self;
+        let Said { host, port, version, codecs, direction, video } = self;
         let codecs = codecs.split(',').map(codec).collect::<Result<Vec<_>, _>>()?;
         let mut out = format!("v=0\r\no=- 1 {version} IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\n");
         let _ = write!(out, "m=audio {port} RTP/AVP");
@@ -122,6 +124,9 @@ impl Said<'_> {
             let _ = write!(out, "a=rtpmap:{number} {encoding}\r\n");
         }
         let _ = write!(out, "a={direction}\r\n");
+        if let Some(port) = video {
+            let _ = write!(out, "m=video {port} RTP/AVP 99\r\na=rtpmap:99 H264/90000\r\n");
+        }
         Ok(out)
     }
 }
