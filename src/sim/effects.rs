@@ -107,16 +107,15 @@ impl World<'_> {
         Ok(())
     }
 
-    /// By which UUID the switch knows an agent. What is of no dialog says nothing; of what got 500 nobody can tell whether it was in order.
+    /// By which UUID the switch knows an agent. Of what got 481 or 500 nobody can tell whether it was of the dialog and in order, or whether
+    /// the other side said so.
     fn note_uuid(&mut self, agent: usize, seen: &Seen<'_>) {
         if !matches!(seen.verb(), Verb::Invite | Verb::Update) {
             return;
         }
         let is_older = self.uuids.get(&agent).is_some_and(|(cseq, _)| seen.cseq < *cseq && seen.cseq > 1);
-        let Some(uuid) = self.asked_uuids.get(&(agent, seen.cseq)).filter(|_| !is_older && seen.status != 481) else {
-            return;
-        };
-        let known = if seen.status == 500 { String::new() } else { uuid.clone() };
+        let Some(uuid) = self.asked_uuids.get(&(agent, seen.cseq)).filter(|_| !is_older) else { return };
+        let known = if matches!(seen.status, 481 | 500) { String::new() } else { uuid.clone() };
         self.uuids.insert(agent, (seen.cseq, known));
     }
 
