@@ -60,7 +60,7 @@ pub(super) fn incoming(facts: &Facts, invite: &Message<'_>) -> Incoming {
         call: facts.id,
         generation: facts.generation(),
         name: facts.route.name.clone(),
-        from: facts.trunk.calling.apply_in(caller.uri).into(),
+        from: caller.uri.into(),
         from_display: caller.display.map(Into::into),
         to: facts.trunk.called.apply_in(uri_text(&invite.to())).into(),
         media: offered(invite),

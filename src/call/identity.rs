@@ -27,6 +27,8 @@ impl Caller {
         let from = || NameAddr::parse(invite.header(Header::From)?).ok();
         let address = asserted(invite, trunk).or_else(from);
         let uri = address.as_ref().map(uri_text).unwrap_or_default();
+        // Nobody has no number that a rule could rewrite, whoever wrote it there.
+        let uri = if uri == ANONYMOUS { uri } else { trunk.calling.apply_in(uri) };
         Caller { uri, display: address.as_ref().and_then(typed::display_name) }
     }
 }
@@ -65,6 +67,7 @@ fn wants_privacy(invite: &Head<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rewrite::Rewrite;
     use super::*;
 
     fn check(identity: Identity, fields: &str, uri: &str, display: Option<&str>) {
@@ -131,6 +134,17 @@ mod tests {
             for identity in [Identity::Asserted, Identity::From] {
                 check(identity, &format!("{asserted}{privacy}"), ANONYMOUS, None);
             }
+        }
+        let rules = ["* -> +4930*".to_owned()];
+        let trunk = Trunk { calling: Rewrite::parse(&rules).unwrap(), ..Trunk::default() };
+        for (fields, uri) in [
+            ("Privacy: id\r\nFrom: <sip:1@b.example>\r\n", ANONYMOUS),
+            ("From: <sip:anonymous@anonymous.invalid>;tag=1\r\n", ANONYMOUS),
+            ("From: <sip:1@b.example>\r\n", "sip:+49301@b.example"),
+        ] {
+            let text = format!("INVITE sip:a SIP/2.0\r\n{fields}\r\n");
+            let (invite, _) = Head::of_kept(text.as_bytes()).unwrap();
+            assert_eq!(Caller::shown(&invite, &trunk).uri, uri, "a rule for numbers: {fields:?}");
         }
         for privacy in
             ["Privacy: none\r\n", "Privacy: session\r\n", "Privacy:\r\n", "X-Privacy: id\r\n", "Privacy: idle\r\n"]

@@ -103,7 +103,7 @@ impl Rung {
         if let Some(answer) = record::made_by(turn.endpoint, self.dialog) {
             timer.take(turn.now.at, &answer);
         }
-        Answered { dialog: self.dialog, peer: self.peer, timer, refresh: None, is_call_id_ours: true }
+        Answered { dialog: self.dialog, peer: self.peer, timer, refresh: None }
     }
 
     /// RFC 3261 §13.2.2.4: a 2xx is acknowledged, whatever becomes of it; then it is hung up on.
@@ -114,13 +114,7 @@ impl Rung {
             turn.endpoint.close(turn.now, self.dialog);
             return Leaving::Gone;
         }
-        let leg = Answered {
-            dialog: self.dialog,
-            peer: self.peer,
-            timer: SessionTimer::default(),
-            refresh: None,
-            is_call_id_ours: true,
-        };
+        let leg = Answered { dialog: self.dialog, peer: self.peer, timer: SessionTimer::default(), refresh: None };
         leg.leave(turn, refusal.reason(), None)
     }
 }

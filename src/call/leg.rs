@@ -151,7 +151,7 @@ impl Pending {
         let asked = Asked::of_kept(record::made_by(turn.endpoint, self.dialog));
         let Pending { dialog, peer, .. } = self;
         let timer = SessionTimer::default();
-        let mut leg = Answered { dialog, peer, timer, refresh: None, is_call_id_ours: false };
+        let mut leg = Answered { dialog, peer, timer, refresh: None };
         leg.accept(turn, self.invite, asked, Some(sdp));
         leg
     }
@@ -199,8 +199,6 @@ pub struct Answered {
     pub(super) timer: SessionTimer,
     /// The request of ours that refreshes its session, while it has no answer.
     pub(super) refresh: Option<(ClientId, Method<'static>)>,
-    /// Whether the INVITE that made it, and so its Call-ID, was ours: then we wait longer after a glare (RFC 3261 §14.1).
-    pub(super) is_call_id_ours: bool,
 }
 
 impl Answered {

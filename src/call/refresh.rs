@@ -4,14 +4,14 @@
 
 use super::bridged::{Bridged, End};
 use super::change::Change;
-use super::leg::status;
+use super::leg::{Answered, status};
 use super::session_timer::{Due, glare_pause};
 use super::{Facts, State, Turn};
 use crate::id::Side;
 use crate::limits;
 use crate::sip::endpoint::ClientId;
 use crate::sip::wire::{Message, Method};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 impl Bridged {
     /// When to be called again.
@@ -40,7 +40,7 @@ impl Bridged {
         }
         leg.refresh = leg.send(turn, Method::Update, None).map(|sent| (sent, Method::Update));
         if leg.refresh.is_none() {
-            leg.timer.retry(turn.now.at, glare_pause(leg.is_call_id_ours, turn.rng));
+            leg.timer.retry(turn.now.at, pause(leg, turn));
         }
     }
 
@@ -61,7 +61,7 @@ impl Bridged {
         let leg = self.leg(to);
         leg.refresh = sent.map(|sent| (sent, Method::Invite));
         if sent.is_none() {
-            leg.timer.retry(turn.now.at, glare_pause(leg.is_call_id_ours, turn.rng));
+            leg.timer.retry(turn.now.at, pause(leg, turn));
         }
     }
 
@@ -102,10 +102,15 @@ impl Bridged {
             408 | 481 => return self.end(lost(), facts, turn),
             405 | 501 if method == Method::Update => self.refresh_by_invite(side, turn),
             422 if leg.timer.raise(response) => self.refresh(side, turn),
-            491 => leg.timer.retry(now, glare_pause(leg.is_call_id_ours, turn.rng)),
+            491 => leg.timer.retry(now, pause(leg, turn)),
             // RFC 4028 §10: the session is over in its time, unless the next try is better.
             _ => leg.timer.retry(now, (leg.timer.left(now) / 2).max(limits::SESSION_RETRY_MIN)),
         }
         self.stay()
     }
+}
+
+/// How long to wait before a refresh that met another request goes again: longer in a dialog whose Call-ID is ours (RFC 3261 §14.1).
+fn pause(leg: &Answered, turn: &mut Turn<'_>) -> Duration {
+    glare_pause(turn.endpoint.made(leg.dialog), turn.rng)
 }

@@ -231,12 +231,16 @@ mod tests {
         test(&head);
     }
 
-    fn at(seconds: u64) -> Instant {
-        START + Duration::from_secs(seconds)
+    /// The Min-SE of a refusal.
+    fn min_se(refusal: &Refusal) -> Option<u32> {
+        refusal.write(|reply| {
+            let found = reply.headers.iter().find(|(name, _)| *name == "Min-SE");
+            found.and_then(|(_, value)| value.parse().ok())
+        })
     }
 
-    fn min_se(refusal: &Refusal) -> Option<u32> {
-        refusal.write(|reply| reply.headers.iter().find(|(name, _)| *name == "Min-SE")?.1.parse().ok())
+    fn at(seconds: u64) -> Instant {
+        START + Duration::from_secs(seconds)
     }
 
     type Granted = Result<(String, Option<u64>, Option<u64>), (u16, Option<u32>)>;

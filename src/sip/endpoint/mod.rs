@@ -36,8 +36,8 @@ use crate::limits;
 use crate::mutant::{Mutant, planted};
 use crate::rng::Rng;
 use crate::sip::Path;
-use crate::sip::dialog::Dialog;
 use crate::sip::dialog::session_id::SessionId;
+use crate::sip::dialog::{Dialog, Role};
 use crate::sip::transaction::ServerInvite;
 use crate::sip::transaction::timer::Wheel;
 use crate::sip::wire::{Head, Message, Method, Start, is_keep_alive};
@@ -418,6 +418,11 @@ impl Endpoint {
     /// The peer's message that made the dialog, to be parsed again where needed: its INVITE, or its 2xx to ours.
     pub fn made_by(&self, dialog: DialogId) -> Option<&Bytes> {
         self.dialogs.get(&dialog).filter(|held| !held.is_closed).map(|held| &held.dialog.made_by)
+    }
+
+    /// Whether an INVITE of ours made the dialog, so that its Call-ID is ours.
+    pub fn made(&self, dialog: DialogId) -> bool {
+        self.dialogs.get(&dialog).is_some_and(|held| held.dialog.role == Role::Uac)
     }
 
     /// Answers a request of [`Event::Invite`] or [`Event::Request`] of somebody we do not know for good, and forgets it. Its
