@@ -125,6 +125,37 @@ fn the_daemon_says_what_is_unwise_and_ends_with_0_when_it_is_told_to() {
 }
 
 #[test]
+fn a_route_test_prints_a_line_a_trunk_and_makes_no_call() {
+    let (_dir, path) = file(
+        "[[trunk]]\nname = \"a\"\nallow = [\"192.0.2.0/24\"]\nrewrite_called = [\"0* -> +49*\"]\n\
+         [[route]]\nnumber = \"+49*\"\nname = \"demo\"\n",
+    );
+    for (uri, code, expected) in [
+        ("sip:030@host", 0, "trunk a: number +4930: route +49* to name demo, 180, waits 60 s, then 480\n"),
+        ("sip:130@host", 0, "trunk a: number 130: no route, 404\n"),
+        ("030", 78, ""),
+    ] {
+        let output = parkway(&["--config", &path, "--route-test", uri]);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(code), expected), "{uri}");
+    }
+}
+
+#[test]
+fn a_target_that_nobody_can_reach_is_warned_of_when_the_configuration_is_checked() {
+    let (_dir, path) = file(
+        "[sip]\nlisten = [\"127.0.0.1:5060\"]\n[dns]\nservers = [\"127.0.0.1:1\"]\n\
+         [[trunk]]\nname = \"a\"\nallow = [\"192.0.2.0/24\"]\n\
+         targets = [\"192.0.2.7\", \"sips:192.0.2.7\", \"gw.invalid:5060\"]\n",
+    );
+    let output = parkway(&["--config", &path, "--check-config"]);
+    assert_eq!(output.status.code(), Some(0));
+    let warnings: Vec<&str> = text(&output.stderr).lines().filter(|line| line.contains("targets")).collect();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].contains("trunk[0].targets[1]: sips:192.0.2.7 cannot be reached: no listener"), "{warnings:?}");
+    assert!(warnings[1].contains("trunk[0].targets[2]: sip:gw.invalid:5060 cannot be reached: no "), "{warnings:?}");
+}
+
+#[test]
 fn the_version_is_one_line() {
     let output = parkway(&["--version"]);
     assert_eq!(text(&output.stdout), concat!("parkway ", env!("CARGO_PKG_VERSION"), "\n"));

@@ -1,5 +1,5 @@
 //! The trunks that the daemon goes to, with SIPp in their place: a gateway that leaves and comes back, over UDP and TCP; a registrar that
-//! asks for proof; two targets of which one is gone.
+//! asks for proof; two targets of which one is gone; and a trunk that proves a password to us.
 //! Not here: single answers and their order (`trunk`), DNS (`resolve`), calls from trunks (`sipp`).
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
@@ -111,4 +111,29 @@ fn a_target_that_is_gone_is_passed_over_for_the_next() {
     registrar.succeed();
     wait_for(&daemon, "parkway_trunk_registered", 1.0);
     daemon.finish(0);
+}
+
+#[test]
+fn a_trunk_that_proves_its_password_is_known_from_anywhere_by_name_and_another_is_not() {
+    if !is_installed() {
+        return;
+    }
+    let tables = "[digest]\nalgorithms = [\"md5\"]\n\n\
+         [[user]]\nname = \"carrier\"\nsecret = \"open-sesame-7\"\n\n\
+         [[trunk]]\nname = \"by password\"\nuser = \"carrier\"\nrewrite_called = [\"* -> +*\"]\n\n\
+         [[route]]\nnumber = \"+1*\"\nname = \"demo\"\n";
+    let daemon = Daemon::start_as(&Setup { tables: tables.into(), ..Setup::default() });
+    daemon.secrets.add("open-sesame-7");
+    let call = |password| {
+        // Left to itself, SIPp proves it for the host and not for what it calls.
+        let uri = format!("123@{}", daemon.sip);
+        let proof = ["-m", "1", "-recv_timeout", "3000", "-au", "carrier", "-ap", password, "-auth_uri", &uri];
+        Sipp::start_with(&daemon, "caller_proves.xml", &[("number", "123")], &proof)
+    };
+    call("open-sesame-7").succeed();
+    let wrong = call("wrong").wait();
+    assert!(!wrong.succeeded);
+    let records = daemon.finish(1);
+    assert_eq!((&records[0]["trunk"], &records[0]["name"]), (&"by password".into(), &"demo".into()));
+    assert!(records[0]["to"].as_str().unwrap().starts_with("sip:+123@"), "{records:?}");
 }

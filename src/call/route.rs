@@ -10,7 +10,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// A peer whose INVITEs are parked: known by the addresses it sends from, or by the certificate that it shows.
+/// A peer whose INVITEs are parked: known by the addresses it sends from, by the certificate that it shows, or by
+/// the password that it proves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trunk {
     /// Its name in records, logs and metrics.
@@ -19,6 +20,8 @@ pub struct Trunk {
     pub allow: Vec<IpNet>,
     /// The names in lower case of which its TLS certificate has one, whatever its address is.
     pub tls_names: Vec<String>,
+    /// The user whose password it proves (RFC 7616), wherever it calls from.
+    pub user: Option<String>,
     /// Most calls of it at one time, parked and bridged together.
     pub calls_max: u32,
     /// What it is believed about who calls.

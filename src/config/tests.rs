@@ -183,6 +183,45 @@ const MISTAKES: &[(&str, &str)] = &[
 ];
 
 #[test]
+fn a_trunk_is_gone_to_where_it_has_targets_or_wants_a_registration() {
+    let trunk = |keys: &str| load(&format!("[[trunk]]\nname = \"t\"\nallow = [\"192.0.2.1\"]\n{keys}\n"));
+    assert!(trunk("").unwrap().outbound.is_empty());
+    let config = trunk("targets = [\"gw:5070\", \"192.0.2.7\"]\nhealth_seconds = 0").unwrap();
+    let outbound = &config.outbound[0];
+    let targets: Vec<String> = outbound.targets.iter().map(ToString::to_string).collect();
+    assert_eq!((targets, outbound.health), (vec!["sip:gw:5070".to_owned(), "sip:192.0.2.7".to_owned()], None));
+    let config = trunk("register = { uri = \"sip:us@r.example\", password = \"open sesame\" }").unwrap();
+    let outbound = &config.outbound[0];
+    assert_eq!(
+        (outbound.targets[0].to_string(), outbound.health),
+        ("sip:r.example".into(), Some(Duration::from_secs(30)))
+    );
+    let register = outbound.register.as_ref().unwrap();
+    let credentials = register.credentials.as_ref().unwrap();
+    assert_eq!((credentials.username.as_str(), credentials.realm.as_deref()), ("us", Some("r.example")));
+    assert!(!config.to_toml().contains("sesame") && !format!("{config:?}").contains("sesame"));
+    for (keys, expected) in [
+        ("targets = []", "trunk[0].targets: empty"),
+        ("targets = [\"gw\", \"tel:+1\"]", "trunk[0].targets[1]: `tel:+1` is no target"),
+        ("targets = [\"gw\"]\nhealth_seconds = 100000", "trunk[0].health_seconds: "),
+        ("register = { uri = \"us\" }", "trunk[0].register.uri: "),
+        ("register = { uri = \"sip:us@r\", seconds = 1 }", "trunk[0].register.seconds: "),
+        (
+            "register = { uri = \"sip:us@r\", pasword = \"x\" }",
+            "trunk[0].register.pasword: unknown key; did you mean `password`?",
+        ),
+        ("register = { uri = \"sip:us@r\", password = \"x\", password_file = \"y\" }", "give one of"),
+        ("register = { uri = \"sip:us@r\", password_file = \"/nowhere\" }", "/nowhere cannot be read"),
+        ("rewrite_called = [\"00* -> +*\", \"x\"]", "trunk[0].rewrite_called[1]: `x` is no rule"),
+        ("calls_per_second_max = 0", "trunk[0].calls_per_second_max: "),
+        ("user = \"nobody\"", "trunk[0].user: there is no [[user]]"),
+    ] {
+        let mistakes = trunk(keys).map(|_| ()).unwrap_err();
+        assert!(mistakes.contains(expected), "{keys}: {mistakes}");
+    }
+}
+
+#[test]
 fn a_mistake_is_one_line_with_file_line_and_key() {
     for (text, expected) in MISTAKES {
         let mistakes = load(text).map(|config| config.to_toml()).unwrap_err();

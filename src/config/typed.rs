@@ -231,7 +231,11 @@ impl Check {
         if !listed.is_empty() && raw.tls.client_authorities_file.is_empty() {
             self.note(&format!("{key}.tls_names"), "nobody vouches for these names; give tls.client_authorities_file");
         }
-        if trunk.allow.is_empty() && listed.is_empty() {
+        let user = trunk.user.clone().filter(|user| !user.is_empty());
+        if user.as_ref().is_some_and(|user| !raw.user.iter().any(|listed| listed.name == *user)) {
+            self.note(&format!("{key}.user"), "there is no [[user]] of this name, who would have a password");
+        }
+        if trunk.allow.is_empty() && listed.is_empty() && user.is_none() {
             self.note(
                 &allow_key,
                 "missing or empty; list the addresses this trunk calls from, for example 192.0.2.0/24",
@@ -253,6 +257,7 @@ impl Check {
             name: name?.into(),
             allow: allow?,
             tls_names: tls_names?,
+            user,
             calls_max: calls_max?,
             identity: identity?,
             calls_per_second_max: rate.map_or(Some(None), |rate| rate.map(Some))?,

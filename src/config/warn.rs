@@ -158,7 +158,8 @@ fn trunks(config: &Config) -> Vec<Warning> {
             found.push((format!("trunk[{at}].name"), what));
         }
         let earlier = || config.trunks.iter().take(at).flat_map(|trunk| &trunk.allow);
-        if trunk.tls_names.is_empty() && trunk.allow.iter().all(|net| earlier().any(|listed| listed.contains(net))) {
+        let by_address = trunk.tls_names.is_empty() && trunk.user.is_none();
+        if by_address && trunk.allow.iter().all(|net| earlier().any(|listed| listed.contains(net))) {
             let what =
                 format!("`{}` can never match: earlier trunks list its addresses; put it before them", trunk.name);
             found.push((format!("trunk[{at}].allow"), what));

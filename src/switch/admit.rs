@@ -17,24 +17,41 @@ use std::sync::Arc;
 impl Switch {
     /// An INVITE that is no callback.
     pub(super) fn admit(&mut self, now: Now, path: Path, invite: &Message<'_>) {
-        match self.admission(now, path, invite) {
+        // Whoever is not known may have a forged address: his answer is no larger than what he sent (RELIABILITY A19).
+        let (is_known, admission) = match self.trunk_for(now, path, invite) {
+            Ok(trunk) => (true, self.admission(now, path, invite, trunk)),
+            Err(refusal) => (false, Err(refusal)),
+        };
+        match admission {
             Ok((trunk, route)) => self.park(now, path, invite, trunk, route),
             Err(refusal) => {
                 tracing::debug!(peer = %path, status = refusal.status, reason = refusal.id, "an INVITE was refused");
                 self.stats.refused.note_refusal(&refusal);
-                refusal.write(|reply| match refusal.status {
-                    403 => self.endpoint.reply(now, path, invite, reply),
-                    _ => self.endpoint.reply_known(now, path, invite, reply),
+                refusal.write(|reply| match is_known {
+                    false => self.endpoint.reply(now, path, invite, reply),
+                    true => self.endpoint.reply_known(now, path, invite, reply),
                 });
             }
         }
     }
 
-    /// Whose call it is and where it goes, or why it is refused.
-    fn admission(&mut self, now: Now, path: Path, invite: &Message<'_>) -> Result<(Arc<Trunk>, Arc<Route>), Refusal> {
+    /// Whose call it is: by its way, or by a password.
+    fn trunk_for(&mut self, now: Now, path: Path, invite: &Message<'_>) -> Result<Arc<Trunk>, Refusal> {
+        match self.trunk_of(path).cloned() {
+            Some(trunk) => Ok(trunk),
+            None => self.trunk_by_password(now, invite),
+        }
+    }
+
+    /// Where it goes, or why it is refused.
+    fn admission(
+        &mut self,
+        now: Now,
+        path: Path,
+        invite: &Message<'_>,
+        trunk: Arc<Trunk>,
+    ) -> Result<(Arc<Trunk>, Arc<Route>), Refusal> {
         let source = path.peer.ip().to_canonical();
-        let trunk = self.trunk_of(path).cloned();
-        let trunk = trunk.ok_or_else(|| Refusal::warned(403, "stranger", "this address is no trunk's"))?;
         if self.draining && !planted(Mutant::DrainIgnored) {
             return Err(self.busy("draining"));
         }

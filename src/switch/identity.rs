@@ -1,9 +1,9 @@
 //! Who sent a request: the bearer of a JWT (RFC 8898) or a user who proves a password (digest, RFC 7616). Both come to the same claims,
 //! so policy is asked about both in the same way. Whoever is neither gets 401 and what he may bring.
-//! Not here: what he may do then, and trunks, who are known by their address (`admit`).
+//! Not here: what he may do then, and trunks that are known by their address (`admit`).
 
 use super::Switch;
-use crate::call::Refusal;
+use crate::call::{Refusal, Trunk};
 use crate::policy::{self, Claims, Reason};
 use crate::registrar::Who;
 use crate::sip::auth::Refused;
@@ -32,6 +32,21 @@ impl Switch {
     /// Who sent a request that anybody may send, or the 401 for it.
     pub(super) fn identify(&mut self, now: Now, request: &Message<'_>) -> Result<Identified, Refusal> {
         self.credential(now, request).map_err(|reason| self.unauthorized(now, reason))
+    }
+
+    /// The trunk that an INVITE from an address that is nobody's proves to be from. Where no trunk has a password, nobody is asked for one.
+    pub(super) fn trunk_by_password(&mut self, now: Now, invite: &Message<'_>) -> Result<Arc<Trunk>, Refusal> {
+        let stranger = || Refusal::warned(403, "stranger", "this address is no trunk's");
+        if !self.settings.asks_for_passwords() {
+            return Err(stranger());
+        }
+        let identified = self.identify(now, invite).map_err(|mut refusal| {
+            // A JWT makes nobody a trunk; and some gateways look at no challenge but the last.
+            refusal.challenges.retain(|challenge| challenge.starts_with("Digest "));
+            refusal
+        })?;
+        let user = Some(identified.claims.subject()).filter(|_| identified.once);
+        user.and_then(|user| self.settings.trunk_of_user(user)).cloned().ok_or_else(stranger)
     }
 
     fn credential(&mut self, now: Now, request: &Message<'_>) -> Result<Identified, Reason> {

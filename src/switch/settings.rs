@@ -40,6 +40,16 @@ impl Settings {
         self.trunks.iter().find(|trunk| trunk.sends_from(source))
     }
 
+    /// The trunk that proves a user's password.
+    pub fn trunk_of_user(&self, user: &str) -> Option<&Arc<Trunk>> {
+        self.trunks.iter().find(|trunk| trunk.user.as_deref() == Some(user))
+    }
+
+    /// Whether there is a trunk that proves a password, so that a stranger may be one.
+    pub fn asks_for_passwords(&self) -> bool {
+        self.trunks.iter().any(|trunk| trunk.user.is_some())
+    }
+
     /// The trunk whose certificate has one of these names.
     pub fn trunk_named(&self, names: &[String]) -> Option<&Arc<Trunk>> {
         self.trunks.iter().find(|trunk| trunk.is_named(names))

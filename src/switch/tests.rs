@@ -3,13 +3,16 @@
 
 use super::*;
 use crate::call::{Pattern, Route, Trunk};
-use crate::policy::{Algorithm, Grant, Grants, Keyring, Order, SigningKey, VerifyingKey, mint};
+use crate::policy::{Algorithm, Grant, Grants, Keyring, Order, SigningKey, Users, VerifyingKey, mint};
 use crate::rng::Rng;
+use crate::secret::Secret;
 use crate::sip::Transport;
+use crate::sip::auth::{self, Credentials};
 use crate::sip::endpoint::EndpointSettings;
 use crate::time::{Duration, Wall};
 use crate::token::{Audience, Contents, seal};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::sync::Mutex;
 
 const NOW: Now = Now { at: Instant(1_000_000), wall: Wall(1_795_000_000_000) };
@@ -322,4 +325,59 @@ fn a_trunk_that_calls_too_often_is_told_when_to_come_back_and_what_is_refused_do
     assert_eq!(call('c', "+49301"), ["c:100", "c:180", "incoming"]);
     assert_eq!(call('d', "+49301"), ["d:503"]);
     assert_eq!(switch.stats().refused.0.get("rate_trunk"), Some(&1));
+}
+
+/// An INVITE of somebody at this host, with credentials or without, and what comes back.
+fn called_from(switch: &mut Switch, host: u8, call: &str, authorization: &str) -> Vec<String> {
+    let peer = SocketAddr::from(([198, 51, 100, host], 5060));
+    let padding = "x".repeat(600);
+    let message = format!(
+        "INVITE sip:+49301@x SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK{call}\r\nFrom: <sip:a@x>;tag=1\r\nTo: <sip:1@x>\r\n\
+         Call-ID: {call}\r\nCSeq: 1 INVITE\r\nContact: <sip:a@{peer}>\r\n{authorization}Subject: {padding}\r\nContent-Length: 0\r\n\r\n"
+    );
+    let path = Path { transport: Transport::Udp, local: "192.0.2.1:5060".parse().unwrap(), peer };
+    switch.handle(NOW, Input::Datagram { path, bytes: message.as_bytes() });
+    let text = |effect| {
+        if let Effect::Transmit(sent) = effect { Some(String::from_utf8(sent.bytes.to_vec()).unwrap()) } else { None }
+    };
+    std::iter::from_fn(|| switch.poll_effect()).filter_map(text).collect()
+}
+
+/// The Authorization that answers the challenges in a 401.
+fn proof(refusal: &str, username: &str, password: &str) -> String {
+    let credentials =
+        Credentials { username: username.into(), realm: None, password: Secret::new(password.to_owned()) };
+    let refusal = Message::parse(refusal.as_bytes()).unwrap();
+    let (name, value) = auth::answer(&refusal, &credentials, b"INVITE", "sip:+49301@x", "chance").unwrap();
+    format!("{name}: {value}\r\n")
+}
+
+#[test]
+fn a_trunk_may_prove_a_password_and_nobody_else_is_taken_for_it() {
+    let mut switch = with_trunk(|trunk| trunk.user = Some("carrier".into()));
+    let mut users = Users::new("parkway", &[crate::sip::auth::Algorithm::Sha256]);
+    users.add("carrier", "right", Grant::default());
+    users.add("bob", "right", Grant::default());
+    switch.keyring = Arc::new(keyring().with_users(users));
+    let starts = |sent: &[String]| -> Vec<String> { sent.iter().map(|text| text[8..11].to_owned()).collect() };
+    let challenged = called_from(&mut switch, 7, "one", "");
+    assert_eq!(starts(&challenged), ["401"]);
+    let asked = challenged[0].clone();
+    for (call, username, password, expected) in [
+        ("two", "carrier", "wrong", &["401"][..]),
+        ("three", "mallory", "right", &["401"]),
+        ("four", "bob", "right", &["403"]),
+    ] {
+        let fresh = called_from(&mut switch, 7, &format!("{call}-first"), "");
+        let heard = called_from(&mut switch, 7, call, &proof(&fresh[0], username, password));
+        assert_eq!(starts(&heard), expected, "{username} {password}");
+    }
+    let heard = called_from(&mut switch, 7, "five", &proof(&asked, "carrier", "right"));
+    assert_eq!(starts(&heard), ["100", "180"]);
+    // The same proof again is somebody else's.
+    assert_eq!(starts(&called_from(&mut switch, 8, "six", &proof(&asked, "carrier", "right"))), ["401"]);
+    assert_eq!(switch.calls(), 1);
+    // Where no trunk has a password, nobody is asked for one.
+    let mut without = with_trunk(|_| ());
+    assert_eq!(starts(&called_from(&mut without, 7, "seven", "")), ["403"]);
 }

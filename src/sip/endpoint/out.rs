@@ -232,3 +232,33 @@ fn write_pooled(pool: &mut BytesMut, message: impl FnOnce(&mut BytesMut)) -> Byt
 pub(super) fn exact(bytes: &[u8]) -> Bytes {
     Bytes::copy_from_slice(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_outside_of_the_local_networks_is_told_the_external_address() {
+        let local: SocketAddr = "10.0.0.9:5060".parse().unwrap();
+        let other: SocketAddr = "10.0.0.9:5070".parse().unwrap();
+        let settings = |external: &[SocketAddr], nets: &[&str]| EndpointSettings {
+            advertised: vec![(local, "inside.example:5060".into())],
+            external: external.iter().map(|listener| (*listener, "203.0.113.1:5060".into())).collect(),
+            local_nets: nets.iter().map(|net| net.parse().unwrap()).collect(),
+            ..EndpointSettings::default()
+        };
+        let nets = ["10.0.0.0/8", "2001:db8::/32"];
+        for (listener, settings, peer, expected) in [
+            (local, settings(&[local], &nets), "10.1.2.3:5060", "inside.example:5060"),
+            (local, settings(&[local], &nets), "[::ffff:10.1.2.3]:5060", "inside.example:5060"),
+            (local, settings(&[local], &nets), "[2001:db8::1]:5060", "inside.example:5060"),
+            (local, settings(&[local], &nets), "198.51.100.1:5060", "203.0.113.1:5060"),
+            (local, settings(&[local], &[]), "10.1.2.3:5060", "203.0.113.1:5060"),
+            (local, settings(&[], &nets), "198.51.100.1:5060", "inside.example:5060"),
+            (other, settings(&[local], &nets), "198.51.100.1:5060", "10.0.0.9:5070"),
+        ] {
+            let path = Path { transport: Transport::Udp, local: listener, peer: peer.parse().unwrap() };
+            assert_eq!(Output::new(settings).advertised(path), expected, "{peer}");
+        }
+    }
+}
