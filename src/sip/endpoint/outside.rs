@@ -51,7 +51,7 @@ pub struct Outside<'a> {
 }
 
 impl Endpoint {
-    /// Sends a request outside of any dialog over `path`. [`Event::Outside`] says once what came of it. `None`, and nothing is sent,
+    /// Sends a request outside of any dialog over `path`. [`Event::Outside`](super::Event::Outside) says once what came of it. `None`, and nothing is sent,
     /// for an INVITE, ACK or CANCEL, and when the tables are full.
     pub fn send_outside(&mut self, now: Now, path: Path, request: &Outside<'_>) -> Option<ClientId> {
         if matches!(request.method, Method::Invite | Method::Ack | Method::Cancel) {
