@@ -235,6 +235,9 @@ impl Check {
         if user.as_ref().is_some_and(|user| !raw.user.iter().any(|listed| listed.name == *user)) {
             self.note(&format!("{key}.user"), "there is no [[user]] of this name, who would have a password");
         }
+        if user.is_some() && raw.trunk.iter().filter(|other| other.user == trunk.user).count() > 1 {
+            self.note(&format!("{key}.user"), "another trunk has this user too; give each its own");
+        }
         if trunk.allow.is_empty() && listed.is_empty() && user.is_none() {
             self.note(
                 &allow_key,

@@ -5,6 +5,7 @@
 //! ```text
 //!  due ─▶ locate ─▶ ping the best way ─▶ answered: up, until the next round
 //!                        └─ silent, 408, 503 ─▶ ping the next way … ─▶ none left: one failure more; after three: down
+//!  A round that failed is followed by the next one soon, until the target is down.
 //! ```
 
 use crate::limits;
@@ -45,6 +46,8 @@ pub(super) struct Health {
     hops: Vec<Hop>,
     /// The way that is used.
     best: usize,
+    /// Whether DNS had no way when it was asked last.
+    is_lost: bool,
     standing: Standing,
     failures: u32,
     state: State,
@@ -70,6 +73,7 @@ impl Health {
             pings: every.is_some(),
             hops: Vec::new(),
             best: 0,
+            is_lost: false,
             standing: Standing::Unknown,
             failures: 0,
             state: State::Resting { until: Instant::default() },
@@ -79,6 +83,11 @@ impl Health {
     /// What is known of it.
     pub(super) fn standing(&self) -> Standing {
         self.standing
+    }
+
+    /// Whether DNS had no way to it when it was asked last.
+    pub(super) fn is_lost(&self) -> bool {
+        self.is_lost
     }
 
     /// The ways to it, the one that is used first; none as long as it was never found, or while it is down.
@@ -117,6 +126,7 @@ impl Health {
         if !matches!(self.state, State::Locating { .. }) {
             return Step::Rest;
         }
+        self.is_lost = found.is_err();
         match found {
             Ok(hops) => {
                 // The way that is used stays the one, if it is still there.
@@ -132,7 +142,7 @@ impl Health {
                 self.state = State::Sending { tried: 0 };
                 Step::Ping(*hop)
             }
-            Some(_) => self.rest(now, chance),
+            Some(_) => self.rest(now, self.every, chance),
             None => self.count_failure(now, chance),
         }
     }
@@ -157,7 +167,7 @@ impl Health {
                 408 | 503 => self.fail_over(now, tried, chance),
                 _ => {
                     (self.standing, self.failures) = (Standing::Up, 0);
-                    self.rest(now, chance)
+                    self.rest(now, self.every, chance)
                 }
             },
             // One of an earlier round; its time is over.
@@ -185,13 +195,14 @@ impl Health {
         }
         // Another round begins with the way after those that failed.
         self.best = if self.hops.is_empty() { 0 } else { (self.best + 1) % self.hops.len() };
-        self.rest(now, chance)
+        let soon = self.pings && self.standing != Standing::Down;
+        self.rest(now, if soon { self.every.min(limits::PING_WAIT_MAX) } else { self.every }, chance)
     }
 
-    /// Until the next round: the interval, less up to an eighth of it.
-    fn rest(&mut self, now: Instant, chance: u32) -> Step {
-        let less = self.every / 8 * chance.min(1023) / 1024;
-        self.state = State::Resting { until: now + self.every.saturating_sub(less) };
+    /// Until the next round: the time given, less up to an eighth of it.
+    fn rest(&mut self, now: Instant, time: Duration, chance: u32) -> Step {
+        let less = time / 8 * chance.min(1023) / 1024;
+        self.state = State::Resting { until: now + time.saturating_sub(less) };
         Step::Rest
     }
 }

@@ -134,10 +134,13 @@ impl Trunks {
     /// The shell has found a target, or not.
     pub fn handle_located(&mut self, turn: &mut Turn<'_>, at: TargetId, found: Result<Vec<Hop>, Unlocated>) {
         let Some(place) = place(at) else { return };
-        if let (Err(why), Some(target)) = (&found, self.target(place)) {
-            tracing::warn!(trunk = %target.0, target = %target.1, "a trunk's target cannot be found: {why}");
-        }
+        let (why, was_lost) =
+            (found.as_ref().err().copied(), self.health(place).is_some_and(|health| health.is_lost()));
         self.step(turn, place, |health, now, chance| health.handle_located(now, found, chance));
+        let is_lost = self.health(place).is_some_and(|health| health.is_lost());
+        if let (false, true, Some(why), Some((trunk, target))) = (was_lost, is_lost, why, self.target(place)) {
+            tracing::warn!(%trunk, %target, "a trunk's target cannot be found: {why}");
+        }
         self.note(place.0);
         self.settle();
     }
@@ -190,10 +193,11 @@ impl Trunks {
     ) {
         let (now, chance) = (turn.now.at, turn.chance());
         let Some(health) = self.health(place) else { return };
+        let before = health.standing();
         let mut wanted = step(health, now, chance);
         loop {
             wanted = match wanted {
-                Step::Rest => return,
+                Step::Rest => break,
                 Step::Locate => self.locate(turn, place),
                 Step::Ping(hop) => {
                     let ping = self.ping(turn, place, hop);
@@ -201,6 +205,23 @@ impl Trunks {
                     health.handle_sent(now, ping, chance)
                 }
             };
+        }
+        self.note_target(place, before);
+    }
+
+    /// Says when a target goes down or comes back.
+    fn note_target(&mut self, place: (usize, usize), before: Standing) {
+        let (Some(after), Some((trunk, target))) = (self.health(place).map(|it| it.standing()), self.target(place))
+        else {
+            return;
+        };
+        match (before, after) {
+            (Standing::Unknown | Standing::Up, Standing::Down) => {
+                tracing::warn!(%trunk, %target, "a trunk's target does not answer any more");
+            }
+            (Standing::Down, Standing::Up) => tracing::info!(%trunk, %target, "a trunk's target answers again"),
+            (Standing::Unknown | Standing::Up, Standing::Unknown | Standing::Up)
+            | (Standing::Down, Standing::Unknown | Standing::Down) => {}
         }
     }
 
