@@ -9,7 +9,8 @@ mod support;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
-use support::daemon::{Parkway, socket_memory_bytes};
+use support::daemon::Parkway;
+use support::kernel::socket_memory_bytes;
 use support::leg::{self, Leg};
 
 /// Requests under way at one time: enough to keep the daemon busy, few enough that no socket buffer runs over.

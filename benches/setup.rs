@@ -7,8 +7,8 @@
 mod support;
 
 use std::net::{SocketAddr, UdpSocket};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use support::cpu;
 use support::daemon::Parkway;
 use support::leg::{self, Leg};
 
@@ -23,7 +23,7 @@ const LATE_MAX: Duration = Duration::from_millis(20);
 
 fn main() {
     let (calls, warm_up) = if support::is_test() { (100, 0) } else { (CALLS_PER_SECOND * SECONDS, WARM_UP) };
-    let (pinned, of_daemon) = pin();
+    let (pinned, of_daemon) = cpu::pin();
     let parkway = Parkway::start(of_daemon);
     let mut generator = Generator::new(parkway.sip, u64::from(calls));
     generator.run();
@@ -39,18 +39,6 @@ fn main() {
     }
     generator.print(warm_up);
     assert_eq!(failed, 0, "every call rings, is cancelled and gets its 487");
-}
-
-/// Gives this process a CPU of its own and names the daemon's. Without `taskset` or with one CPU both go where they like.
-fn pin() -> (&'static str, Option<usize>) {
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let own = std::process::id().to_string();
-    let taskset = Command::new("taskset").args(["-cp", "1", &own]).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if cpus > 1 && taskset.is_ok_and(|status| status.success()) {
-        ("the daemon on CPU 0, the generator on CPU 1", Some(0))
-    } else {
-        ("daemon and generator are not pinned", None)
-    }
 }
 
 /// One call as far as it came.

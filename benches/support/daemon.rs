@@ -1,11 +1,12 @@
-//! The real daemon as a child process on loopback, and what the kernel and its own metrics tell of it.
+//! The real daemon as a child process on loopback, and what its own metrics tell of it.
 //! Not here: load.
 
+use super::{cpu, kernel};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{fs, thread};
 
 /// The binary of the profile that the bench was built in.
 const PARKWAY: &str = env!("CARGO_BIN_EXE_parkway");
@@ -18,20 +19,21 @@ pub(crate) struct Parkway {
     admin: SocketAddr,
     /// Where it takes calls.
     pub(crate) sip: SocketAddr,
+    /// Where it takes subscriptions.
+    pub(crate) http: SocketAddr,
 }
 
 impl Parkway {
     /// Starts it with caps out of the way and calls that wait for an hour, if wanted on one CPU, and waits until it takes calls.
     pub(crate) fn start(cpu: Option<usize>) -> Parkway {
+        Parkway::start_with(cpu, &[])
+    }
+
+    /// The same with further arguments.
+    pub(crate) fn start_with(cpu: Option<usize>, arguments: &[&str]) -> Parkway {
         let (sip, http, admin) = (free_udp(), free_tcp(), free_tcp());
-        let mut command = match cpu {
-            Some(cpu) => {
-                let mut command = Command::new("taskset");
-                command.args(["-c", &cpu.to_string(), PARKWAY]);
-                command
-            }
-            None => Command::new(PARKWAY),
-        };
+        let mut command = cpu::command_on(cpu, PARKWAY);
+        command.args(arguments);
         for (key, value) in [
             ("sip.listen", sip.to_string()),
             ("http.listen", http.to_string()),
@@ -47,7 +49,7 @@ impl Parkway {
             command.args(["--set", &format!("{key}={value}")]);
         }
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("the daemon can be started");
-        let mut parkway = Parkway { child, admin, sip };
+        let mut parkway = Parkway { child, admin, sip, http };
         parkway.wait_until_ready();
         parkway
     }
@@ -80,13 +82,14 @@ impl Parkway {
         true
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its memory, bytes: what it has alone and its share of what others have as well (PSS).
     pub(crate) fn memory_bytes(&self) -> u64 {
-        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id()));
-        let rollup = rollup.expect("Linux tells of our own children");
-        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).expect("PSS is told");
-        let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("PSS is a number");
-        kibibytes * 1024
+        kernel::memory_bytes(self.child.id())
     }
 
     fn get(&self, path: &str) -> Option<String> {
@@ -107,18 +110,8 @@ impl Drop for Parkway {
     }
 }
 
-/// What the kernel keeps for all UDP and TCP sockets of this machine, bytes.
-pub(crate) fn socket_memory_bytes() -> u64 {
-    let pages = |line: &str| -> Option<u64> {
-        let words = line.strip_prefix("UDP:").or_else(|| line.strip_prefix("TCP:"))?;
-        words.split_whitespace().skip_while(|word| *word != "mem").nth(1)?.parse().ok()
-    };
-    let table = fs::read_to_string("/proc/net/sockstat").unwrap_or_default();
-    table.lines().filter_map(pages).sum::<u64>() * 4096
-}
-
 /// A port that was free a moment ago.
-fn free_udp() -> SocketAddr {
+pub(crate) fn free_udp() -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
     socket.local_addr().expect("it is bound")
 }

@@ -25,12 +25,14 @@ pub(crate) struct Leg {
     target: String,
     /// `To`, with Parkway's tag as soon as it is known.
     to: String,
+    /// `Route` lines for the proxies between (RFC 3261 §12.1.2).
+    routes: String,
 }
 
 impl Leg {
     /// A leg that has not sent anything yet.
     pub(crate) fn new(number: u64, own: SocketAddr, target: &str) -> Leg {
-        Leg { number, own, target: target.into(), to: format!("<{target}>") }
+        Leg { number, own, target: target.into(), to: format!("<{target}>"), routes: String::new() }
     }
 
     /// The INVITE, with further header lines; without any it has about 880 bytes, which is what trunks send.
@@ -56,6 +58,10 @@ impl Leg {
         if let Some(contact) = header(response, "Contact") {
             self.target = contact.trim_matches(['<', '>']).into();
         }
+        let own = self.own.to_string();
+        let mut proxies: Vec<&str> = headers(response, "Record-Route").filter(|proxy| !proxy.contains(&own)).collect();
+        proxies.reverse();
+        self.routes = proxies.iter().map(|proxy| format!("Route: {proxy}\r\n")).collect();
     }
 
     /// The ACK of a 2xx: a request of its own (RFC 3261 §13.2.2.4).
@@ -79,7 +85,7 @@ impl Leg {
     }
 
     fn request(&self, method: &str, cseq: u32, branch: &str, more: &str, body: &str) -> String {
-        let Leg { number, own, target, to } = self;
+        let Leg { number, own, target, to, routes } = self;
         format!(
             "{method} {target} SIP/2.0\r\n\
              Via: SIP/2.0/UDP {own};rport;branch=z9hG4bK-524287-1---{number:016x}-{branch}\r\n\
@@ -88,7 +94,7 @@ impl Leg {
              To: {to}\r\n\
              Call-ID: {number:016x}-7d0a-4c55-9a3e-2b1f6d7c8e90@{ip}\r\n\
              CSeq: {cseq} {method}\r\n\
-             {more}Content-Length: {length}\r\n\r\n{body}",
+             {routes}{more}Content-Length: {length}\r\n\r\n{body}",
             ip = own.ip(),
             length = body.len(),
         )
@@ -103,22 +109,63 @@ pub(crate) fn number(response: &str) -> Option<u64> {
 
 /// The status of a response to that method; `None` for a request, and for a response to another one.
 pub(crate) fn status(message: &str, method: &str) -> Option<u16> {
-    let status = message.strip_prefix("SIP/2.0 ")?.get(..3)?.parse().ok()?;
-    header(message, "CSeq")?.ends_with(method).then_some(status)
+    is_about(message, method).then(|| any_status(message)).flatten()
 }
 
-/// 200 to a request of Parkway's (RFC 3261 §8.2.6).
+/// The status of any response; `None` for a request.
+pub(crate) fn any_status(message: &str) -> Option<u16> {
+    message.strip_prefix("SIP/2.0 ")?.get(..3)?.parse().ok()
+}
+
+/// Whether a message belongs to a request of that method.
+pub(crate) fn is_about(message: &str, method: &str) -> bool {
+    header(message, "CSeq").is_some_and(|sequence| sequence.ends_with(method))
+}
+
+/// 200 to a request (RFC 3261 §8.2.6).
 pub(crate) fn ok(request: &str) -> String {
-    let mut response = String::from("SIP/2.0 200 OK\r\n");
-    for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
-        let value = header(request, name).unwrap_or_default();
-        response.extend([name, ": ", value, "\r\n"]);
-    }
-    response + "Content-Length: 0\r\n\r\n"
+    respond(request, "200 OK", "", "")
 }
 
-/// The first field of that name, as Parkway writes it.
+/// A response with our tag in `To`, which makes a dialog of it, to a request that came by way of a proxy.
+pub(crate) fn respond_with_tag(request: &str, status: &str, own: SocketAddr, body: Body) -> String {
+    let more: String = headers(request, "Record-Route").map(|proxy| format!("Record-Route: {proxy}\r\n")).collect();
+    let more = format!("{more}Contact: <sip:client@{own}>\r\n");
+    match body {
+        Body::None => respond(request, status, &more, ""),
+        Body::Answer => respond(request, status, &(more + "Content-Type: application/sdp\r\n"), OFFER),
+    }
+}
+
+/// What a response has in it.
+pub(crate) enum Body {
+    /// Nothing.
+    None,
+    /// A session description.
+    Answer,
+}
+
+/// With all that RFC 3261 §8.2.6.2 copies; a `To` without a tag gets one.
+fn respond(request: &str, status: &str, more: &str, body: &str) -> String {
+    let mut response = format!("SIP/2.0 {status}\r\n");
+    for via in headers(request, "Via") {
+        response.extend(["Via: ", via, "\r\n"]);
+    }
+    for name in ["From", "To", "Call-ID", "CSeq"] {
+        let value = header(request, name).unwrap_or_default();
+        let tag = if name == "To" && !value.contains(";tag=") { ";tag=c1" } else { "" };
+        response.extend([name, ": ", value, tag, "\r\n"]);
+    }
+    response + more + &format!("Content-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// The first field of that name.
 fn header<'m>(message: &'m str, name: &str) -> Option<&'m str> {
-    let value = |line: &'m str| line.strip_prefix(name)?.strip_prefix(": ");
-    message.split("\r\n").take_while(|line| !line.is_empty()).find_map(value)
+    headers(message, name).next()
+}
+
+/// All fields of that name, as Parkway and Kamailio write them.
+fn headers<'m>(message: &'m str, name: &str) -> impl Iterator<Item = &'m str> {
+    let value = move |line: &'m str| line.strip_prefix(name)?.strip_prefix(": ");
+    message.split("\r\n").take_while(|line| !line.is_empty()).filter_map(value)
 }

@@ -1,0 +1,109 @@
+//! A client's subscription as the generator has it: a WebSocket that is never waited for.
+//! Not here: the call that the client makes of an event (`generator`).
+
+use mio::net::TcpStream;
+use parkway::name::Name;
+use parkway::policy::{self, Algorithm, Grant, Order, SigningKey};
+use parkway::time::{Duration, Wall};
+use serde_json::Value;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::time::SystemTime;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Error, HandshakeError, Message, WebSocket, client};
+
+/// Signs the clients' JWTs.
+const SECRET: &str = "a secret of the benches, long enough for HS256";
+
+/// What the configuration file says of the clients' key and of the numbers that they answer.
+pub(crate) fn configuration(desks: u8) -> String {
+    let mut text = format!("[[policy.key]]\nkid = \"bench\"\ntype = \"hs256\"\nsecret = \"{SECRET}\"\n");
+    text += "[[trunk]]\nname = \"trunk\"\nallow = [\"127.0.0.1/32\"]\n";
+    for desk in 0..desks {
+        text += &format!("[[route]]\nnumber = \"+4930{desk:02}*\"\nname = \"desk/{desk:02}\"\n");
+    }
+    text
+}
+
+/// An open subscription.
+pub(crate) struct Subscription {
+    socket: WebSocket<TcpStream>,
+    /// What the client's callbacks carry.
+    pub(crate) jwt: String,
+}
+
+/// What a client is told of a parked call, as far as it calls back with it.
+pub(crate) struct Invitation {
+    pub(crate) uri: String,
+    pub(crate) token: String,
+}
+
+impl Subscription {
+    /// Subscribes one desk and waits until the daemon has said that it hears all.
+    pub(crate) fn open(http: SocketAddr, desk: u8) -> Subscription {
+        let jwt = mint(desk);
+        let request = format!("ws://{http}/v1/subscribe?name=desk%2F{desk:02}");
+        let mut request = request.into_client_request().expect("a constant");
+        let bearer = format!("Bearer {jwt}").parse().expect("a JWT is text");
+        request.headers_mut().insert("authorization", bearer);
+        let stream = std::net::TcpStream::connect(http).expect("the daemon listens");
+        stream.set_nodelay(true).expect("a socket can be told to send at once");
+        stream.set_nonblocking(true).expect("a socket can be told not to wait");
+        let mut shaking = client::client(request, TcpStream::from_std(stream));
+        let socket = loop {
+            match shaking {
+                Ok((socket, _)) => break socket,
+                Err(HandshakeError::Failure(error)) => panic!("no subscription: {error}"),
+                Err(HandshakeError::Interrupted(half)) => {
+                    std::thread::yield_now();
+                    shaking = half.handshake();
+                }
+            }
+        };
+        let mut subscription = Subscription { socket, jwt };
+        while !subscription.poll_event().is_some_and(|event| event["type"] == "synced") {
+            std::thread::yield_now();
+        }
+        subscription
+    }
+
+    /// For epoll.
+    pub(crate) fn source(&mut self) -> &mut TcpStream {
+        self.socket.get_mut()
+    }
+
+    /// The next call that waits, if one was told.
+    pub(crate) fn poll(&mut self) -> Option<Invitation> {
+        loop {
+            let event = self.poll_event()?;
+            if event["type"] == "incoming" {
+                let text = |value: &Value| value.as_str().expect("an event has it").to_owned();
+                return Some(Invitation { uri: text(&event["callback"]["sip"]), token: text(&event["token"]) });
+            }
+        }
+    }
+
+    fn poll_event(&mut self) -> Option<Value> {
+        loop {
+            match self.socket.read() {
+                Ok(Message::Text(text)) => return Some(serde_json::from_str(&text).expect("events are JSON")),
+                // The answer to a ping leaves with the flush.
+                Ok(_) => _ = self.socket.flush(),
+                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => return None,
+                Err(error) => panic!("the subscription broke: {error}"),
+            }
+        }
+    }
+}
+
+fn mint(desk: u8) -> String {
+    let names = vec![Name::parse(&format!("desk/{desk:02}")).expect("a name")];
+    let grant = Grant { receive: names.clone(), bridge: names, concurrent: 1_000_000, ..Grant::default() };
+    let key = SigningKey::new(Algorithm::Hs256, SECRET.as_bytes(), Some("bench")).expect("the secret is long enough");
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is after 1970");
+    let issued = Wall(u64::try_from(now.as_millis()).expect("it is before the year 500 million"));
+    let expires = issued + Duration::from_secs(8 * 3600);
+    let subject = format!("desk-{desk:02}");
+    policy::mint(&key, &Order { subject: &subject, audience: "parkway", issued, expires, not_before: None, grant })
+        .expect("nothing in it is too long")
+}
