@@ -73,7 +73,8 @@ impl Options {
             let otherwise = if support::is_test() { in_test } else { otherwise };
             value(flag).map_or(otherwise, |text| text.parse().expect("a number"))
         };
-        let seconds = |flag: &str, otherwise: u32, in_test: u32| Duration::from_secs(number(flag, otherwise, in_test).into());
+        let seconds =
+            |flag: &str, otherwise: u32, in_test: u32| Duration::from_secs(number(flag, otherwise, in_test).into());
         Options {
             only: value("--only").cloned(),
             kamailio: !given("--parkway") && Kamailio::is_installed(),

@@ -114,7 +114,7 @@ impl Stage {
             keyring: Arc::new(keyring),
             engine: Arc::new(Grants::default()),
             rng: Rng::from_seed([1; 32]),
-            endpoint: Endpoint::new(Rng::from_seed([2; 32]), EndpointSettings::default()),
+            endpoint: Endpoint::new(Rng::from_seed([2; 32]), endpoint_settings()),
             herald: Arc::new(Herald {
                 signer: Signer::from_seed(&Secret::new([4; 32])),
                 epoch: 1,
@@ -290,4 +290,9 @@ fn settings() -> Settings {
         }),
         caps: Caps { total: many, per_name: many, per_source: many, retry_after: Duration::from_secs(10) },
     }
+}
+
+/// As the daemon has them: what its listener is reached at is known.
+fn endpoint_settings() -> EndpointSettings {
+    EndpointSettings { advertised: vec![(PARKWAY, PARKWAY.to_string())], ..EndpointSettings::default() }
 }

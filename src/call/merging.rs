@@ -450,16 +450,22 @@ impl Ends {
 
     /// Takes in what both INVITEs offered; with two offers there is an agreement already.
     fn hear_offers(&mut self, caller: &[u8], client: &[u8], turn: &Turn<'_>) -> Result<Option<Agreement>, Refusal> {
-        let agreed = compatible(caller, client, turn)?;
-        for (side, says) in [(Side::Caller, caller), (Side::Client, client)] {
-            if !says.is_empty() {
-                let description = Description::parse(says).map_err(|error| not_acceptable(&error))?;
-                let said = Said::of(&description, turn.settings)?;
-                self.of(side).hear(said, Some(&description));
+        let (caller, client) = (read(caller)?, read(client)?);
+        let agreed = agreed(caller.as_ref(), client.as_ref())?;
+        for (side, description) in [(Side::Caller, &caller), (Side::Client, &client)] {
+            if let Some(description) = description {
+                let said = Said::of(description, turn.settings)?;
+                self.of(side).hear(said, Some(description));
             }
         }
         Ok(agreed)
     }
+}
+
+/// What a side offered, if it did.
+fn read(says: &[u8]) -> Result<Option<Description<'_>>, Refusal> {
+    let description = if says.is_empty() { None } else { Some(Description::parse(says)) };
+    description.transpose().map_err(|error| not_acceptable(&error))
 }
 
 /// What two offers have in common; nothing yet if one of them is missing. An error is the client's: the caller's offer was looked
@@ -470,9 +476,13 @@ fn compatible(caller: &[u8], client: &[u8], turn: &Turn<'_>) -> Result<Option<Ag
     }
     let client = Description::parse(client).map_err(|error| not_acceptable(&error))?;
     Said::of(&client, turn.settings)?;
-    let caller = Description::parse(caller).ok();
-    let Some((_, caller)) = caller.as_ref().and_then(Description::audio) else { return Ok(None) };
-    let Some((_, client)) = client.audio() else { return Ok(None) };
+    agreed(Description::parse(caller).ok().as_ref(), Some(&client))
+}
+
+/// The same of descriptions that have been read.
+fn agreed(caller: Option<&Description<'_>>, client: Option<&Description<'_>>) -> Result<Option<Agreement>, Refusal> {
+    let Some((_, caller)) = caller.and_then(Description::audio) else { return Ok(None) };
+    let Some((_, client)) = client.and_then(Description::audio) else { return Ok(None) };
     sdp::agree(caller, client).map(Some).map_err(|error| not_acceptable(&error))
 }
 

@@ -7,9 +7,9 @@ use super::{Description, Error, What};
 use crate::limits;
 use arrayvec::ArrayVec;
 use nom::bytes::complete::{tag, take_while1};
-use nom::character::complete::{digit1, one_of};
+use nom::character::complete::digit1;
 use nom::combinator::{map_res, opt, rest};
-use nom::sequence::{preceded, terminated};
+use nom::sequence::preceded;
 use nom::{IResult, Parser};
 use std::net::IpAddr;
 
@@ -32,8 +32,17 @@ pub(super) fn description(body: &[u8]) -> Result<Description<'_>, Error> {
 /// RFC 8866 §5: lines end with CRLF, and LF alone is to be accepted. What ends the body (nothing, or empty lines) is no matter.
 fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
     let end = body.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
-    let body = body.get(..end).unwrap_or_default();
-    body.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+    let mut rest = body.get(..end);
+    let next = move || {
+        let text = rest?;
+        let (line, after) = match memchr::memchr(b'\n', text) {
+            Some(at) => (text.get(..at)?, text.get(at + 1..)),
+            None => (text, None),
+        };
+        rest = after;
+        Some(line.strip_suffix(b"\r").unwrap_or(line))
+    };
+    std::iter::from_fn(next)
 }
 
 /// What has been read so far. Before the first `m=`, `direction` and `connection` are the session's: what each stream starts with.
@@ -52,25 +61,25 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn line(&mut self, line: &'a [u8]) -> Result<(), What> {
-        let (value, letter) = type_letter(line).map_err(|_| if self.begun { What::Line } else { What::Version })?;
+        let (letter, value) = type_letter(line).ok_or(if self.begun { What::Line } else { What::Version })?;
         // RFC 8866 §9: a byte-string has neither. A lone CR or a NUL that we passed on could end a line for somebody else.
-        if value.iter().any(|byte| matches!(byte, b'\0' | b'\r')) {
+        if memchr::memchr2(b'\0', b'\r', value).is_some() {
             return Err(What::Line);
         }
         let value = value.trim_ascii_end();
         if !self.begun {
             self.begun = true;
-            return if (letter, value) == ('v', b"0") { Ok(()) } else { Err(What::Version) };
+            return if (letter, value) == (b'v', b"0") { Ok(()) } else { Err(What::Version) };
         }
         match letter {
-            'o' if self.origin.is_none() && is_origin(value) => self.origin = Some(value),
-            'o' => return Err(What::Origin),
-            't' if timing(value).is_err() => return Err(What::Timing),
-            't' => self.timing = self.timing.or(Some(value)),
-            'c' => self.connection(value)?,
-            'm' => self.media(value)?,
-            'a' => self.attribute(value)?,
-            'v' => return Err(What::Version),
+            b'o' if self.origin.is_none() && is_origin(value) => self.origin = Some(value),
+            b'o' => return Err(What::Origin),
+            b't' if timing(value).is_err() => return Err(What::Timing),
+            b't' => self.timing = self.timing.or(Some(value)),
+            b'c' => self.connection(value)?,
+            b'm' => self.media(value)?,
+            b'a' => self.attribute(value)?,
+            b'v' => return Err(What::Version),
             // nothing of what they say is relayed: names, bandwidth, repetitions, the obsolete key (RFC 8866 §5)
             _ => {}
         }
@@ -93,7 +102,7 @@ impl<'a> Reader<'a> {
 
     fn media(&mut self, value: &'a [u8]) -> Result<(), What> {
         let (formats, (kind, port, _count, protocol)) = media_field(value).map_err(|_| What::Media)?;
-        let port = port.parse().map_err(|_| What::Port)?;
+        let port = number(port).ok_or(What::Port)?;
         let (kind, protocol) = (Kind::parse(kind), Protocol::parse(protocol));
         let first_format = words(formats).next().unwrap_or_default();
         if (first_format.is_empty() && port != 0) || !formats.iter().all(|byte| *byte == b' ' || is_visible(*byte)) {
@@ -125,16 +134,16 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         match attribute(value) {
-            Ok((rest, "rtpmap")) => rtpmap(rest, media),
-            Ok((rest, "fmtp")) => {
+            Ok((rest, b"rtpmap")) => rtpmap(rest, media),
+            Ok((rest, b"fmtp")) => {
                 fmtp(rest, media);
                 Ok(())
             }
-            Ok((rest, "ptime")) => {
+            Ok((rest, b"ptime")) => {
                 media.ptime_ms = ptime(rest).or(media.ptime_ms);
                 Ok(())
             }
-            Ok((rest, "rtcp")) => {
+            Ok((rest, b"rtcp")) => {
                 media.rtcp = Some(rtcp(rest)?);
                 Ok(())
             }
@@ -155,9 +164,10 @@ impl<'a> Reader<'a> {
 
 // --- lines into their parts -------------------------------------------------------------------------------------------
 
-/// `type "="`. RFC 8866 §5: a description with a letter that is not known is to be refused.
-fn type_letter(input: &[u8]) -> Parsed<'_, char> {
-    terminated(one_of("vosiuepcbtrzkam"), tag("=")).parse(input)
+/// `type "="` and what follows. RFC 8866 §5: a description with a letter that is not known is to be refused.
+fn type_letter(line: &[u8]) -> Option<(u8, &[u8])> {
+    let [letter, b'=', value @ ..] = line else { return None };
+    b"vosiuepcbtrzkam".contains(letter).then_some((*letter, value))
 }
 
 /// `origin-field`: at least six words; some devices let blanks into the user's name, which nobody reads.
@@ -173,13 +183,13 @@ fn timing(input: &[u8]) -> Parsed<'_, ()> {
 
 /// `nettype SP addrtype SP connection-address`, not yet understood.
 struct Words<'a> {
-    network: &'a str,
-    kind: &'a str,
+    network: &'a [u8],
+    kind: &'a [u8],
     address: &'a str,
 }
 
 fn connection_field(input: &[u8]) -> Parsed<'_, Words<'_>> {
-    let (rest, (network, _, kind, _, address)) = (word, blanks, word, blanks, word).parse(input)?;
+    let (rest, (network, _, kind, _, address)) = (visible, blanks, visible, blanks, word).parse(input)?;
     Ok((rest, Words { network, kind, address }))
 }
 
@@ -189,15 +199,15 @@ impl<'a> Words<'a> {
         // RFC 8866 §5.7: a multicast address has a time to live and a count behind it
         let ip: Option<IpAddr> = self.address.split('/').next().and_then(|address| address.parse().ok());
         match (self.network, self.kind, ip) {
-            ("IN", "IP4", Some(ip)) => ip.is_ipv4().then_some(Connection::Ip(ip)),
-            ("IN", "IP6", Some(ip)) => ip.is_ipv6().then_some(Connection::Ip(ip)),
+            (b"IN", b"IP4", Some(ip)) => ip.is_ipv4().then_some(Connection::Ip(ip)),
+            (b"IN", b"IP6", Some(ip)) => ip.is_ipv6().then_some(Connection::Ip(ip)),
             (_, _, Some(_) | None) => Some(Connection::Other(self.address)),
         }
     }
 }
 
 /// `media SP port ["/" integer] SP proto`, leaving the formats. The number of ports is read past: we send to the first.
-fn media_field(input: &[u8]) -> Parsed<'_, (&str, &str, Option<&str>, &str)> {
+fn media_field(input: &[u8]) -> Parsed<'_, (&str, &[u8], Option<&[u8]>, &str)> {
     let (rest, (kind, _, port, count, _, protocol)) =
         (word, blanks, digits, opt(preceded(tag("/"), digits)), blanks, word).parse(input)?;
     Ok((rest, (kind, port, count, protocol)))
@@ -207,7 +217,7 @@ fn media_field(input: &[u8]) -> Parsed<'_, (&str, &str, Option<&str>, &str)> {
 fn rtp_formats<'a>(formats: &'a [u8]) -> Result<Vec<Format<'a>>, What> {
     let mut list: Vec<Format<'a>> = Vec::with_capacity(words(formats).count());
     for word in words(formats) {
-        let payload_type = std::str::from_utf8(word).ok().and_then(payload_type).ok_or(What::PayloadType)?;
+        let payload_type = payload_type(word).ok_or(What::PayloadType)?;
         if list.iter().all(|known| known.payload_type != payload_type) {
             list.push(Format { payload_type, encoding: Encoding::of_static(payload_type), fmtp: None });
         }
@@ -218,8 +228,8 @@ fn rtp_formats<'a>(formats: &'a [u8]) -> Result<Vec<Format<'a>>, What> {
 // --- attributes -------------------------------------------------------------------------------------------------------
 
 /// `attribute-name ":"`, leaving the value.
-fn attribute(input: &[u8]) -> Parsed<'_, &str> {
-    let (rest, name) = text(|byte| is_visible(byte) && byte != b':').parse(input)?;
+fn attribute(input: &[u8]) -> Parsed<'_, &[u8]> {
+    let (rest, name) = take_while1(|byte| is_visible(byte) && byte != b':').parse(input)?;
     let (rest, _) = (tag(":"), opt(blanks)).parse(rest)?;
     Ok((rest, name))
 }
@@ -228,10 +238,10 @@ fn attribute(input: &[u8]) -> Parsed<'_, &str> {
 fn rtpmap<'a>(value: &'a [u8], media: &mut Media<'a>) -> Result<(), What> {
     let name = text(|byte| is_visible(byte) && byte != b'/');
     let mut production = (digits, blanks, name, tag("/"), digits, opt(preceded(tag("/"), digits)));
-    let (number, _, name, _, clock_rate, channels) = whole(production.parse(value)).ok_or(What::RtpMap)?;
-    let payload_type = payload_type(number).ok_or(What::PayloadType)?;
-    let clock_rate = clock_rate.parse().ok().filter(|rate| *rate > 0).ok_or(What::RtpMap)?;
-    let channels = channels.unwrap_or("1").parse().ok().filter(|channels| *channels > 0).ok_or(What::RtpMap)?;
+    let (format, _, name, _, clock_rate, channels) = whole(production.parse(value)).ok_or(What::RtpMap)?;
+    let payload_type = payload_type(format).ok_or(What::PayloadType)?;
+    let clock_rate = number(clock_rate).filter(|rate| *rate > 0).ok_or(What::RtpMap)?;
+    let channels = number(channels.unwrap_or(b"1")).filter(|channels| *channels > 0).ok_or(What::RtpMap)?;
     if let Some(format) = media.formats.iter_mut().find(|format| format.payload_type == payload_type) {
         format.encoding = Some(Encoding { name, clock_rate, channels });
     }
@@ -249,7 +259,7 @@ fn fmtp<'a>(value: &'a [u8], media: &mut Media<'a>) {
 
 /// `a=ptime` (RFC 8866 §6.4): advice, so one that is out of bounds, fractional or not a number is as though absent.
 fn ptime(value: &[u8]) -> Option<u8> {
-    let ptime = whole(digits(value))?.parse().ok()?;
+    let ptime = number(whole(digits(value))?)?;
     (1..=limits::SDP_PTIME_MS_MAX).contains(&ptime).then_some(ptime)
 }
 
@@ -257,7 +267,7 @@ fn ptime(value: &[u8]) -> Option<u8> {
 fn rtcp(value: &[u8]) -> Result<Rtcp<'_>, What> {
     let mut production = (digits, opt(preceded(blanks, connection_field)));
     let (port, words) = whole(production.parse(value)).ok_or(What::Rtcp)?;
-    let port = port.parse().map_err(|_| What::Port)?;
+    let port = number(port).ok_or(What::Port)?;
     let connection = words.map(|words| words.resolve().ok_or(What::Rtcp)).transpose()?;
     Ok(Rtcp { port, connection })
 }
@@ -273,8 +283,18 @@ fn words(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b' ').filter(|word| !word.is_empty())
 }
 
-fn payload_type(digits: &str) -> Option<u8> {
-    digits.parse().ok().filter(|number| *number <= 127)
+fn payload_type(digits: &[u8]) -> Option<u8> {
+    number(digits).filter(|number| *number <= 127)
+}
+
+/// The number that these digits are, if it fits; `None` also for anything that is no digit, and for nothing.
+fn number<N: TryFrom<u32>>(digits: &[u8]) -> Option<N> {
+    let add = |sum: u32, digit: &u8| {
+        let digit = digit.is_ascii_digit().then(|| u32::from(digit - b'0'))?;
+        sum.checked_mul(10)?.checked_add(digit)
+    };
+    let sum = digits.iter().try_fold(0, add)?;
+    if digits.is_empty() { None } else { N::try_from(sum).ok() }
 }
 
 /// `VCHAR`: looser than RFC 8866's `token`, but fit to be written back.
@@ -290,8 +310,13 @@ fn word(input: &[u8]) -> Parsed<'_, &str> {
     text(is_visible).parse(input)
 }
 
-fn digits(input: &[u8]) -> Parsed<'_, &str> {
-    map_res(digit1, std::str::from_utf8).parse(input)
+/// The same where nobody needs a text.
+fn visible(input: &[u8]) -> Parsed<'_, &[u8]> {
+    take_while1(is_visible).parse(input)
+}
+
+fn digits(input: &[u8]) -> Parsed<'_, &[u8]> {
+    digit1(input)
 }
 
 /// `SP`, one or, by careless writers, more.

@@ -9,8 +9,6 @@ use super::media::{Encoding, Kind, Media};
 use crate::id::Side;
 use crate::limits;
 use arrayvec::ArrayVec;
-use std::fmt;
-use std::io::Write;
 use std::net::SocketAddr;
 
 /// Our end of one leg's session.
@@ -138,63 +136,98 @@ pub fn write_offer(out: &mut Vec<u8>, outline: &Outline, side: Side, proposed: &
 }
 
 fn write_session(out: &mut Vec<u8>, local: &Local, timing: &[u8]) {
+    // What two streams need: growing by little would copy it all again and again.
+    out.reserve(512);
     let ip = unmapped(local.address.ip());
-    let version = if ip.is_ipv4() { "IP4" } else { "IP6" };
+    let version = if ip.is_ipv4() { "IN IP4 " } else { "IN IP6 " };
+    let ip = ip.to_string();
     // RFC 3264 §5: both numbers fit a signed 64-bit integer
-    let [id, count] = [local.session_id, local.version].map(|number| number & (u64::MAX >> 1));
-    write_line(out, format_args!("v=0"));
-    write_line(out, format_args!("o=parkway {id} {count} IN {version} {ip}"));
-    write_line(out, format_args!("s=-"));
-    write_line(out, format_args!("c=IN {version} {ip}"));
-    write_bytes(out, "t=", timing);
+    let [id, count] = [local.session_id, local.version].map(|number| Digits::of(number & (u64::MAX >> 1)));
+    write_line(out, &["v=0"]);
+    write_line(out, &["o=parkway ", id.as_str(), " ", count.as_str(), " ", version, &ip]);
+    write_line(out, &["s=-"]);
+    write_line(out, &["c=", version, &ip]);
+    write_bytes(out, &["t="], timing);
 }
 
 /// The relayed stream as `side` is to see it: its numbers, the other leg's wishes.
 fn write_audio(out: &mut Vec<u8>, side: Side, agreement: &Agreement, local: &Local, direction: Direction) {
-    let _ = write!(out, "m=audio {} RTP/AVP", local.address.port());
+    put(out, &["m=audio ", Digits::of(local.address.port()).as_str(), " RTP/AVP"]);
     for agreed in &agreement.codecs {
-        let _ = write!(out, " {}", agreed.leg(side).from_leg);
+        put(out, &[" ", Digits::of(agreed.leg(side).from_leg).as_str()]);
     }
-    out.extend_from_slice(b"\r\n");
+    write_line(out, &[]);
     for agreed in &agreement.codecs {
         write_format(out, side, agreed);
     }
     if let Some(ptime_ms) = agreement.ptime_ms(side.other()) {
-        write_line(out, format_args!("a=ptime:{ptime_ms}"));
+        write_line(out, &["a=ptime:", Digits::of(ptime_ms).as_str()]);
     }
-    write_line(out, format_args!("a={}", direction.as_str()));
+    write_line(out, &["a=", direction.as_str()]);
 }
 
 /// RFC 3264 §5.1: an `a=rtpmap` for static payload types too.
 fn write_format(out: &mut Vec<u8>, side: Side, agreed: &Agreed) {
-    let number = agreed.leg(side).from_leg;
+    let number = Digits::of(agreed.leg(side).from_leg);
     let Encoding { name, clock_rate, channels } = agreed.encoding();
-    if channels == 1 {
-        write_line(out, format_args!("a=rtpmap:{number} {name}/{clock_rate}"));
-    } else {
-        write_line(out, format_args!("a=rtpmap:{number} {name}/{clock_rate}/{channels}"));
+    put(out, &["a=rtpmap:", number.as_str(), " ", name, "/", Digits::of(clock_rate).as_str()]);
+    if channels != 1 {
+        put(out, &["/", Digits::of(channels).as_str()]);
     }
+    write_line(out, &[]);
     // RFC 3264 §6.1: parameters say what their author wants to get; here that is the other leg
     if let Some(fmtp) = &agreed.leg(side.other()).fmtp {
-        write_bytes(out, &format!("a=fmtp:{number} "), fmtp);
+        write_bytes(out, &["a=fmtp:", number.as_str(), " "], fmtp);
     }
 }
 
 /// RFC 3264 §6: refused is the same line with port 0 and at least one of its formats.
 fn write_refused(out: &mut Vec<u8>, media: &Media<'_>) {
     let format = if media.first_format.is_empty() { b"0" } else { media.first_format };
-    write_bytes(out, &format!("m={} 0 {} ", media.kind.as_str(), media.protocol.as_str()), format);
+    write_bytes(out, &["m=", media.kind.as_str(), " 0 ", media.protocol.as_str(), " "], format);
 }
 
-fn write_bytes(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.extend_from_slice(name.as_bytes());
+fn write_bytes(out: &mut Vec<u8>, name: &[&str], value: &[u8]) {
+    put(out, name);
     out.extend_from_slice(value);
+    write_line(out, &[]);
+}
+
+fn write_line(out: &mut Vec<u8>, words: &[&str]) {
+    put(out, words);
     out.extend_from_slice(b"\r\n");
 }
 
-fn write_line(out: &mut Vec<u8>, line: fmt::Arguments<'_>) {
-    // a Vec takes every byte: there is no error to hear of
-    let _ = write!(out, "{line}\r\n");
+fn put(out: &mut Vec<u8>, words: &[&str]) {
+    words.iter().for_each(|word| out.extend_from_slice(word.as_bytes()));
+}
+
+/// A number in decimal. The formatter of the standard library takes a hundred instructions a number, and a description has many.
+struct Digits {
+    digits: [u8; DIGITS_MAX],
+    from: usize,
+}
+
+/// Of a 64-bit number.
+const DIGITS_MAX: usize = 20;
+
+impl Digits {
+    fn of(number: impl Into<u64>) -> Digits {
+        let mut rest: u64 = number.into();
+        let (mut digits, mut from) = ([b'0'; DIGITS_MAX], DIGITS_MAX);
+        for digit in digits.iter_mut().rev() {
+            *digit += u8::try_from(rest % 10).unwrap_or(0);
+            (rest, from) = (rest / 10, from - 1);
+            if rest == 0 {
+                break;
+            }
+        }
+        Digits { digits, from }
+    }
+
+    fn as_str(&self) -> &str {
+        self.digits.get(self.from..).and_then(|digits| std::str::from_utf8(digits).ok()).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
@@ -202,6 +235,13 @@ mod tests {
     use super::super::{AddressRules, accept_answer, agree, propose, sends};
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_number_is_written_as_everybody_writes_it() {
+        for number in [0, 7, 10, 255, 8_000, u64::from(u32::MAX), u64::MAX >> 1, u64::MAX] {
+            assert_eq!(Digits::of(number).as_str(), number.to_string());
+        }
+    }
 
     const CALLER: &str = "v=0\r\no=caller 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=5 6\r\n\
         m=video 5000 RTP/AVP 31 96\r\na=rtpmap:96 VP8/90000\r\n\
