@@ -53,8 +53,9 @@ impl Daemon {
         let file = dir.path().join("parkway.toml");
         fs::write(dir.path().join("clients.secret"), SECRET).unwrap();
         fs::write(&file, setup.file(dir.path())).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_parkway"));
-        command.arg("--config").arg(&file).env_remove("NOTIFY_SOCKET").env_remove("RUST_LOG");
+        let mut words = setup.by.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_parkway")]);
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).arg("--config").arg(&file).env_remove("NOTIFY_SOCKET").env_remove("RUST_LOG");
         setup.set.iter().for_each(|set| _ = command.args(["--set", set]));
         command.envs(setup.environment.iter().cloned());
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();

@@ -5,10 +5,13 @@
 
 pub(crate) mod authority;
 pub(crate) mod credentials;
+pub(crate) mod crowd;
 pub(crate) mod daemon;
 pub(crate) mod digest;
+pub(crate) mod impairment;
 pub(crate) mod line;
 pub(crate) mod message;
+pub(crate) mod namespaces;
 pub(crate) mod page;
 pub(crate) mod phone;
 pub(crate) mod program;
@@ -19,6 +22,7 @@ pub(crate) mod subscriber;
 pub(crate) mod voice;
 
 pub(crate) use credentials::Rights;
+pub(crate) use crowd::Crowd;
 pub(crate) use daemon::Daemon;
 pub(crate) use message::Message;
 pub(crate) use phone::{Phone, Wire};

@@ -18,13 +18,15 @@ pub(crate) struct Setup {
     pub(crate) tables: String,
     /// For the process.
     pub(crate) environment: Vec<(String, String)>,
+    /// What the program is started by: `ip netns exec NAME`.
+    pub(crate) by: Vec<String>,
 }
 
 impl Default for Setup {
     fn default() -> Setup {
         let tables =
             "[[trunk]]\nname = \"gateway\"\nallow = [\"127.0.0.0/8\"]\n\n[[route]]\nnumber = \"*\"\nname = \"demo\"\n";
-        Setup { set: Vec::new(), tables: tables.into(), environment: Vec::new() }
+        Setup { set: Vec::new(), tables: tables.into(), environment: Vec::new(), by: Vec::new() }
     }
 }
 

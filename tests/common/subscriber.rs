@@ -36,6 +36,20 @@ pub(crate) struct Incoming {
     pub(crate) event: Value,
 }
 
+impl Incoming {
+    /// What the event says.
+    pub(crate) fn of(event: Value) -> Incoming {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        Incoming {
+            call: text(&event["call"]).unwrap(),
+            token: text(&event["token"]).unwrap(),
+            sip: text(&event["callback"]["sip"]).unwrap(),
+            dial: text(&event["callback"]["dial"]),
+            event,
+        }
+    }
+}
+
 impl Subscriber {
     /// Subscribes with these rights and waits until the channel is in step.
     pub(crate) fn open(daemon: &Daemon, name: &str, rights: &Rights) -> Subscriber {
@@ -102,16 +116,7 @@ impl Subscriber {
 
     /// The next event, which must tell of a call.
     pub(crate) fn incoming(&mut self) -> Incoming {
-        let event = self.expect("incoming");
-        let text = |value: &Value| value.as_str().map(str::to_owned);
-        let dial = text(&event["callback"]["dial"]);
-        let incoming = Incoming {
-            call: text(&event["call"]).unwrap(),
-            token: text(&event["token"]).unwrap(),
-            sip: text(&event["callback"]["sip"]).unwrap(),
-            dial,
-            event,
-        };
+        let incoming = Incoming::of(self.expect("incoming"));
         self.secrets.add(&incoming.token);
         let dialled = incoming.dial.as_deref().and_then(|uri| uri.strip_prefix("sip:")?.split('@').next());
         dialled.into_iter().for_each(|token| self.secrets.add(token));
