@@ -129,8 +129,13 @@ impl Daemon {
         let locator = Locator::start(&config, &addresses, &http_runtime)?;
         http_runtime.spawn(fan_out.run());
         let (sockets, Carrying { streams, door, held }) = listening.serve(&http_runtime);
-        let sources =
-            Sources { connections: door.counts(), registry: Arc::clone(&registry), relay: Arc::clone(&relay), metrics };
+        let sources = Sources {
+            sip: addresses.sip.clone(),
+            connections: door.counts(),
+            registry: Arc::clone(&registry),
+            relay: Arc::clone(&relay),
+            metrics,
+        };
         let subscriptions = listeners.serve(&http_runtime, &config, sources, Arc::clone(&status), closing, door);
         let switchboard = Switchboard {
             switch: security.switch(&config, &addresses, herald),

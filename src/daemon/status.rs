@@ -3,14 +3,14 @@
 
 use crate::call::{Outcome, Record};
 use crate::config::Certificate;
-use crate::net::{ConnectionCounts, Streams};
+use crate::net::{self, ConnectionCounts, Streams};
 use crate::notify::Registry;
-
 use crate::relay::Relay;
 use crate::sip::Transport;
 use crate::switch::Switch;
 use crate::telemetry::Metrics;
 use crate::time::{Duration, Now};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -126,6 +126,8 @@ impl Status {
 
 /// Where the numbers of the metrics page come from that nobody pushes: they are looked up when the page is asked for.
 pub(super) struct Sources {
+    /// The UDP listeners.
+    pub(super) sip: Vec<SocketAddr>,
     pub(super) connections: Arc<ConnectionCounts>,
     pub(super) registry: Arc<Registry>,
     pub(super) relay: Arc<Relay>,
@@ -142,6 +144,7 @@ impl Sources {
         metrics.subscriptions_cut_total.with("slow").set(stats.slow_total);
         metrics.subscriptions_cut_total.with("resync").set(stats.resyncs_total);
         metrics.client_mistakes_total.set(stats.mistakes_total);
+        metrics.sip_overflows_total.set(net::overflows(&self.sip));
         for (ended, total) in self.connections.totals() {
             metrics.sip_connections_ended_total.with(ended.as_str()).set(total);
         }

@@ -195,6 +195,8 @@ pub struct Metrics {
     pub sip_withheld_total: Counter,
     /// SIP datagrams that the kernel did not take.
     pub sip_unsent_total: Counter,
+    /// SIP datagrams that came faster than they were read.
+    pub sip_overflows_total: Counter,
     /// SIP messages sent again because nobody answered.
     pub sip_retransmissions_total: Counter,
     /// SIP transactions there are.
@@ -262,6 +264,7 @@ impl Metrics {
             sip_malformed_total: Counter::default(),
             sip_withheld_total: Counter::default(),
             sip_unsent_total: Counter::default(),
+            sip_overflows_total: Counter::default(),
             sip_retransmissions_total: Counter::default(),
             sip_transactions: Gauge::default(),
             sip_dialogs: Gauge::default(),
@@ -356,6 +359,11 @@ impl Metrics {
             &self.sip_withheld_total,
         );
         page.counter("parkway_sip_unsent_total", "SIP datagrams that the kernel did not take.", &self.sip_unsent_total);
+        page.counter(
+            "parkway_sip_overflows_total",
+            "SIP datagrams that found the receive buffer full.",
+            &self.sip_overflows_total,
+        );
         page.counter(
             "parkway_sip_retransmissions_total",
             "SIP messages sent again for want of an answer.",

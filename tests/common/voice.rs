@@ -29,6 +29,9 @@ pub(crate) fn describe(local: SocketAddr, direction: &str, version: u32, formats
 pub(crate) struct Heard {
     /// Packets.
     pub(crate) packets: u32,
+    /// Gaps in the sequence of those.
+    pub(crate) lost: u32,
+    next: Option<u16>,
     /// Packets that were not PCMU in RTP version 2, or came from elsewhere.
     pub(crate) strange: u32,
     samples: Vec<i16>,
@@ -127,6 +130,9 @@ fn listen(socket: &UdpSocket, remote: SocketAddr, heard: &Mutex<Heard>, over: &A
             continue;
         }
         heard.packets += 1;
+        let sequence = u16::from_be_bytes([packet[2], packet[3]]);
+        heard.lost += heard.next.map_or(0, |next| u32::from(sequence.wrapping_sub(next)));
+        heard.next = Some(sequence.wrapping_add(1));
         heard.samples.extend(packet[12..length].iter().map(|octet| Law::Mu.decode(*octet)));
     }
 }
