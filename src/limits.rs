@@ -53,6 +53,8 @@ pub const DTMF_GAP_MAX: Duration = Duration::from_secs(1);
 
 /// How long a freed pair of ports rests, so that late packets of the old call find nobody.
 pub const PORT_REST: Duration = Duration::from_secs(5);
+/// How long it rests at least where no other is left: what is late in a network is late by less, and a call that gets no port is lost.
+pub const PORT_REST_MIN: Duration = Duration::from_secs(1);
 /// Pairs that are tried for one leg before it is refused: other programs may hold some of the range.
 pub const PORT_TRIES_MAX: usize = 16;
 /// Commands that may wait for one relay worker before new flows are refused. Commands of open flows always get in: their number

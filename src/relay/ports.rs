@@ -5,7 +5,7 @@
 use crate::limits;
 use crate::relay::clock::Clock;
 use crate::rng::Rng;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -26,7 +26,7 @@ struct Pools {
 #[derive(Default)]
 struct Pool {
     free: Vec<u16>,
-    /// With the time from which they may be used again, in that order.
+    /// With the time at which they were given back, in that order.
     resting: VecDeque<(Instant, u16)>,
     taken: usize,
 }
@@ -60,7 +60,8 @@ impl Ports {
         self.lock().by_address.contains_key(&address)
     }
 
-    /// A free pair, any of them as likely as any other; `None` if there is none.
+    /// A free pair, any of them as likely as any other; where there is none, the one that has rested longest; `None` if there is none
+    /// that has rested at all.
     pub(super) fn take(self: &Arc<Ports>, address: IpAddr) -> Option<Lease> {
         let now = self.clock.now();
         let Pools { rng, by_address } = &mut *self.lock();
@@ -71,7 +72,7 @@ impl Ports {
     pub(super) fn counts(&self) -> PairCounts {
         let now = self.clock.now();
         self.lock().by_address.values_mut().fold(PairCounts::default(), |sum, pool| {
-            pool.wake(now);
+            pool.wake(now, limits::PORT_REST);
             PairCounts {
                 taken: sum.taken + pool.taken,
                 resting: sum.resting + pool.resting.len(),
@@ -88,7 +89,10 @@ impl Ports {
 
 impl Pool {
     fn take(&mut self, now: Instant, rng: &mut Rng) -> Option<u16> {
-        self.wake(now);
+        self.wake(now, limits::PORT_REST);
+        if self.free.is_empty() {
+            self.wake(now, limits::PORT_REST_MIN);
+        }
         let count = u32::try_from(self.free.len()).ok().filter(|&count| count > 0)?;
         let chosen = usize::try_from(rng.below(count)).ok()?;
         self.taken += 1;
@@ -97,11 +101,12 @@ impl Pool {
 
     fn give(&mut self, now: Instant, port: u16) {
         self.taken = self.taken.saturating_sub(1);
-        self.resting.push_back((now + limits::PORT_REST, port));
+        self.resting.push_back((now, port));
     }
 
-    fn wake(&mut self, now: Instant) {
-        while self.resting.front().is_some_and(|(until, _)| *until <= now) {
+    /// Frees those that have rested so long.
+    fn wake(&mut self, now: Instant, rest: Duration) {
+        while self.resting.front().is_some_and(|(since, _)| *since + rest <= now) {
             self.free.extend(self.resting.pop_front().map(|(_, port)| port));
         }
     }
@@ -187,14 +192,20 @@ mod tests {
     }
 
     #[test]
-    fn a_freed_pair_rests() {
-        let mut pool = Pool { free: vec![30_000], ..Pool::default() };
+    fn a_freed_pair_rests_as_long_as_there_are_others() {
+        let mut pool = Pool { free: vec![30_000, 30_002], ..Pool::default() };
         let mut rng = Rng::from_seed([1; 32]);
-        let freed = Instant(0) + limits::PORT_REST;
-        assert_eq!(pool.take(Instant(0), &mut rng), Some(30_000));
-        pool.give(Instant(0), 30_000);
-        assert_eq!(pool.take(Instant(freed.0 - 1), &mut rng), None);
-        assert_eq!(pool.take(freed, &mut rng), Some(30_000));
+        let [first, other] = [(); 2].map(|()| pool.take(Instant(0), &mut rng).unwrap());
+        pool.give(Instant(0), first);
+        pool.give(Instant(0) + limits::PORT_REST_MIN, other);
+        let (little, enough) = (Instant(0) + limits::PORT_REST_MIN, Instant(0) + limits::PORT_REST);
+        assert_eq!(pool.take(Instant(little.0 - 1), &mut rng), None);
+        assert_eq!(pool.take(little, &mut rng), Some(first), "the longest at rest, and no other");
+        assert_eq!(pool.take(little, &mut rng), None);
+        pool.give(little, first);
+        pool.free.push(30_004);
+        assert_eq!(pool.take(Instant(enough.0 - 1), &mut rng), Some(30_004), "nobody's rest is cut short without need");
+        assert_eq!(pool.take(enough + limits::PORT_REST_MIN, &mut rng).map(|port| port == 30_004), Some(false));
     }
 
     #[test]
