@@ -79,7 +79,11 @@ impl<'a> Uri<'a> {
     /// Whether two URIs are equal by RFC 3261 §19.1.4: user and password to the letter, the rest without regard to case,
     /// escapes undone. URI headers must be the same bytes; other URIs than SIP's too.
     pub fn same(&self, other: &Uri<'_>) -> bool {
-        let (Some(host), Some(other_host)) = (self.host, other.host) else { return self.bytes == other.bytes };
+        // Whatever has the same bytes is the same, also where a parameter is there twice with two values, which is nobody's rule.
+        if self.bytes == other.bytes {
+            return true;
+        }
+        let (Some(host), Some(other_host)) = (self.host, other.host) else { return false };
         self.scheme == other.scheme
             && same_text(self.user, other.user)
             && same_text(self.password, other.password)
