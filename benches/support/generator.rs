@@ -256,7 +256,8 @@ impl Trunk {
     }
 
     fn end_what_is_due(&mut self, deed: Deed, now: Instant) {
-        while let Some((_, number)) = self.due.pop_front_if(|(at, _)| *at <= now) {
+        while self.due.front().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, number)) = self.due.pop_front() else { return };
             let Some(call) = self.calls.get(&number) else { continue };
             let request = match deed {
                 Deed::Bridge => call.leg.bye(),

@@ -80,6 +80,18 @@ pub struct Addresses {
     pub admin: SocketAddr,
 }
 
+impl Addresses {
+    fn of(listening: &Listening, listeners: &Listeners) -> Addresses {
+        Addresses {
+            sip: listening.sockets.addresses(),
+            tcp: listening.tcp(),
+            tls: listening.tls(),
+            http: listeners.http_address,
+            admin: listeners.admin_address,
+        }
+    }
+}
+
 /// Runs until a signal ends it. `Ok` is a clean end.
 pub fn run(config: Config) -> Result<(), Failure> {
     let log = Log::start(&config.log).map_err(|error| Failure::configuration(format!("log: {error}")))?;
@@ -119,13 +131,7 @@ impl Daemon {
         let herald = Security::herald(&config, &sip, &keys);
         let (publisher, registry, fan_out) = notify::open(security.registry(Arc::clone(&herald), messages));
         let (closed, closing) = watch::channel(false);
-        let addresses = Addresses {
-            sip: sip.clone(),
-            tcp: listening.tcp(),
-            tls: listening.tls(),
-            http: listeners.http_address,
-            admin: listeners.admin_address,
-        };
+        let addresses = Addresses::of(&listening, &listeners);
         let locator = Locator::start(&config, &addresses, &http_runtime)?;
         http_runtime.spawn(fan_out.run());
         let (sockets, Carrying { streams, door, held }) = listening.serve(&http_runtime);

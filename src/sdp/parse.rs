@@ -206,8 +206,11 @@ impl<'a> Words<'a> {
     }
 }
 
+/// The word of an `m=` line, its port, how many ports, and the word for how it is carried.
+type MediaWords<'a> = (&'a str, &'a [u8], Option<&'a [u8]>, &'a str);
+
 /// `media SP port ["/" integer] SP proto`, leaving the formats. The number of ports is read past: we send to the first.
-fn media_field(input: &[u8]) -> Parsed<'_, (&str, &[u8], Option<&[u8]>, &str)> {
+fn media_field(input: &[u8]) -> Parsed<'_, MediaWords<'_>> {
     let (rest, (kind, _, port, count, _, protocol)) =
         (word, blanks, digits, opt(preceded(tag("/"), digits)), blanks, word).parse(input)?;
     Ok((rest, (kind, port, count, protocol)))

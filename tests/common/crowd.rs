@@ -301,11 +301,13 @@ impl Crowd {
         }
         sent.iter().for_each(|(role, text)| self.send(*role, text));
         silent.into_iter().for_each(|what| self.complain(what));
-        let several = self.agents.extract_if(.., |_, agent| agent.over.is_some_and(|at| now > at + GIVE_UP));
-        let several = several.filter(|(_, agent)| agent.finals.len() > 1).map(|(id, agent)| (id, agent.finals));
-        for (id, finals) in several.collect::<Vec<_>>() {
-            self.complain(format!("{id} got {finals:?}"));
-        }
+        let mut several = Vec::new();
+        self.agents.retain(|id, agent| {
+            let gone = agent.over.is_some_and(|at| now > at + GIVE_UP);
+            several.extend(agent.several(id).filter(|_| gone));
+            !gone
+        });
+        several.into_iter().for_each(|what| self.complain(what));
     }
 
     /// Waits until no repetition can come any more, answering those that do.
@@ -317,17 +319,17 @@ impl Crowd {
             self.let_time_pass(Instant::now());
             std::thread::sleep(Duration::from_millis(2));
         }
-        let several: Vec<String> = self
-            .agents
-            .values()
-            .filter(|agent| agent.finals.len() > 1)
-            .map(|agent| format!("{:?}", agent.finals))
-            .collect();
-        several.into_iter().for_each(|finals| self.complain(finals));
+        let several: Vec<String> = self.agents.iter().filter_map(|(id, agent)| agent.several(id)).collect();
+        several.into_iter().for_each(|what| self.complain(what));
     }
 }
 
 impl Agent {
+    /// What is wrong if its INVITE had several final responses; one may come any number of times.
+    fn several(&self, id: &str) -> Option<String> {
+        (self.finals.len() > 1).then(|| format!("{id} got {:?}", self.finals))
+    }
+
     fn ask(&mut self, method: &'static str, text: String, now: Instant) {
         self.request = Some(Request { text, method, next: now + T1, interval: T1, since: now, quiet: false });
     }
