@@ -11,7 +11,7 @@ use rsip::message::HeadersExt as _;
 use rsip::prelude::{ToTypedHeader as _, UntypedHeader as _};
 
 /// Where rsip 0.4 reads otherwise than RFC 3261 says, and whether a request has such a thing in it.
-const KNOWN: [(&str, fn(&Message<'_>) -> bool); 9] = [
+const KNOWN: [(&str, fn(&Message<'_>) -> bool); 10] = [
     ("wants UTF-8 everywhere; the RFC lets TEXT and quoted strings be any bytes", |request| {
         std::str::from_utf8(request.bytes()).is_err()
     }),
@@ -52,6 +52,11 @@ const KNOWN: [(&str, fn(&Message<'_>) -> bool); 9] = [
                 .any(|(_, value)| value.is_some_and(|value| !value.iter().all(is_token)))
         },
     ),
+    ("wants no white space between an address and its parameters, nor between these", |request| {
+        let lines = [Header::From, Header::To].into_iter().filter_map(|header| request.header(header));
+        let behind = |line: &[u8]| line.iter().rposition(|byte| *byte == b'>').unwrap_or(0);
+        lines.into_iter().any(|line| line[behind(line)..].iter().any(u8::is_ascii_whitespace))
+    }),
     ("knows no other methods than the RFCs'", |request| matches!(request.cseq().method, Method::Other(_))),
 ];
 
