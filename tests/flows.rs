@@ -9,8 +9,8 @@
 //! time   +32s                       so much time passes             channel, operator: who else tells it things
 //! clock  +60m                       somebody sets the wall clock
 //! ```
-//! A user agent says `INVITE`, `ACK`, `CANCEL`, `BYE`, `OPTIONS`, or a status as its response; `ACK cseq=1` acknowledges an earlier 2xx, `again` repeats its last message and `again BYE`
-//! the last of that name; `forked` repeats its INVITE by another way, `INVITE late` is in the dialog that is over. An INVITE takes `offer=pcma,pcmu,te101`, `to=number`, `token`, `bearer`
+//! A user agent says `INVITE`, `ACK`, `CANCEL`, `BYE`, `OPTIONS`, or a status as its response; `ACK cseq=1` acknowledges an earlier 2xx, `BYE cseq=2` has that number, `again` repeats its last message and `again BYE`
+//! the last of that name; `forked` repeats its INVITE by another way, `INVITE late` is in the dialog that is over. An INVITE takes `offer=pcma,pcmu,te101` (`unversioned`: with the version of the last one), `to=number`, `token`, `bearer`
 //! (twice for two of the header), `as=subject`, `call=2`. Any message takes headers, as `+Name:value`, and `multipart` puts the
 //! description among other parts; `PRACK rack` acknowledges the last reliable response, and
 //! `body=text` is a body of another kind. What was heard can be looked into: `Warning:denied`, `sdp:a=sendonly`,

@@ -21,6 +21,8 @@ pub(crate) struct Actor {
     received: Vec<Text>,
     count: u32,
     description: String,
+    /// Its version.
+    version: u32,
 }
 
 /// What a dialog needs, from the first INVITE on.
@@ -64,6 +66,7 @@ impl Actor {
             received: Vec::new(),
             count: 0,
             description: String::new(),
+            version: 0,
         }
     }
 
@@ -175,7 +178,7 @@ impl Actor {
         if method == "BYE" {
             self.dialog.is_over = true;
         }
-        self.dialog.cseq += 1;
+        self.dialog.cseq = words.number("cseq")?.unwrap_or(self.dialog.cseq + 1);
         let branch = self.branch();
         let mut extras = free(words)?;
         if words.has("rack") {
@@ -223,10 +226,11 @@ impl Actor {
             ("Call-ID", call_id.clone()),
             ("CSeq", format!("{number} {method}")),
         ];
-        if matches!(method, "INVITE" | "UPDATE") {
+        let says = |header: &str| extras.iter().any(|(name, _)| *name == header);
+        if matches!(method, "INVITE" | "UPDATE") && !says("Contact") {
             headers.push(("Contact", self.contact()));
         }
-        if !extras.iter().any(|(name, _)| *name == "Max-Forwards") {
+        if !says("Max-Forwards") {
             headers.push(("Max-Forwards", "70".into()));
         }
         headers.extend(extras);
@@ -248,7 +252,7 @@ impl Actor {
         Ok(write(&format!("SIP/2.0 {status} As Told"), &headers, &body))
     }
 
-    /// `offer=…` or `answer=…`; `repeated` for the last description as it was.
+    /// `offer=…` or `answer=…`; `repeated` for the last description as it was; `unversioned` keeps the version of the last one.
     fn describe(&mut self, words: &Words) -> Result<String, String> {
         if let Some(body) = words.value("body") {
             return Ok(body.into());
@@ -266,7 +270,8 @@ impl Actor {
         let host = self.address.ip().to_string();
         let is_part = words.has("multipart");
         let video = words.kind("video").map(|kind| if kind == "refused" { 0 } else { 50_000 });
-        self.description = Said { host: &host, port, version: self.count, codecs, direction, video }.write()?;
+        self.version = if words.has("unversioned") { self.version } else { self.count };
+        self.description = Said { host: &host, port, version: self.version, codecs, direction, video }.write()?;
         if is_part {
             let isup = "Content-Type: application/isup\r\nContent-Disposition: signal;handling=optional\r\n\r\nx";
             let sdp = format!("Content-Type: application/sdp\r\n\r\n{}", self.description);

@@ -153,7 +153,8 @@ impl Transactions {
                 let from = Hash::of(&[seen.tag_of_from()]);
                 let is_peers = |talk: &&mut Talk| talk.peer_tag == from && verb != Verb::Other;
                 if let Some(talk) = self.talks.get_mut(&dialog).filter(is_peers) {
-                    is_old = seen.cseq <= talk.peer_newest;
+                    // §12.2.2: lower is out of order; the same number is believed of a BYE alone.
+                    is_old = seen.cseq < talk.peer_newest || (seen.cseq == talk.peer_newest && verb != Verb::Bye);
                     talk.peer_newest = talk.peer_newest.max(seen.cseq);
                 }
                 let served = Served {

@@ -7,6 +7,7 @@ pub mod session_id;
 use crate::id::{CallRef, Side};
 use crate::mutant::{Mutant, planted};
 use crate::sip::Path;
+use crate::sip::wire::Method;
 use bytes::Bytes;
 use std::fmt;
 
@@ -63,9 +64,11 @@ impl Dialog {
         Dialog { owner, role, made_by, target: None, peer, path, is_confirmed: true, remote_cseq, local_cseq: cseq }
     }
 
-    /// Whether a request from the peer is in order; if so it is the latest (§12.2.2).
-    pub fn advance(&mut self, cseq: u32) -> bool {
-        let in_order = self.remote_cseq.is_none_or(|latest| cseq > latest);
+    /// Whether a request from the peer is in order; if so it is the latest. Only a lower number is out of order by §12.2.2; the same
+    /// one is believed of a BYE, which some devices give the number of the request before it, and which can be done only once.
+    pub fn advance(&mut self, cseq: u32, method: Method<'_>) -> bool {
+        let is_in_order = |latest| cseq > latest || (cseq == latest && method == Method::Bye);
+        let in_order = self.remote_cseq.is_none_or(is_in_order);
         self.remote_cseq = self.remote_cseq.max(Some(cseq));
         in_order
     }
@@ -138,7 +141,10 @@ mod tests {
         let path = Path { transport: Transport::Udp, local: address, peer: address };
         let mut dialog = Dialog::new(owner, Bytes::new(), 0, path, 7);
         for (cseq, in_order) in [(7, false), (6, false), (9, true), (8, false), (9, false), (10, true)] {
-            assert_eq!(dialog.advance(cseq), in_order, "{cseq}");
+            assert_eq!(dialog.advance(cseq, Method::Invite), in_order, "{cseq}");
+        }
+        for (cseq, in_order) in [(9, false), (10, true), (11, true)] {
+            assert_eq!(dialog.advance(cseq, Method::Bye), in_order, "BYE {cseq}");
         }
         assert_eq!((dialog.next_cseq(), dialog.next_cseq()), (Some(1), Some(2)));
         dialog.local_cseq = (1 << 31) - 2;

@@ -250,7 +250,7 @@ impl Endpoint {
             self.reply_full(path, &request);
             return None;
         }
-        if !held.dialog.advance(request.cseq().number) && !planted(Mutant::CSeqUnchecked) {
+        if !held.dialog.advance(request.cseq().number, method) && !planted(Mutant::CSeqUnchecked) {
             self.stats.out_of_order += 1;
             // The dialog may be gone when it comes again.
             self.reply_kept(now, path, &request, &bare(500));
