@@ -141,10 +141,32 @@ pub(super) fn check(request: &Message<'_>) -> Result<(), Refusal> {
     if is_offering(method) { check_content(request) } else { Ok(()) }
 }
 
-/// A Contact that two readers could read differently is nobody's address (RFC 4475 §3.1.2.13). Only REGISTER has `*` (§10.2.2).
+/// A Contact that two readers could read differently is nobody's address (RFC 4475 §3.1.2.13). Only REGISTER has `*` (§10.2.2). Where
+/// it becomes the target of a dialog it is a SIP or SIPS URI (§8.1.1.8): to no other could we ever send a BYE. In other requests it
+/// says nothing, and what is not needed is not looked at (§8.2.2): a BYE ends its call, whatever is in its Contact.
 fn check_contacts(request: &Message<'_>, method: Method<'_>) -> Result<(), Refusal> {
-    let is_readable = |value| (method == Method::Register && value == b"*") || NameAddr::parse(value).is_ok();
+    if !has_contact(method) {
+        return Ok(());
+    }
+    let can_be_target = |contact: &NameAddr<'_>| match contact.uri.scheme {
+        Scheme::Sip | Scheme::Sips => true,
+        Scheme::Other(_) => !is_offering(method),
+    };
+    let is_readable = |value| {
+        let is_all = method == Method::Register && value == b"*";
+        is_all || NameAddr::parse(value).is_ok_and(|contact| can_be_target(&contact))
+    };
     if request.values(Header::Contact).all(is_readable) { Ok(()) } else { Err(Refusal::Malformed) }
+}
+
+/// The methods in which a Contact is an address that somebody is going to use (RFC 3261 §20.10, RFC 6665 §4.1.2, RFC 3515 §2.4.1).
+fn has_contact(method: Method<'_>) -> bool {
+    match method {
+        Method::Invite | Method::Update | Method::Register => true,
+        Method::Subscribe | Method::Notify | Method::Refer => true,
+        Method::Ack | Method::Bye | Method::Cancel | Method::Options | Method::Info => false,
+        Method::Prack | Method::Publish | Method::Message | Method::Other(_) => false,
+    }
 }
 
 /// The methods that carry a session description, and refresh the target of their dialog (RFC 3261 §12.2, RFC 3311 §5).
@@ -255,9 +277,21 @@ mod tests {
             ("Accept: application/*\r\n", "", None),
             ("Accept: */*;q=0.1\r\n", "", None),
             ("Contact: <sip:a@\r\n", "", Some(Refusal::Malformed)),
+            ("Contact: tel:+15550100\r\n", "", Some(Refusal::Malformed)),
+            ("Contact: <sips:a@192.0.2.1>\r\n", "", None),
             ("Record-Route: x\r\n", "", Some(Refusal::Malformed)),
         ] {
             assert_eq!(outcome("INVITE", "sip:foo@192.0.2.9", headers, body), expected, "{headers:?} {body:?}");
+        }
+        for contact in ["Contact: tel:+15550100\r\n", "Contact: <sip:a@\r\n", "Contact: sip:a@192.0.2.15060\r\n"] {
+            for method in ["OPTIONS", "BYE"] {
+                assert_eq!(
+                    outcome(method, "sip:foo@192.0.2.9", contact, ""),
+                    None,
+                    "{method}: nothing is ever sent to it"
+                );
+            }
+            assert_ne!(outcome("UPDATE", "sip:foo@192.0.2.9", contact, ""), None, "{contact}");
         }
     }
 
