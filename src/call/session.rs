@@ -7,6 +7,7 @@ use crate::id::{FlowId, Side};
 use crate::limits;
 use crate::media::{Command, Mapping, Stream};
 use crate::sdp::{self, AddressRules, Agreement, Description, Direction, Local, Outline, Remote};
+use std::hash::{DefaultHasher, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
 /// A bridge's media: both ends and the codecs between them.
@@ -29,8 +30,8 @@ pub(super) struct End {
     direction: Direction,
     /// The direction that it chose itself: what it offered last, and not what it answered to somebody's hold.
     wish: Direction,
-    /// Its `o=`: a re-INVITE that repeats it changes nothing.
-    origin: Box<[u8]>,
+    /// A hash of what it said last: a re-INVITE that repeats it changes nothing.
+    said: u64,
     signalling: IpAddr,
 }
 
@@ -39,7 +40,14 @@ pub(super) struct End {
 pub(super) struct Said {
     remote: Remote,
     direction: Direction,
-    origin: Box<[u8]>,
+    hash: u64,
+}
+
+/// Without a secret: who finds two descriptions with one hash can only make us keep a session that is his own.
+fn hash(description: &Description<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(description.bytes);
+    hasher.finish()
 }
 
 /// Why a description is refused: 488 with a warning that says what is wrong with it (RFC 3261 §13.3.1.3, §20.43).
@@ -53,7 +61,7 @@ impl Said {
         let (_, audio) = description.audio().ok_or_else(|| not_acceptable(&sdp::NotAgreed::NoAudio))?;
         let rules = AddressRules { loopback: settings.loopback };
         let remote = audio.remote(rules).map_err(|error| not_acceptable(&error))?;
-        Ok(Said { remote, direction: audio.direction, origin: description.origin.into() })
+        Ok(Said { remote, direction: audio.direction, hash: hash(description) })
     }
 
     /// What it does.
@@ -71,14 +79,14 @@ impl End {
             remote: Remote::default(),
             direction: Direction::SendRecv,
             wish: Direction::SendRecv,
-            origin: Box::default(),
+            said: 0,
             signalling,
         }
     }
 
     /// It has said something new. If that was an offer, the lines of its session are the offer's from now on.
     pub(super) fn hear(&mut self, said: Said, offer: Option<&Description<'_>>) {
-        (self.remote, self.direction, self.origin) = (said.remote, said.direction, said.origin);
+        (self.remote, self.direction, self.said) = (said.remote, said.direction, said.hash);
         if let Some(offer) = offer {
             self.outline.follow(offer);
             self.wish = self.direction;
@@ -87,7 +95,7 @@ impl End {
 
     /// Whether a description is the one it sent last.
     pub(super) fn repeats(&self, description: &Description<'_>) -> bool {
-        *self.origin == *description.origin
+        self.said == hash(description)
     }
 
     /// Our offer to it, made of `proposed`, speaking for the other leg's `direction`.

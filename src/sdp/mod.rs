@@ -30,7 +30,10 @@ use std::fmt;
 /// A session description, borrowed from the body that it came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description<'a> {
-    /// The value of `o=`. A re-INVITE with the same bytes changes nothing (RFC 3264 §8): a session refresh.
+    /// All of it. The same bytes again change nothing: a session refresh (RFC 3264 §8). The version in `o=` alone is not believed: there
+    /// are devices that change codecs or hold a call without counting it up.
+    pub bytes: &'a [u8],
+    /// The value of `o=`.
     pub origin: &'a [u8],
     /// The value of the first `t=`, which an answer repeats (RFC 3264 §6); `0 0` where there was none.
     pub timing: &'a [u8],

@@ -26,7 +26,7 @@ pub(super) fn description(body: &[u8]) -> Result<Description<'_>, Error> {
         count += 1;
         reader.line(line).map_err(|what| Error { line: count, what })?;
     }
-    reader.finish().map_err(|what| Error { line: count + 1, what })
+    reader.finish(body).map_err(|what| Error { line: count + 1, what })
 }
 
 /// RFC 8866 §5: lines end with CRLF, and LF alone is to be accepted. What ends the body (nothing, or empty lines) is no matter.
@@ -151,14 +151,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn finish(mut self) -> Result<Description<'a>, What> {
+    fn finish(mut self, bytes: &'a [u8]) -> Result<Description<'a>, What> {
         for media in &mut self.media {
             if media.connection.is_some_and(Connection::is_hold) {
                 media.direction = media.direction.and(Direction::SendOnly);
             }
         }
         let origin = self.origin.ok_or(What::Origin)?;
-        Ok(Description { origin, timing: self.timing.unwrap_or(b"0 0"), media: self.media })
+        Ok(Description { bytes, origin, timing: self.timing.unwrap_or(b"0 0"), media: self.media })
     }
 }
 
