@@ -112,6 +112,13 @@ impl Daemon {
         until("a record", Duration::from_secs(10), || self.records().into_iter().next())
     }
 
+    /// Sockets that the process has open, of all kinds.
+    pub(crate) fn sockets(&self) -> usize {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        let targets = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
+    }
+
     /// Sends a signal to this process.
     pub(crate) fn signal(&self, name: &str) {
         program::signal(self.child.id(), name);
@@ -204,7 +211,10 @@ fn addresses(child: &mut Child, log: &Mutex<String>) -> ([SocketAddr; 3], Option
         let line = log.lines().find(|line| line.contains("ready") && line.contains("sip: ["))?;
         let after = |key: &str| -> Option<SocketAddr> {
             let rest = line.split_once(key)?.1;
-            rest.split([',', ']', ' ', '}']).next()?.parse().ok()
+            // An IPv6 address has brackets of its own.
+            let end = rest.find("]:").map_or(0, |at| if rest.starts_with('[') { at + 2 } else { 0 });
+            let (start, port) = rest.split_at(end);
+            format!("{start}{}", port.split([',', ']', ' ', '}']).next()?).parse().ok()
         };
         Some(([after("sip: [")?, after("http: ")?, after("admin: ")?], after("tls: [")))
     })

@@ -27,7 +27,7 @@ pub(crate) use daemon::Daemon;
 pub(crate) use message::Message;
 pub(crate) use phone::{Phone, Wire};
 pub(crate) use setup::Setup;
-pub(crate) use sipp::Sipp;
+pub(crate) use sipp::{Finished, Sipp};
 pub(crate) use subscriber::{Incoming, Subscriber};
 pub(crate) use voice::Voice;
 

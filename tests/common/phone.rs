@@ -225,6 +225,11 @@ impl Phone {
         self.wait(SOON, |message| message.method() == Some("ACK"))
     }
 
+    /// Whatever comes next within that time: a request, or a response to the newest one.
+    pub(crate) fn poll(&mut self, longest: Duration) -> Option<Message> {
+        self.wait(longest, |_| true)
+    }
+
     /// Answers a request of the other side; so will its repetitions be.
     pub(crate) fn answer(&mut self, request: &Message, status: u16, sdp: &str) {
         let mut text = format!("SIP/2.0 {status} As the test says\r\n");

@@ -22,8 +22,9 @@ pub(crate) struct Finished {
     pub(crate) succeeded: bool,
     /// All messages, in both directions.
     pub(crate) messages: String,
+    /// What it says of itself: exit status, errors, screen.
+    pub(crate) complaints: String,
     scenario: String,
-    complaints: String,
 }
 
 /// Whether it is installed.
@@ -40,27 +41,34 @@ impl Sipp {
     /// The same with other arguments for how many and how fast.
     pub(crate) fn start_with(daemon: &Daemon, scenario: &str, keys: &[(&str, &str)], arguments: &[&str]) -> Sipp {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sipp").join(scenario);
-        let prefix = daemon.dir().join(format!("{}-{}", scenario.trim_end_matches(".xml"), unique()));
+        let keys = keys.iter().flat_map(|(name, value)| ["-key", name, value]);
+        let arguments: Vec<&str> = keys.chain(arguments.iter().copied()).collect();
+        Sipp::play(daemon, &file, daemon.dir(), &arguments)
+    }
+
+    /// Runs a scenario of any file in that directory. Arguments are stronger than what they repeat.
+    pub(crate) fn play(daemon: &Daemon, file: &Path, dir: &Path, arguments: &[&str]) -> Sipp {
+        let scenario = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let prefix = daemon.dir().join(format!("{scenario}-{}", unique()));
         let output = fs::File::create(prefix.with_extension("out")).unwrap();
+        let here = daemon.sip.ip();
         let mut command = Command::new("sipp");
         // Left to itself, SIPp shares a port with another SIPp and takes its messages.
-        let port = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).unwrap().port();
-        command.arg("-sf").arg(file).args(["-p", &port.to_string()]).args([
-            "-i",
-            "127.0.0.1",
-            "-mi",
-            "127.0.0.1",
-            "-nostdin",
-            "-timeout_error",
-        ]);
+        let port = UdpSocket::bind((here, 0)).and_then(|socket| socket.local_addr()).unwrap().port();
+        command.arg("-sf").arg(file).args(["-p", &port.to_string()]);
+        command.args(["-i", &here.to_string(), "-mi", &here.to_string(), "-nostdin", "-timeout_error"]);
         command.args(["-timeout", "60s", "-recv_timeout", "20000", "-trace_msg", "-trace_err"]);
         command.arg("-message_file").arg(prefix.with_extension("messages"));
         command.arg("-error_file").arg(prefix.with_extension("errors"));
-        keys.iter().for_each(|(name, value)| _ = command.args(["-key", name, value]));
-        command.args(arguments).arg(daemon.sip.to_string()).current_dir(daemon.dir());
+        command.args(arguments).arg(daemon.sip.to_string()).current_dir(dir);
         let errors = output.try_clone().unwrap();
         let child = command.stdin(Stdio::null()).stdout(output).stderr(errors).spawn().unwrap();
-        Sipp { child, scenario: scenario.to_owned(), prefix }
+        Sipp { child, scenario, prefix }
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Runs a scenario that waits for requests, on a port of this host, for a daemon that is still to be started or already there. Its files

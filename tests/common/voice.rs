@@ -2,7 +2,7 @@
 //! Not here: the call (`phone`).
 
 use parkway::media::tone::{FRAME_SAMPLES, Law, Sine, dominant_hz};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -15,11 +15,11 @@ pub(crate) fn sdp(local: SocketAddr, direction: &str, version: u32) -> String {
 
 /// The same with other formats.
 pub(crate) fn describe(local: SocketAddr, direction: &str, version: u32, formats: &[(u8, &str)]) -> String {
-    let (ip, port) = (local.ip(), local.port());
+    let (ip, port, kind) = (local.ip(), local.port(), if local.is_ipv4() { "IP4" } else { "IP6" });
     let numbers: String = formats.iter().map(|(number, _)| format!(" {number}")).collect();
     let maps: String = formats.iter().map(|(number, name)| format!("a=rtpmap:{number} {name}\r\n")).collect();
     format!(
-        "v=0\r\no=phone {port} {version} IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
+        "v=0\r\no=phone {port} {version} IN {kind} {ip}\r\ns=-\r\nc=IN {kind} {ip}\r\nt=0 0\r\n\
          m=audio {port} RTP/AVP{numbers}\r\n{maps}a=ptime:20\r\na={direction}\r\n"
     )
 }
@@ -55,7 +55,12 @@ pub(crate) struct Voice {
 impl Voice {
     /// Takes a port; nothing is said or heard yet.
     pub(crate) fn bind() -> Voice {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        Voice::bind_at(Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// The same on another address.
+    pub(crate) fn bind_at(ip: IpAddr) -> Voice {
+        let socket = UdpSocket::bind((ip, 0)).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         Voice { socket, heard: Arc::default(), over: Arc::default(), threads: Vec::new() }
     }
