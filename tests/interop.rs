@@ -99,7 +99,11 @@ fn runs<'a>(row: &'a Row, at: usize, dir: &Path) -> Vec<Run<'a>> {
         // What is lost, or goes elsewhere by its Via, is neither on a connection (RFC 3261 §18.2.2).
         Over::Tcp => !row.expects_silence() && !text.contains("lost="),
         // An address in brackets, as SIPp's local_ip has it, is none in SDP.
-        Over::Udp6 => !connections().any(|line| line.contains("IP4") || line.contains("[local_ip]")),
+        // Nor has it any in the URI that its proof is for.
+        Over::Udp6 => {
+            let is_bare = |line: &str| line.contains("IP4") || line.contains("[local_ip]");
+            !connections().any(is_bare) && !text.contains("[authentication")
+        }
     };
     let over: Vec<Over> = over.filter(is_for).collect();
     row.ways.iter().flat_map(|way| over.iter().map(|over| Run { row, way: *way, over: *over })).collect()

@@ -105,7 +105,7 @@ fn setup(run: Run<'_>, slot: u16, port: u16) -> Setup {
     }
     set.extend(row.arguments.iter().filter_map(|argument| argument.strip_prefix("set:")).map(str::to_owned));
     let mut setup = Setup { set, ..Setup::default() };
-    setup.tables = setup.tables.replace("allow =", &format!("{}allow =", ours_at(way, row, port)));
+    setup.tables = setup.tables.replace("allow =", &format!("{}allow =", ours_at(run, port)));
     let users = row.arguments.iter().filter_map(|argument| argument.strip_prefix("user:")?.split_once(':'));
     for (name, secret) in users {
         setup.tables += &format!("[[user]]\nname = \"{name}\"\nsecret = \"{secret}\"\nreceive = [\"{name}\"]\n");
@@ -122,14 +122,19 @@ fn setup(run: Run<'_>, slot: u16, port: u16) -> Setup {
 }
 
 /// What the trunk is wanted for at that port, if SIPp is no caller.
-fn ours_at(way: Way, row: &Row, port: u16) -> String {
+fn ours_at(Run { row, way, over }: Run<'_>, port: u16) -> String {
     let realm = row.arguments.iter().find_map(|argument| argument.strip_prefix("realm:")).unwrap_or("carrier.example");
+    let target = match over {
+        Over::Udp => format!("127.0.0.1:{port}"),
+        Over::Tcp => format!("sip:127.0.0.1:{port};transport=tcp"),
+        Over::Udp6 => format!("[::1]:{port}"),
+    };
     let account = "uri = \"sip:us@carrier.example\", user = \"us\", password = \"a password\"";
     match way {
-        Way::Target => format!("targets = [\"127.0.0.1:{port}\"]\nhealth_seconds = 2\n"),
-        Way::Registrar => format!(
-            "targets = [\"127.0.0.1:{port}\"]\nhealth_seconds = 0\nregister = {{ {account}, realm = \"{realm}\" }}\n"
-        ),
+        Way::Target => format!("targets = [\"{target}\"]\nhealth_seconds = 2\n"),
+        Way::Registrar => {
+            format!("targets = [\"{target}\"]\nhealth_seconds = 0\nregister = {{ {account}, realm = \"{realm}\" }}\n")
+        }
         Way::Answered | Way::HungUpOn | Way::Reinvited | Way::Held | Way::ReinviteRefused | Way::Declined => {
             String::new()
         }
