@@ -19,6 +19,8 @@ mod outbound;
 mod posted;
 mod questions;
 mod rate;
+#[cfg(test)]
+mod reached;
 mod register;
 mod ring;
 mod settings;

@@ -15,10 +15,10 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 
-const NOW: Now = Now { at: Instant(1_000_000), wall: Wall(1_795_000_000_000) };
+pub(super) const NOW: Now = Now { at: Instant(1_000_000), wall: Wall(1_795_000_000_000) };
 
 /// One trunk, one number; whoever dials a token of the call may have it.
-fn switch() -> Switch {
+pub(super) fn switch() -> Switch {
     let any = || "192.0.2.1".parse().unwrap();
     let call = crate::call::Settings {
         repeat: Duration::from_secs(60),
@@ -64,9 +64,9 @@ fn herald() -> Herald {
 }
 
 /// Signs the JWTs of clients that have one.
-const SECRET: [u8; 32] = [5; 32];
+pub(super) const SECRET: [u8; 32] = [5; 32];
 
-fn keyring() -> Keyring {
+pub(super) fn keyring() -> Keyring {
     let mut keyring = Keyring::new("parkway");
     keyring.add("k", VerifyingKey::new(Algorithm::Hs256, &SECRET).unwrap()).unwrap();
     keyring
