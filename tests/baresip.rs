@@ -101,6 +101,33 @@ fn a_softphone_that_dials_a_uri_too_late_is_told_so() {
     daemon.finish(1);
 }
 
+/// By digest over UDP, as most desk telephones do; without a WebSocket it hears of a call by MESSAGE.
+#[test]
+fn a_softphone_registers_with_its_password_and_is_told_of_a_call() {
+    let Some(modules) = modules() else { return };
+    let password = "a-password-of-forty-letters-that-nobody-guesses";
+    let user = format!("\n[[user]]\nname = \"anna\"\nsecret = \"{password}\"\nreceive = [\"demo\"]\n");
+    // libre 1.1 gives up at a challenge with another hash.
+    let setup = Setup::with(&["digest.algorithms=MD5"]);
+    let daemon = Daemon::start_as(&Setup { tables: setup.tables.clone() + &user, ..setup });
+    daemon.secrets.add(password);
+    let dir = daemon.dir().join("baresip");
+    let account = format!("<sip:demo@{}>;auth_user=anna;auth_pass={password};regint=60", daemon.sip);
+    let mut phone = Softphone::start(&dir, &modules, &account, "/reginfo");
+    daemon.wait_for_metric("parkway_sip_bindings", Duration::from_secs(10), |now| now == 1.0);
+    let mut caller = park(&daemon);
+    // It takes text alone, says so, and takes the same as text.
+    daemon.wait_for_metric("parkway_sip_events_total{result=\"delivered\"}", Duration::from_secs(10), |now| now == 1.0);
+    let said = fs::read_to_string(dir.join("output")).unwrap_or_default();
+    assert!(said.contains("200 OK (Parkway) [1 binding]"), "{said}");
+    caller.phone.cancel();
+    caller.phone.expect(200);
+    caller.phone.expect(487);
+    assert!(program::wait(&mut phone.0, Duration::from_secs(20)).is_some());
+    daemon.wait_for_metric("parkway_sip_bindings", Duration::from_secs(10), |now| now == 0.0);
+    daemon.finish(1);
+}
+
 /// Where its modules are, if it is installed.
 fn modules() -> Option<PathBuf> {
     if !program::is_installed("baresip", "baresip-core") {
@@ -121,16 +148,21 @@ struct Softphone(Child);
 impl Softphone {
     /// A softphone without any sound card: it plays a file and records what it decodes.
     fn dial(dir: &Path, modules: &Path, uri: &str) -> Softphone {
+        let account = "<sip:phone@127.0.0.1>;regint=0;audio_codecs=PCMU/8000/1,PCMA/8000/1";
+        Softphone::start(dir, modules, account, &format!("/dial {uri}"))
+    }
+
+    /// One with an account of its own, that is told to do something once it runs.
+    fn start(dir: &Path, modules: &Path, account: &str, order: &str) -> Softphone {
         fs::create_dir(dir).unwrap();
         fs::write(dir.join("config"), configuration(dir, modules)).unwrap();
-        fs::write(dir.join("accounts"), "<sip:phone@127.0.0.1>;regint=0;audio_codecs=PCMU/8000/1,PCMA/8000/1\n")
-            .unwrap();
+        fs::write(dir.join("accounts"), format!("{account}\n")).unwrap();
         fs::write(dir.join("contacts"), "").unwrap();
         fs::write(dir.join("tone.wav"), wave(&Sine::new(PHONE_HZ).take(30 * 8000).collect::<Vec<i16>>())).unwrap();
         let output = fs::File::create(dir.join("output")).unwrap();
         let errors = output.try_clone().unwrap();
         let mut command = Command::new("baresip");
-        command.arg("-f").arg(dir).args(["-e", &format!("/dial {uri}"), "-t", SECONDS]).env("HOME", dir);
+        command.arg("-f").arg(dir).args(["-e", order, "-t", SECONDS]).env("HOME", dir);
         Softphone(command.stdin(Stdio::null()).stdout(output).stderr(errors).spawn().unwrap())
     }
 }

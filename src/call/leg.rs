@@ -58,6 +58,12 @@ impl Refusal {
         self
     }
 
+    /// With those of its header fields alone that are wanted.
+    pub fn only(mut self, is_wanted: impl Fn(&str, &str) -> bool) -> Refusal {
+        self.headers.retain(|(name, value)| is_wanted(name, value));
+        self
+    }
+
     /// Its `Reason`, for a BYE that says the same.
     pub(super) fn reason(&self) -> Option<&str> {
         self.headers.iter().find(|(name, _)| *name == "Reason").map(|(_, value)| value.as_str())

@@ -101,15 +101,19 @@ pub fn run(config: Config) -> Result<(), Failure> {
     signals::attend(daemon, &log, signals, drain)
 }
 
+/// The keys of this run.
+fn open_keys(config: &Config) -> Result<Keys, Failure> {
+    let keys = Keys::open(config).map_err(|mistake| Failure::configuration(mistake.to_string()))?;
+    if keys.ephemeral {
+        tracing::warn!("keys are made for this run only, tokens and JWTs end with it; set node.state_dir to keep them");
+    }
+    Ok(keys)
+}
+
 impl Daemon {
     /// Binds everything and starts all threads. When it returns, everything is listening.
     pub fn start(config: Config) -> Result<Daemon, Failure> {
-        let keys = Keys::open(&config).map_err(|mistake| Failure::configuration(mistake.to_string()))?;
-        if keys.ephemeral {
-            tracing::warn!(
-                "keys are made for this run only, tokens and JWTs end with it; set node.state_dir to keep them"
-            );
-        }
+        let keys = open_keys(&config)?;
         let metrics = Arc::new(Metrics::new(Clock::start().now().wall, &outbound::names(&config)));
         let records = Records::start(config.records.path.as_deref(), Arc::clone(&metrics))
             .map_err(|error| Failure::records(&config, &error))?;

@@ -48,8 +48,8 @@ pub struct Binding {
     /// What it is.
     pub kind: Kind,
     parcels: VecDeque<Parcel>,
-    /// The request that it was sent last and that has no answer yet: one at a time (RFC 3428 §8).
-    pub sending: Option<ClientId>,
+    /// The request that it was sent last and that has no answer yet, and what is in it: one at a time (RFC 3428 §8).
+    sending: Option<(ClientId, Parcel)>,
 }
 
 /// What a binding is.
@@ -72,6 +72,8 @@ pub struct Contact {
     pub instance: Option<String>,
     /// `reg-id`: which of a device's flows it is.
     pub reg_id: Option<u32>,
+    /// It takes no JSON by that name, but text (RFC 3261 §21.4.13).
+    pub text_only: bool,
     call_id: String,
     cseq: u32,
 }
@@ -79,7 +81,13 @@ pub struct Contact {
 impl Contact {
     pub(super) fn new(wanted: &Wanted, order: &Order<'_>) -> Contact {
         let Wanted { uri, q, instance, reg_id, .. } = wanted.clone();
-        Contact { uri, q, instance, reg_id, call_id: order.call_id.to_owned(), cseq: order.cseq }
+        let text_only = false;
+        Contact { uri, q, instance, reg_id, text_only, call_id: order.call_id.to_owned(), cseq: order.cseq }
+    }
+
+    /// A later request says the same contact anew; what it was found to take holds on.
+    pub(super) fn renew(&mut self, newer: Contact) {
+        *self = Contact { text_only: self.text_only, ..newer };
     }
 
     /// Whether it was made by a later request of the same registration than this, or by this one.
@@ -178,6 +186,28 @@ impl Binding {
     /// The next parcel, if none is on its way.
     pub fn pop(&mut self) -> Option<Parcel> {
         if self.sending.is_some() { None } else { self.parcels.pop_front() }
+    }
+
+    /// A parcel is on its way.
+    pub fn sent(&mut self, transaction: ClientId, parcel: Parcel) {
+        self.sending = Some((transaction, parcel));
+    }
+
+    /// What was in this request, if it is the one that is on its way; it is not any more.
+    pub fn answered(&mut self, transaction: ClientId) -> Option<Parcel> {
+        self.sending.take_if(|(sending, _)| *sending == transaction).map(|(_, parcel)| parcel)
+    }
+
+    /// A contact that takes text alone gets this again, as text; `false` if that was tried before.
+    pub fn say_again_as_text(&mut self, parcel: Parcel) -> bool {
+        match &mut self.kind {
+            Kind::Contact(contact) if !contact.text_only => {
+                contact.text_only = true;
+                self.parcels.push_front(parcel);
+                true
+            }
+            Kind::Contact(_) | Kind::Subscription(_) => false,
+        }
     }
 
     /// Whether it was told that it is over, or will be.

@@ -120,7 +120,7 @@ impl Registrar {
                         binding.forget_parcels();
                     }
                     if let Some(Kind::Contact(kept)) = self.bindings.get_mut(&id).map(|binding| &mut binding.kind) {
-                        *kept = contact;
+                        kept.renew(contact);
                     }
                     fresh.extend(moved.then_some(id));
                 }

@@ -7,7 +7,7 @@ use crate::call::{Refusal, Trunk};
 use crate::policy::{self, Claims, Reason};
 use crate::registrar::Who;
 use crate::sip::auth::Refused;
-use crate::sip::wire::{AuthParams, Header, Message, Start};
+use crate::sip::wire::{AuthParams, Header, Message, Method, Start};
 use crate::time::Now;
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ impl Identified {
 impl Switch {
     /// Who sent a request that anybody may send, or the 401 for it.
     pub(super) fn identify(&mut self, now: Now, request: &Message<'_>) -> Result<Identified, Refusal> {
-        self.credential(now, request).map_err(|reason| self.unauthorized(now, reason))
+        self.credential(now, request).map_err(|reason| self.unauthorized(now, request, reason))
     }
 
     /// The trunk that an INVITE from an address that is nobody's proves to be from. Where no trunk has a password, nobody is asked for one.
@@ -40,11 +40,9 @@ impl Switch {
         if !self.settings.asks_for_passwords() {
             return Err(stranger());
         }
-        let identified = self.identify(now, invite).map_err(|mut refusal| {
-            // A JWT makes nobody a trunk; and some gateways look at no challenge but the last.
-            refusal.challenges.retain(|challenge| challenge.starts_with("Digest "));
-            refusal
-        })?;
+        // A JWT makes nobody a trunk; and some gateways look at no challenge but the last.
+        let of_passwords = |name: &str, value: &str| name != "WWW-Authenticate" || value.starts_with("Digest ");
+        let identified = self.identify(now, invite).map_err(|refusal| refusal.only(of_passwords))?;
         let user = Some(identified.claims.subject()).filter(|_| identified.once);
         user.and_then(|user| self.settings.trunk_of_user(user)).cloned().ok_or_else(stranger)
     }
@@ -72,12 +70,18 @@ impl Switch {
         }
     }
 
-    /// 401 with what a client may bring: a password's proof, where there are users, or a JWT (RFC 8898 §2.2).
-    pub(super) fn unauthorized(&mut self, now: Now, reason: Reason) -> Refusal {
+    /// 401 with what a client may bring: a password's proof, where there are users, or a JWT (RFC 8898 §2.2). Who registers and has not
+    /// shown that it knows JWTs is asked for the password alone: telephones (libre 1.1) give up at a scheme that they do not know, and
+    /// whoever has a JWT sends it unasked.
+    fn unauthorized(&mut self, now: Now, request: &Message<'_>, reason: Reason) -> Refusal {
         let users = self.keyring.users();
         let stale = reason == Reason::NonceStale;
-        let mut challenges = self.gate.challenges(now.at, (users.realm(), users.algorithms()), &mut self.rng, stale);
-        challenges.push(format!("Bearer realm=\"{}\"", users.realm()));
+        let offer = (users.realm(), users.algorithms());
+        let mut challenges = self.gate.challenges(now.at, offer, &mut self.rng, stale);
+        let calls_back = request.start().method() == Some(Method::Invite);
+        if challenges.is_empty() || calls_back || bearer(request).is_some() {
+            challenges.push(format!("Bearer realm=\"{}\"", users.realm()));
+        }
         // A 401 is of no use without a challenge (RFC 3261 §21.4.2).
         Refusal::warned(401, reason.as_str(), reason.title()).with_first("WWW-Authenticate", challenges)
     }

@@ -328,7 +328,7 @@ impl Switch {
                 self.step_leg(now, owner, dialog, Event::Failed { side: owner.side, transaction });
             }
             endpoint::Event::Outside { asker, transaction, method, status, answer } => match asker {
-                Asker::Binding(id) => self.handle_told(now, id, transaction, status),
+                Asker::Binding(id) => self.handle_told(now, id, transaction, (status, answer)),
                 Asker::Trunk(at) => self.trunk_answered(now, at, (transaction, method, status), answer.as_ref()),
             },
             endpoint::Event::Unacknowledged { owner, dialog } => {

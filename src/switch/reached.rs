@@ -26,6 +26,18 @@ struct Bench {
     path: Path,
 }
 
+/// The answer to a request of ours.
+fn response(request: &str, status: u16, headers: &str) -> String {
+    let field = |name: &str| request.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+    let kept = ["Via:", "From:", "To:", "Call-ID:", "CSeq:"].map(field).join("\r\n");
+    format!("SIP/2.0 {status} x\r\n{kept}\r\n{headers}Content-Length: 0\r\n\r\n")
+}
+
+/// That the kind of content is not understood.
+fn refusal(request: &str, headers: &str) -> Vec<u8> {
+    response(request, 415, headers).into_bytes()
+}
+
 fn path(peer: &str) -> Path {
     Path { transport: Transport::Udp, local: "192.0.2.1:5060".parse().unwrap(), peer: peer.parse().unwrap() }
 }
@@ -74,7 +86,9 @@ impl Bench {
         effects
             .filter_map(|effect| match effect {
                 Effect::Transmit(sent) => Some((sent.path, String::from_utf8(sent.bytes.to_vec()).unwrap())),
-                Effect::Media(_) | Effect::Notify(_) | Effect::Ask { .. } | Effect::Record(_) => None,
+                Effect::Media(_) | Effect::Notify(_) | Effect::Ask { .. } | Effect::Record(_) | Effect::Locate(_) => {
+                    None
+                }
             })
             .collect()
     }
@@ -105,9 +119,7 @@ impl Bench {
 
     /// Answers a request of ours.
     fn answer(&mut self, request: &str, status: u16) -> Vec<String> {
-        let field = |name: &str| request.lines().find(|line| line.starts_with(name)).unwrap_or_default();
-        let kept = ["Via:", "From:", "To:", "Call-ID:", "CSeq:"].map(field).join("\r\n");
-        self.hear(&format!("SIP/2.0 {status} x\r\n{kept}\r\nContent-Length: 0\r\n\r\n"))
+        self.hear(&response(request, status, ""))
     }
 
     /// Time passes, each timer at its time; what was sent meanwhile.
@@ -144,7 +156,7 @@ fn every_method_has_its_answer_for_everybody() {
         ("SUBSCRIBE", [&["401"], &["200", "NOTIFY"], &["401"]]),
         ("PRACK", [&["481"], &["481"], &["481"]]),
         ("UPDATE", [&["481"], &["481"], &["481"]]),
-        ("INFO", [&["405"], &["405"], &["405"]]),
+        ("INFO", [&["481"], &["481"], &["481"]]),
         ("NOTIFY", [&["405"], &["405"], &["405"]]),
         ("PUBLISH", [&["405"], &["405"], &["405"]]),
         ("MESSAGE", [&["405"], &["405"], &["405"]]),
@@ -198,6 +210,41 @@ fn a_contact_that_is_silent_is_gone_and_one_that_refuses_is_told_the_next_thing(
     assert_eq!(bench.switch.bindings(), (0, 0), "Timer F");
     let told = &bench.switch.stats().told.0;
     assert_eq!((told.get("refused"), told.get("unanswered")), (Some(&1), Some(&1)));
+}
+
+#[test]
+fn a_telephone_that_takes_text_alone_gets_text() {
+    let mut bench = Bench::new();
+    bench.register(3600);
+    bench.park();
+    let message = |bench: &mut Bench| {
+        bench.messages().into_iter().find(|(_, text)| text.starts_with("MESSAGE")).map(|(_, text)| text)
+    };
+    let json = message(&mut bench).unwrap();
+    assert!(json.contains("Content-Type: application/json"), "{json}");
+    bench
+        .switch
+        .handle(bench.now, Input::Datagram { path: bench.path, bytes: &refusal(&json, "Accept: text/plain\r\n") });
+    let text = message(&mut bench).unwrap();
+    let body = |message: &str| message.split_once("\r\n\r\n").unwrap().1.split_once("\"token\"").unwrap().0.to_owned();
+    assert!(text.contains("Content-Type: text/plain") && body(&text) == body(&json), "{text}");
+    bench
+        .switch
+        .handle(bench.now, Input::Datagram { path: bench.path, bytes: &refusal(&text, "Accept: text/plain\r\n") });
+    assert_eq!(message(&mut bench), None, "once is enough");
+    bench.register(3600);
+    bench.park();
+    let text = message(&mut bench).unwrap();
+    assert!(text.contains("Content-Type: text/plain"), "and it is remembered: {text}");
+    let mut bench = Bench::new();
+    bench.register(3600);
+    bench.park();
+    let json = message(&mut bench).unwrap();
+    bench.switch.handle(
+        bench.now,
+        Input::Datagram { path: bench.path, bytes: &refusal(&json, "Accept: application/pidf+xml\r\n") },
+    );
+    assert_eq!(message(&mut bench), None, "nothing that it could be told in");
 }
 
 #[test]

@@ -8,15 +8,17 @@ use crate::event::{Hearer, Herald};
 use crate::id::{BindingId, CallId};
 use crate::name::Name;
 use crate::policy::{Action, MediaKinds};
-use crate::registrar::{Binding, Dialog, Kind, Parcel};
+use crate::registrar::{Binding, Contact, Dialog, Kind, Parcel};
 use crate::sip::Path;
 use crate::sip::endpoint::{Asker, ClientId, Endpoint, Outside};
-use crate::sip::wire::Method;
+use crate::sip::wire::{Header, Message, Method};
 use crate::time::Now;
 use std::sync::Arc;
 
 /// What the documents are.
 const JSON: &str = "application/json";
+/// What they are called to a telephone that knows no other kind.
+const TEXT: &str = "text/plain";
 /// An answer to a NOTIFY or MESSAGE that says that nobody is there any more: none came, or it was 408.
 const SILENT: u16 = 408;
 
@@ -73,7 +75,10 @@ impl Switch {
             }
             match sent {
                 Some(transaction) => {
-                    self.registrar.get_mut(id).into_iter().for_each(|binding| binding.sending = Some(transaction));
+                    self.registrar
+                        .get_mut(id)
+                        .into_iter()
+                        .for_each(|binding| binding.sent(transaction, parcel.clone()));
                     return;
                 }
                 None => self.stats.told.note("dropped"),
@@ -137,7 +142,7 @@ impl Switch {
         let (path, left) = (binding.path, (binding.expires - now.at).as_secs());
         let mut mail = Mail { endpoint: &mut self.endpoint, herald: &self.herald, now, id, path };
         match &mut binding.kind {
-            Kind::Contact(contact) => mail.message(&binding.name, &contact.uri, fresh, document),
+            Kind::Contact(contact) => mail.message(&binding.name, contact, fresh, document),
             Kind::Subscription(dialog) => {
                 let state = match parcel {
                     Parcel::Terminated(reason) => format!("terminated;reason={reason}"),
@@ -149,12 +154,20 @@ impl Switch {
     }
 
     /// What came of telling a client something.
-    pub(super) fn handle_told(&mut self, now: Now, id: BindingId, transaction: ClientId, status: u16) {
+    pub(super) fn handle_told(
+        &mut self,
+        now: Now,
+        id: BindingId,
+        transaction: ClientId,
+        (status, answer): (u16, Option<Message<'_>>),
+    ) {
         let Some(binding) = self.registrar.get_mut(id) else { return };
-        if binding.sending != Some(transaction) {
-            return;
+        let Some(parcel) = binding.answered(transaction) else { return };
+        // RFC 3261 §21.4.13: many telephones take text alone; the document is one.
+        let takes_text = status == 415 && answer.is_some_and(|answer| answer.values(Header::Accept).any(is_text));
+        if takes_text && binding.say_again_as_text(parcel) {
+            return self.send_next(now, id);
         }
-        binding.sending = None;
         let is_subscription = binding.dialog().is_some();
         let result = match status {
             200..300 => "delivered",
@@ -217,11 +230,12 @@ struct Mail<'m> {
 
 impl Mail<'_> {
     /// RFC 3428: to a contact, in no dialog.
-    fn message(&mut self, name: &Name, uri: &str, (tag, call_id): (u64, u128), document: &str) -> Option<ClientId> {
+    fn message(&mut self, name: &Name, to: &Contact, (tag, call_id): (u64, u128), document: &str) -> Option<ClientId> {
+        let kind = if to.text_only { TEXT } else { JSON };
         let own = self.herald.sip_uri(name);
         let message = Outside {
             method: Method::Message,
-            uri,
+            uri: &to.uri,
             from: &format!("<{own}>;tag={tag:016x}"),
             to: &format!("<{own}>"),
             call_id: &format!("{call_id:032x}"),
@@ -229,7 +243,7 @@ impl Mail<'_> {
             route: "",
             contact: None,
             headers: &[],
-            body: body(document),
+            body: body(kind, document),
             opens: false,
             asker: Asker::Binding(self.id),
         };
@@ -250,7 +264,7 @@ impl Mail<'_> {
             route: &dialog.route,
             contact: Some(&format!("<sip:{}@{}{transport}>", dialog.local_tag, self.herald.sip_host)),
             headers: &[("Event", &dialog.event), ("Subscription-State", state)],
-            body: body(document),
+            body: body(JSON, document),
             opens: false,
             asker: Asker::Binding(self.id),
         };
@@ -258,6 +272,11 @@ impl Mail<'_> {
     }
 }
 
-fn body(document: &str) -> Option<(&str, &[u8])> {
-    (!document.is_empty()).then_some((JSON, document.as_bytes()))
+fn body<'d>(kind: &'d str, document: &'d str) -> Option<(&'d str, &'d [u8])> {
+    (!document.is_empty()).then_some((kind, document.as_bytes()))
+}
+
+fn is_text(range: &[u8]) -> bool {
+    let kind = range.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    [&b"*/*"[..], b"text/*", b"text/plain"].iter().any(|known| kind.eq_ignore_ascii_case(known))
 }
