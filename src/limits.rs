@@ -258,3 +258,5 @@ pub const BINDINGS_PER_NAME_MAX: usize = 16;
 pub const BINDINGS_PER_SOURCE_MAX: usize = 1_000;
 /// Longest Contact value of a registration, bytes: real ones have less than 300.
 pub const SIP_CONTACT_BYTES_MAX: usize = 1024;
+/// Clients over SIP that are told something between two looks at anything else: sealing and signing for each takes some 50 µs.
+pub const BINDINGS_TOLD_AT_ONCE: usize = 32;

@@ -50,6 +50,8 @@ pub struct Binding {
     parcels: VecDeque<Parcel>,
     /// The request that it was sent last and that has no answer yet, and what is in it: one at a time (RFC 3428 §8).
     sending: Option<(ClientId, Parcel)>,
+    /// Whether its turn to be told something will come by itself.
+    pub queued: bool,
 }
 
 /// What a binding is.
@@ -147,7 +149,7 @@ pub enum Parcel {
 impl Binding {
     pub(super) fn new(id: BindingId, (name, who, path): (&Name, &Who, Path), expires: Instant, kind: Kind) -> Binding {
         let (name, who) = (name.clone(), who.clone());
-        Binding { id, name, who, path, expires, kind, parcels: VecDeque::new(), sending: None }
+        Binding { id, name, who, path, expires, kind, parcels: VecDeque::new(), sending: None, queued: false }
     }
 
     /// The contact, if it is one.

@@ -60,6 +60,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use tell::Turns;
 
 /// The switch. One thread owns it.
 pub struct Switch {
@@ -75,6 +76,7 @@ pub struct Switch {
     posted: Posted,
     /// How many notices there have been.
     notices: u64,
+    turns: Turns,
     lot: Lot,
     /// Connections whose peer has shown a trunk's certificate.
     certified: HashMap<Path, Arc<Trunk>>,
@@ -137,6 +139,7 @@ impl Switch {
             registrar,
             posted: Posted::default(),
             notices: 0,
+            turns: Turns::default(),
             lot: Lot::default(),
             certified: HashMap::new(),
             flows: HashMap::new(),
@@ -200,6 +203,7 @@ impl Switch {
         self.dispatch_notices(now);
         self.handle_overdue(now);
         self.handle_lapsed(now);
+        self.take_turns(now);
         self.attend_trunks(now);
         while let Some(Reverse((due, at))) = self.alarms.peek().copied() {
             if due > now.at {
@@ -238,6 +242,7 @@ impl Switch {
             self.questions.poll_timeout(),
             self.registrar.poll_timeout(),
             self.trunks.poll_timeout(),
+            self.turns.poll_timeout(),
         ]
         .into_iter()
         .flatten()

@@ -4,6 +4,7 @@
 
 use super::tests::{NOW, SECRET, keyring, switch};
 use super::*;
+use crate::limits;
 use crate::policy::{Algorithm, Grant, Order, SigningKey, Users, mint};
 use crate::sip::Transport;
 use crate::time::{Duration, Wall};
@@ -210,6 +211,26 @@ fn a_contact_that_is_silent_is_gone_and_one_that_refuses_is_told_the_next_thing(
     assert_eq!(bench.switch.bindings(), (0, 0), "Timer F");
     let told = &bench.switch.stats().told.0;
     assert_eq!((told.get("refused"), told.get("unanswered")), (Some(&1), Some(&1)));
+}
+
+#[test]
+fn many_clients_of_a_name_do_not_hold_up_everything_else() {
+    let mut bench = Bench::new();
+    let many = 2 * limits::BINDINGS_TOLD_AT_ONCE + 3;
+    for at in 0..many {
+        let text = bench.request("REGISTER", &format!("Authorization: Bearer {}\r\n", jwt(3600)));
+        assert_eq!(bench.hear(&text.replace("To: <sip:demo@x>", &format!("To: <sip:demo%2F{at}@x>"))), ["200"]);
+    }
+    bench.park();
+    let told = |sent: Vec<String>| sent.iter().filter(|word| *word == "MESSAGE").count();
+    assert_eq!(told(bench.sent()), limits::BINDINGS_TOLD_AT_ONCE);
+    assert_eq!(
+        bench.switch.poll_timeout(),
+        Some(bench.now.at),
+        "the others are told at once, but after whatever came meanwhile"
+    );
+    assert_eq!(told(bench.pass(0)), many - limits::BINDINGS_TOLD_AT_ONCE);
+    assert!(bench.switch.poll_timeout().is_some_and(|due| due > bench.now.at));
 }
 
 #[test]

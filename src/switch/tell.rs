@@ -6,13 +6,15 @@ use super::Switch;
 use crate::call::Notice;
 use crate::event::{Hearer, Herald};
 use crate::id::{BindingId, CallId};
+use crate::limits;
 use crate::name::Name;
 use crate::policy::{Action, MediaKinds};
 use crate::registrar::{Binding, Contact, Dialog, Kind, Parcel};
 use crate::sip::Path;
 use crate::sip::endpoint::{Asker, ClientId, Endpoint, Outside};
 use crate::sip::wire::{Header, Message, Method};
-use crate::time::Now;
+use crate::time::{Instant, Now};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// What the documents are.
@@ -21,6 +23,21 @@ const JSON: &str = "application/json";
 const TEXT: &str = "text/plain";
 /// An answer to a NOTIFY or MESSAGE that says that nobody is there any more: none came, or it was 408.
 const SILENT: u16 = 408;
+
+/// Whose turn it is to be told something.
+#[derive(Default)]
+pub(super) struct Turns {
+    queue: VecDeque<BindingId>,
+    /// When the last ones were told.
+    at: Instant,
+}
+
+impl Turns {
+    /// When [`Switch::take_turns`] is due: at once, if there is somebody.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        (!self.queue.is_empty()).then_some(self.at)
+    }
+}
 
 impl Switch {
     /// A call waits, or waits no more. Notices are counted from 1, as the publisher of the WebSockets' side counts them: one notice has one
@@ -40,6 +57,21 @@ impl Switch {
         };
         for id in self.registrar.reached(name) {
             self.push(id, parcel.clone());
+            let Some(binding) = self.registrar.get_mut(id) else { continue };
+            if !std::mem::replace(&mut binding.queued, true) {
+                self.turns.queue.push_back(id);
+            }
+        }
+        self.take_turns(now);
+    }
+
+    /// Tells some of those whose turn it is. A name may have thousands of clients, and calls have to go on meanwhile: the others' turn comes
+    /// with the next timeout, which is due at once.
+    pub(super) fn take_turns(&mut self, now: Now) {
+        self.turns.at = now.at;
+        for _ in 0..limits::BINDINGS_TOLD_AT_ONCE {
+            let Some(id) = self.turns.queue.pop_front() else { return };
+            self.registrar.get_mut(id).into_iter().for_each(|binding| binding.queued = false);
             self.send_next(now, id);
         }
     }
