@@ -264,7 +264,7 @@ fn answered(daemon: &Daemon, start: Start<'_>, manner: Manner, mut glance: impl 
                 continue;
             }
             let Some(event) = client.poll(GLANCE).filter(|event| event["type"] == "incoming") else { continue };
-            let incoming = Incoming::of(&event);
+            let incoming = Incoming::of(event.clone());
             let credentials = crate::common::story::credentials(&incoming.token, &client.jwt);
             daemon.secrets.add(&incoming.token);
             let (sip, is_over) = (daemon.sip, &is_over);
@@ -299,7 +299,7 @@ fn declined(daemon: &Daemon, start: Start<'_>) -> Finished {
     let mut sipp = start(NUMBER);
     while sipp.is_running() {
         if let Some(event) = client.poll(GLANCE).filter(|event| event["type"] == "incoming") {
-            client.say("decline", &Incoming::of(&event).call);
+            client.say("decline", &Incoming::of(event.clone()).call);
         }
     }
     sipp.wait()
