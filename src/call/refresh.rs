@@ -44,25 +44,23 @@ impl Bridged {
         }
     }
 
-    /// A re-INVITE with the session as it is. One change at a time: what is under way already may be a refresh by itself, and we look again a little later.
+    /// A re-INVITE with the session as it is. One change at a time: what is under way already may be a refresh by itself, and we look
+    /// again a little later.
     pub(super) fn refresh_by_invite(&mut self, to: Side, turn: &mut Turn<'_>) {
-        let mut sent = None;
-        if self.change.is_none() {
+        if self.change.is_none() && self.leg(to).refresh.is_none() {
             let direction = self.session.end(to.other()).direction();
             let agreement = self.session.agreement.clone();
             let mut end = self.session.end(to).clone();
             let offer = end.offer(to, &agreement, direction);
-            sent = self.leg(to).send(turn, Method::Invite, Some(&offer));
-            if sent.is_some() {
+            if let Some(sent) = self.leg(to).send(turn, Method::Invite, Some(&offer)) {
                 *self.session.end(to) = end;
                 self.change = Some(Change::Refreshing { to });
+                self.leg(to).refresh = Some((sent, Method::Invite));
+                return;
             }
         }
         let leg = self.leg(to);
-        leg.refresh = sent.map(|sent| (sent, Method::Invite));
-        if sent.is_none() {
-            leg.timer.retry(turn.now.at, pause(leg, turn));
-        }
+        leg.timer.retry(turn.now.at, pause(leg, turn));
     }
 
     /// Whose refresh a final response answers, if it answers one; with it the refresh is over.
