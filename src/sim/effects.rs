@@ -113,7 +113,11 @@ impl World<'_> {
         if !matches!(seen.verb(), Verb::Invite | Verb::Update) {
             return;
         }
-        let is_older = self.uuids.get(&agent).is_some_and(|(cseq, _)| seen.cseq < *cseq && seen.cseq > 1);
+        let is_older = match seen.cseq {
+            // A first INVITE that begins something has a 100 before anything else; one that came by two ways says nothing new.
+            1 => seen.status != 100,
+            number => self.uuids.get(&agent).is_some_and(|(cseq, _)| number < *cseq),
+        };
         let Some(uuid) = self.asked_uuids.get(&(agent, seen.cseq)).filter(|_| !is_older) else { return };
         let known = if matches!(seen.status, 481 | 500) { String::new() } else { uuid.clone() };
         self.uuids.insert(agent, (seen.cseq, known));
