@@ -325,12 +325,15 @@ impl Bridged {
         self.stay()
     }
 
-    /// The answer to the session as it is, which was our offer.
+    /// The answer to the session as it is, which was our offer. The relay hears of what it changes: to be told the same again would have
+    /// it wait for a silent side anew.
     pub(super) fn hear_own(&mut self, side: Side, answer: &[u8], turn: &mut Turn<'_>) -> Result<(), Refusal> {
+        let before = self.session.commands(turn.settings);
         let agreement = self.session.agreement.clone();
         self.session.agreement = self.session.end(side).hear_answer(side, &agreement, answer, turn.settings)?;
-        for command in self.session.commands(turn.settings) {
-            turn.media(command);
+        let after = self.session.commands(turn.settings);
+        if before != after {
+            after.into_iter().for_each(|command| turn.media(command));
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use std::net::{IpAddr, SocketAddr};
 
 /// Switch to relay.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Take a pair of ports for each leg on `caller_local` and `client_local` (one of the relay's addresses), on one worker.
     /// Answered by [`Event::Opened`] or [`Event::Failed`]. Nothing is forwarded until both legs have a [`Stream`].
