@@ -153,6 +153,8 @@ pub const PING_WAIT_MAX: Duration = Duration::from_secs(5);
 pub const LOCATE_EVERY: Duration = Duration::from_secs(60);
 /// Most rules for the numbers of one trunk: they are tried one after the other, for each call.
 pub const REWRITES_MAX: usize = 64;
+/// Most addresses of which the name is known that a TLS certificate there must have: all ways of some hundred targets.
+pub const TLS_NAMES_MAX: usize = 4_096;
 /// Most targets of one trunk.
 pub const TARGETS_MAX: usize = 16;
 /// How long a registrar may take to answer before the next target is tried: it may have to ask others, but nobody is waiting for a call.

@@ -1,11 +1,13 @@
 //! The trunks that the daemon goes to, with SIPp in their place: a gateway that leaves and comes back, over UDP and TCP; a registrar that
-//! asks for proof; two targets of which one is gone; and a trunk that proves a password to us.
+//! asks for proof; two targets of which one is gone; and a trunk that proves a password to us; TLS
+//! between two daemons.
 //! Not here: single answers and their order (`trunk`), DNS (`resolve`), calls from trunks (`sipp`).
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod common;
 
+use common::authority::Authority;
 use common::sipp::is_installed;
 use common::{Daemon, Setup, Sipp};
 use std::net::{TcpListener, UdpSocket};
@@ -136,4 +138,44 @@ fn a_trunk_that_proves_its_password_is_known_from_anywhere_by_name_and_another_i
     let records = daemon.finish(1);
     assert_eq!((&records[0]["trunk"], &records[0]["name"]), (&"by password".into(), &"demo".into()));
     assert!(records[0]["to"].as_str().unwrap().starts_with("sip:+123@"), "{records:?}");
+}
+
+/// A daemon that listens for TLS as `localhost`, with what its file says about TLS and trunks.
+fn with_tls(dir: &std::path::Path, tables: &str) -> Daemon {
+    let file = |name: &str| dir.join(name).display().to_string();
+    let tables = format!(
+        "[tls]\nauthorities_file = {0:?}\nclient_authorities_file = {0:?}\n\
+         [[tls.certificate]]\nchain_file = {1:?}\nkey_file = {2:?}\n{tables}[[route]]\nnumber = \"*\"\nname = \"demo\"\n",
+        file("authority.pem"),
+        file("localhost.pem"),
+        file("localhost.key")
+    );
+    let set = vec!["sip.listen=127.0.0.1:0,tls:127.0.0.1:0".to_owned()];
+    Daemon::start_as(&Setup { set, tables, ..Setup::default() })
+}
+
+/// RFC 3261 §26.3.1, RFC 5922: each of two daemons knows the other by its certificate, over a connection that one of them opens.
+#[test]
+fn a_target_over_tls_must_have_its_name_in_its_certificate_and_sees_ours() {
+    let (dir, authority) = (TempDir::new().unwrap(), Authority::new());
+    std::fs::write(dir.path().join("authority.pem"), authority.pem()).unwrap();
+    authority.put(dir.path(), "localhost");
+    let them = with_tls(dir.path(), "[[trunk]]\nname = \"us\"\ntls_names = [\"localhost\"]\n");
+    let port = them.tls.unwrap().port();
+    // The name is in the certificate; the address is not.
+    for (host, up) in [("localhost", 1.0), ("127.0.0.1", 0.0)] {
+        let trunk = format!(
+            "[[trunk]]\nname = \"carrier\"\nallow = [\"192.0.2.1\"]\nhealth_seconds = 1\n\
+             targets = [\"sips:{host}:{port}\"]\n"
+        );
+        let us = with_tls(dir.path(), &trunk);
+        if up == 1.0 {
+            // 403 would be an answer too: 200 is for whom it knows.
+            let answered = "parkway_sip_responses_total{code=\"200\"}";
+            them.wait_for_metric(answered, SOON, |count| count >= 2.0);
+        }
+        wait_for(&us, "parkway_trunk_up", up);
+        us.finish(0);
+    }
+    them.finish(0);
 }

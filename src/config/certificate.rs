@@ -56,6 +56,14 @@ pub(super) fn chain(file: &str) -> Result<Vec<CertificateDer<'static>>, String> 
     if found.is_empty() { Err(format!("{file} has no certificate in it")) } else { Ok(found) }
 }
 
+/// Where Linux systems keep the certificates of the authorities that they trust: Debian's place, then Red Hat's.
+const SYSTEM_AUTHORITIES: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
+
+/// The authorities that this system trusts; none where it keeps none.
+pub fn system_authorities() -> Vec<CertificateDer<'static>> {
+    SYSTEM_AUTHORITIES.iter().find_map(|file| chain(file).ok()).unwrap_or_default()
+}
+
 fn expiry(certificate: &CertificateDer<'_>) -> Option<Wall> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let seconds = u64::try_from(certificate.validity().not_after.timestamp()).ok()?;

@@ -18,7 +18,7 @@ mod users;
 mod warn;
 
 pub use address::Advertised;
-pub use certificate::{Certificate, names_in};
+pub use certificate::{Certificate, names_in, system_authorities};
 pub use keys::{Keys, PolicyKey};
 pub use mistake::{Mistake, Mistakes};
 pub use route_test::Tested;
@@ -129,6 +129,8 @@ pub struct Sip {
 pub struct Tls {
     /// `[[tls.certificate]]`: the first is shown to whoever asks for no name that one of them has.
     pub certificates: Vec<Certificate>,
+    /// Authorities whose certificates trunks must show to us when we open the connection; empty: the system's.
+    pub authorities: Vec<rustls_pki_types::CertificateDer<'static>>,
     /// Authorities whose certificates peers may show; empty: none is asked for.
     pub client_authorities: Vec<rustls_pki_types::CertificateDer<'static>>,
 }

@@ -82,6 +82,7 @@ section!(Park {
     retry_after_seconds: u64 = 10u64,
 });
 section!(Tls {
+    authorities_file: String = "",
     client_authorities_file: String = "",
     // As with `policy.key`.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -110,15 +110,18 @@ impl Check {
     }
 
     fn tls(&mut self, raw: &Raw) -> Option<Tls> {
-        let authorities =
+        let client_authorities =
             self.optional("tls.client_authorities_file", &raw.tls.client_authorities_file, certificate::chain);
+        let authorities = self.optional("tls.authorities_file", &raw.tls.authorities_file, certificate::chain);
         let mut certificates = Vec::new();
         for (at, entry) in raw.tls.certificate.iter().enumerate() {
             let read = Certificate::read(&entry.chain_file, &entry.key_file);
             certificates.push(read.map_err(|what| self.note(&format!("tls.certificate[{at}]"), what)).ok());
         }
         let certificates = certificates.into_iter().collect::<Option<_>>()?;
-        Some(Tls { certificates, client_authorities: authorities?.unwrap_or_default() })
+        let (authorities, client_authorities) =
+            (authorities?.unwrap_or_default(), client_authorities?.unwrap_or_default());
+        Some(Tls { certificates, authorities, client_authorities })
     }
 
     fn session_timer(&mut self, raw: &Raw) -> Option<SessionTerms> {

@@ -4,7 +4,7 @@
 use super::Failure;
 use crate::config::Config;
 use crate::limits;
-use crate::net::{Acceptor, Certificates, Dialler, Door, Slots, Sockets, StreamListener, Streams};
+use crate::net::{Acceptor, Certificates, Connector, Dialler, Door, Slots, Sockets, StreamListener, Streams};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ pub(super) struct Listening {
     tcp: Vec<StreamListener>,
     tls: Vec<StreamListener>,
     certificates: Option<Certificates>,
+    connector: Option<Connector>,
 }
 
 /// What carries connections.
@@ -32,6 +33,7 @@ pub(super) struct Carrying {
 pub(super) struct Held {
     /// To put others in; `None` without TLS.
     certificates: Option<Certificates>,
+    connector: Option<Connector>,
     slots: Arc<Slots>,
 }
 
@@ -39,7 +41,8 @@ impl Held {
     /// Shows what the configuration names now from the next handshake on. An error leaves everything as it was.
     pub(super) fn renew(&self, config: &Config) -> Result<(), Failure> {
         let Some(certificates) = &self.certificates else { return Ok(()) };
-        let replaced = certificates.replace(&config.tls);
+        let ours = self.connector.as_ref().map_or(Ok(()), |connector| connector.replace(&config.tls));
+        let replaced = ours.and_then(|()| certificates.replace(&config.tls));
         replaced.map_err(|what| Failure::configuration(config.mistake("tls.certificate", what).to_string()))
     }
 
@@ -58,7 +61,8 @@ impl Listening {
         let bind =
             |address: &SocketAddr| StreamListener::bind(*address, acceptor.clone()).map_err(|error| (*address, error));
         let tls = config.sip.tls.iter().map(bind).collect::<Result<_, _>>().map_err(failed)?;
-        Ok(Listening { sockets, tcp, tls, certificates })
+        let connector = connector(config)?;
+        Ok(Listening { sockets, tcp, tls, certificates, connector })
     }
 
     /// Where TCP is listened for.
@@ -71,17 +75,32 @@ impl Listening {
         self.tls.iter().map(StreamListener::address).collect()
     }
 
+    /// What TLS connections are opened with.
+    pub(super) fn connector(&self) -> Option<Connector> {
+        self.connector.clone()
+    }
+
     /// Begins to take connections, which `runtime` carries.
     pub(super) fn serve(self, runtime: &Runtime) -> (Sockets, Carrying) {
         let (door, events) = Door::open();
-        let streams = Streams::new(events, Dialler::new(runtime.handle().clone(), door.clone()));
+        let streams =
+            Streams::new(events, Dialler::new(runtime.handle().clone(), door.clone(), self.connector.clone()));
         let slots = Slots::new(limits::SIP_CONNECTIONS_MAX, limits::SIP_CONNECTIONS_PER_SOURCE_MAX);
         for listener in self.tcp.into_iter().chain(self.tls) {
             runtime.spawn(listener.serve(door.clone(), Arc::clone(&slots)));
         }
-        let held = Held { certificates: self.certificates, slots };
+        let held = Held { certificates: self.certificates, connector: self.connector, slots };
         (self.sockets, Carrying { streams, door, held })
     }
+}
+
+/// Requests over TLS go out from a listener for TLS, so there must be one.
+fn connector(config: &Config) -> Result<Option<Connector>, Failure> {
+    if config.sip.tls.is_empty() {
+        return Ok(None);
+    }
+    let made = Connector::new(&config.tls);
+    made.map(Some).map_err(|what| Failure::configuration(config.mistake("tls.certificate", what).to_string()))
 }
 
 fn tls(config: &Config) -> Result<Option<(Certificates, Acceptor)>, Failure> {

@@ -136,7 +136,7 @@ impl Daemon {
         let (publisher, registry, fan_out) = notify::open(security.registry(Arc::clone(&herald), messages));
         let (closed, closing) = watch::channel(false);
         let addresses = Addresses::of(&listening, &listeners);
-        let locator = Locator::start(&config, &addresses, &http_runtime)?;
+        let locator = Locator::start(&config, &addresses, listening.connector(), &http_runtime)?;
         http_runtime.spawn(fan_out.run());
         let (sockets, Carrying { streams, door, held }) = listening.serve(&http_runtime);
         let sources = Sources {

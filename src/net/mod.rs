@@ -3,6 +3,7 @@
 
 mod clock;
 mod connection;
+mod connector;
 mod dial;
 mod listen;
 mod overflow;
@@ -12,6 +13,7 @@ mod tls;
 mod udp;
 
 pub use clock::Clock;
+pub use connector::Connector;
 pub use dial::Dialler;
 pub use listen::StreamListener;
 pub use overflow::overflows;

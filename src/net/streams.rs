@@ -295,7 +295,7 @@ mod tests {
 
     fn streams() -> (Door, Streams) {
         let (door, events) = Door::open();
-        let dialler = Dialler::new(Handle::current(), door.clone());
+        let dialler = Dialler::new(Handle::current(), door.clone(), None);
         (door, Streams::new(events, dialler))
     }
 
