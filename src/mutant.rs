@@ -101,7 +101,7 @@ mutants! {
     ShortIntervalGranted = "short_interval_granted",
     /// A session that is ours to refresh is not. Model: a refresh at half the interval (RFC 4028 §7.4).
     SessionNotRefreshed = "session_not_refreshed",
-    /// A call whose peer does not refresh its session goes on. L1: BYE before the interval is over (RFC 4028 §10).
+    /// A call whose peer does not refresh its session goes on for an hour. L1: BYE before the interval is over (RFC 4028 §10).
     SessionNeverOver = "session_never_over",
     /// An INFO that waits for the other side when the call ends gets no final answer. I1.
     InfoLeftOpen = "info_left_open",

@@ -171,7 +171,8 @@ impl SessionTimer {
             // §10: a little before the end, so that the BYE is there in time.
             let early = (whole / 3).min(limits::SESSION_END_EARLY_MAX);
             let refresh_at = is_ours.then(|| now + whole / 2);
-            Running { interval, is_ours, refresh_at, ends_at: now + (whole - early) }
+            let late = if planted(Mutant::SessionNeverOver) { limits::PARK_MAX } else { Duration::ZERO };
+            Running { interval, is_ours, refresh_at, ends_at: now + (whole - early) + late }
         });
     }
 
@@ -196,7 +197,7 @@ impl SessionTimer {
     /// What is due. A refresh is due once.
     pub(super) fn poll(&mut self, now: Instant) -> Due {
         let Some(running) = &mut self.running else { return Due::Nothing };
-        if now >= running.ends_at && !planted(Mutant::SessionNeverOver) {
+        if now >= running.ends_at {
             self.running = None;
             return Due::Over;
         }
