@@ -98,6 +98,14 @@ impl Client {
         self.is_silent = true;
     }
 
+    /// A CANCEL goes out for it.
+    pub(super) fn cancel(&mut self, now: Instant) {
+        match &mut self.machine {
+            Machine::Invite(machine) => machine.cancel(now),
+            Machine::Waiting | Machine::Other(_) => {}
+        }
+    }
+
     /// Whether an INVITE has a provisional response.
     pub(super) fn was_heard(&self) -> bool {
         match &self.machine {

@@ -131,6 +131,7 @@ impl Endpoint {
                 return;
             }
         };
+        client.cancel(now.at);
         let (way, request) = (client.way, client.request.clone());
         let Some(bytes) = self.write_cancel(way.path, &request, reason.as_deref()) else { return };
         let machine = ClientOther::new(now.at, way.path.transport.is_reliable());
@@ -138,6 +139,7 @@ impl Endpoint {
         self.cancels.insert(invite, Box::new(cancel));
         self.output.send(way, bytes);
         self.settle_cancel(invite, Todo::default());
+        self.settle_client(invite, Todo::default());
     }
 
     /// §9.1: the INVITE's Request-URI, Via, Route, From, To, Call-ID and number.

@@ -1,7 +1,7 @@
 //! The INVITE client transaction (RFC 3261 §17.1.1, amended by RFC 6026 §7.2: state Accepted, Timer M).
 //! Not here: the ACK of a 2xx, which is no part of the transaction (§13.2.2.4); the endpoint sends and repeats it.
 
-use super::timer::{Repeat, Timer};
+use super::timer::{Repeat, T1_64, Timer};
 use super::{Class, Send, Tell, Todo, class};
 use crate::time::{Duration, Instant};
 
@@ -24,6 +24,10 @@ enum State {
     Proceeding {
         c: Instant,
     },
+    /// It was cancelled and has no final answer yet.
+    Cancelled {
+        end: Instant,
+    },
     /// A final answer other than 2xx came and was acknowledged; Timer D runs.
     Completed {
         d: Instant,
@@ -45,7 +49,7 @@ impl ClientInvite {
 
     /// Whether no final answer has come.
     pub fn is_pending(&self) -> bool {
-        matches!(self.state, State::Calling { .. } | State::Proceeding { .. })
+        matches!(self.state, State::Calling { .. } | State::Proceeding { .. } | State::Cancelled { .. })
     }
 
     /// Whether it has a provisional answer and no final one.
@@ -58,6 +62,13 @@ impl ClientInvite {
         matches!(self.state, State::Accepted { .. })
     }
 
+    /// A CANCEL goes out (§9.1): with no final answer in 64*T1 from here the INVITE counts as cancelled, however long it would have rung.
+    pub fn cancel(&mut self, now: Instant) {
+        if self.is_proceeding() {
+            self.state = State::Cancelled { end: now + T1_64 };
+        }
+    }
+
     /// A response with our branch arrived.
     pub fn handle_response(&mut self, now: Instant, status: u16) -> Todo {
         let at = |timer| deadline(timer, now, self.reliable);
@@ -66,11 +77,12 @@ impl ClientInvite {
                 self.state = State::Proceeding { c: at(Timer::C) };
                 Todo::tell(Tell::Response)
             }
-            (State::Calling { .. } | State::Proceeding { .. }, Class::Success) => {
+            (State::Cancelled { .. }, Class::Provisional) => Todo::tell(Tell::Response),
+            (State::Calling { .. } | State::Proceeding { .. } | State::Cancelled { .. }, Class::Success) => {
                 self.state = State::Accepted { m: at(Timer::M) };
                 Todo::tell(Tell::Response)
             }
-            (State::Calling { .. } | State::Proceeding { .. }, Class::Failure) => {
+            (State::Calling { .. } | State::Proceeding { .. } | State::Cancelled { .. }, Class::Failure) => {
                 self.state = if self.reliable { State::Terminated } else { State::Completed { d: at(Timer::D) } };
                 Todo { send: Send::Ack, tell: Tell::Response, ended: self.reliable }
             }
@@ -88,9 +100,10 @@ impl ClientInvite {
             State::Calling { b, .. } if now >= *b => Todo::FAILED,
             State::Calling { a: Some(a), .. } => Todo::send_if(a.is_due(now), Send::Request),
             State::Calling { a: None, .. } => Todo::NOTHING,
-            State::Proceeding { c } if now >= *c => Todo::FAILED,
+            State::Proceeding { c: end } | State::Cancelled { end } if now >= *end => Todo::FAILED,
             State::Completed { d: end } | State::Accepted { m: end } if now >= *end => Todo::ENDED,
-            State::Proceeding { .. } | State::Completed { .. } | State::Accepted { .. } => Todo::NOTHING,
+            State::Proceeding { .. } | State::Cancelled { .. } => Todo::NOTHING,
+            State::Completed { .. } | State::Accepted { .. } => Todo::NOTHING,
             State::Terminated => Todo::ENDED,
         };
         if todo.ended {
@@ -110,7 +123,8 @@ impl ClientInvite {
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {
             State::Calling { a, b } => Some(a.map_or(b, |a| a.at().min(b))),
-            State::Proceeding { c: at } | State::Completed { d: at } | State::Accepted { m: at } => Some(at),
+            State::Proceeding { c: at } | State::Cancelled { end: at } => Some(at),
+            State::Completed { d: at } | State::Accepted { m: at } => Some(at),
             State::Terminated => None,
         }
     }
@@ -122,7 +136,6 @@ fn deadline(timer: Timer, now: Instant, reliable: bool) -> Instant {
 
 #[cfg(test)]
 mod tests {
-    use super::super::timer::T1_64;
     use super::*;
 
     const START: Instant = Instant(1_000_000);
@@ -201,6 +214,25 @@ mod tests {
         };
         assert_eq!(sent, [500, 1500, 3500, 7500, 15_500, 31_500]);
         assert_eq!(end, (Todo::FAILED, T1_64));
+    }
+
+    #[test]
+    fn one_that_is_cancelled_waits_for_64_t1_however_often_it_rings_and_not_for_timer_c() {
+        let mut machine = ClientInvite::new(START, false);
+        machine.cancel(at(0));
+        assert!(!machine.is_proceeding(), "§9.1: nothing is cancelled that nobody has heard");
+        assert_eq!(machine.handle_response(at(100), 180), Todo::tell(Tell::Response));
+        machine.cancel(at(1_000));
+        assert_eq!(machine.handle_response(at(2_000), 180), Todo::tell(Tell::Response));
+        assert_eq!(machine.deadline(), Some(at(1_000) + T1_64));
+        assert_eq!(machine.handle_timeout(at(32_999)), Todo::NOTHING);
+        let mut answered = machine;
+        assert_eq!(answered.handle_response(at(32_999), 487).send, Send::Ack);
+        assert_eq!(machine.handle_response(at(32_999), 200), Todo::tell(Tell::Response), "it may be too late");
+        let mut silent = ClientInvite::new(START, false);
+        assert_eq!(silent.handle_response(at(100), 180), Todo::tell(Tell::Response));
+        silent.cancel(at(1_000));
+        assert_eq!(silent.handle_timeout(at(33_000)), Todo::FAILED);
     }
 
     #[test]
