@@ -106,7 +106,9 @@ fn runs<'a>(row: &'a Row, at: usize, dir: &Path) -> Vec<Run<'a>> {
         }
     };
     let over: Vec<Over> = over.filter(is_for).collect();
-    row.ways.iter().flat_map(|way| over.iter().map(|over| Run { row, way: *way, over: *over })).collect()
+    let runs = row.ways.iter().flat_map(|way| over.iter().map(|over| Run { row, way: *way, over: *over }));
+    // Who is rung has registered over UDP.
+    runs.filter(|run| run.over != Over::Tcp || !run.way.is_rung()).collect()
 }
 
 /// SIPp needs a raw socket to play a recording, and only root gets one.

@@ -31,6 +31,18 @@ impl Metrics {
         line.and_then(|value| value.parse().ok()).unwrap_or(0.0)
     }
 
+    /// What it says of calls, SIP and ports that are there now.
+    pub(crate) fn left(&self) -> String {
+        let families = [
+            "parkway_calls{",
+            "parkway_sip_dialogs ",
+            "parkway_sip_transactions ",
+            "parkway_rtp_port_pairs{state=\"used\"}",
+        ];
+        let is_left = |line: &&str| families.iter().any(|family| line.starts_with(family)) && !line.ends_with(" 0");
+        self.0.lines().filter(is_left).collect::<Vec<_>>().join(", ")
+    }
+
     /// All samples of a family, added up; a family that is not there is the test's mistake.
     pub(crate) fn sum(&self, family: &str) -> f64 {
         assert!(self.0.contains(&format!("# TYPE {family} ")), "no {family} in\n{}", self.0);

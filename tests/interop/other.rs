@@ -67,6 +67,16 @@ pub(crate) fn attend(mut phone: Phone, voice: &Voice, manner: Manner, is_over: &
     while phone.poll(LINGER).is_some() {}
 }
 
+/// Hears it ring for a moment and cancels.
+pub(crate) fn give_up(mut phone: Phone) {
+    let rings = Instant::now();
+    while rings.elapsed() < Duration::from_secs(1) {
+        phone.poll(GLANCE);
+    }
+    leave(&mut phone, false);
+    while phone.poll(LINGER).is_some() {}
+}
+
 /// What is left to do in a call.
 struct Call {
     deeds: VecDeque<(u64, Deed)>,
@@ -90,6 +100,9 @@ impl Call {
 
 /// Says yes, or to an INVITE what its manner is; `true` if that was the end of the call.
 fn answer(phone: &mut Phone, voice: &Voice, request: &Message, manner: Manner) -> bool {
+    if request.method() == Some("ACK") {
+        return false;
+    }
     let is_bye = request.method() == Some("BYE");
     if request.method() == Some("INVITE") && manner.reinvite != 200 {
         phone.answer(request, manner.reinvite, "");
@@ -116,7 +129,7 @@ fn leave(phone: &mut Phone, talks: bool) {
         match phone.poll(GLANCE) {
             Some(message) if message.status().is_some_and(|status| status >= 200) && talks => return,
             Some(message) if message.status().is_some_and(|status| status >= 300) => return,
-            Some(message) if message.status().is_none() => phone.answer(&message, 200, ""),
+            Some(message) if message.method().is_some_and(|method| method != "ACK") => phone.answer(&message, 200, ""),
             Some(_) | None => {}
         }
     }

@@ -72,6 +72,16 @@ pub(crate) enum Way {
     CallbackHungUpOn,
     /// As `Answered`; a second later the daemon is told to stop.
     Drained,
+    /// SIPp is a registered telephone that is rung; the caller says yes to what comes.
+    Rung,
+    /// The same, and the caller hangs up a second later.
+    RungHungUpOn,
+    /// The same, and the caller gives up while it rings.
+    RungInVain,
+    /// The same, and the caller sends a re-INVITE.
+    RungReinvited,
+    /// The same, and the caller holds, resumes and hangs up.
+    RungHeld,
     /// SIPp is a target of a trunk that is asked for its health.
     Target,
     /// SIPp is the registrar of a trunk that wants a registration.
@@ -85,7 +95,8 @@ pub(crate) enum Expect {
     Nothing,
     /// SIPp says that everything went as the scenario has it.
     Pass,
-    /// Each of SIPp's requests but ACK, in order, with its final response (`none` without one): "INVITE 480", "BYE 200".
+    /// Each of SIPp's requests but ACK, in order, with its final response (`none` without one): "INVITE 480", "BYE 200"; and, where
+    /// they are listed, the first of Parkway's with SIPp's: "<INVITE 200".
     Answers(Vec<String>),
 }
 
@@ -98,6 +109,11 @@ impl Row {
 }
 
 impl Way {
+    /// Whether SIPp is a telephone that is rung.
+    pub(crate) fn is_rung(self) -> bool {
+        matches!(self, Way::Rung | Way::RungHungUpOn | Way::RungInVain | Way::RungReinvited | Way::RungHeld)
+    }
+
     fn parse(word: &str) -> Option<Way> {
         Some(match word {
             "answered" => Way::Answered,
@@ -112,6 +128,11 @@ impl Way {
             "callback" => Way::Callback,
             "callback-hung-up-on" => Way::CallbackHungUpOn,
             "drained" => Way::Drained,
+            "rung" => Way::Rung,
+            "rung-hung-up-on" => Way::RungHungUpOn,
+            "rung-in-vain" => Way::RungInVain,
+            "rung-reinvited" => Way::RungReinvited,
+            "rung-held" => Way::RungHeld,
             "target" => Way::Target,
             "registrar" => Way::Registrar,
             _ => return None,

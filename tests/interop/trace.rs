@@ -9,16 +9,25 @@ struct Traced<'a> {
 
 /// Each of SIPp's requests but ACK, once however often it was repeated, in order: "INVITE 480", "OPTIONS none".
 pub(crate) fn answers(account: &str) -> Vec<String> {
+    finals(account, true)
+}
+
+/// The same of Parkway's requests: "<INVITE 200", "<BYE 200".
+pub(crate) fn heard(account: &str) -> Vec<String> {
+    finals(account, false).into_iter().map(|answer| format!("<{answer}")).collect()
+}
+
+fn finals(account: &str, sent: bool) -> Vec<String> {
     let messages = messages(account);
     let mut seen = Vec::new();
     let mut answers = Vec::new();
     for (at, message) in messages.iter().enumerate() {
-        let Some(request) = Request::of(message).filter(|_| message.is_sent) else { continue };
+        let Some(request) = Request::of(message).filter(|_| message.is_sent == sent) else { continue };
         if request.method == "ACK" || seen.contains(&request) {
             continue;
         }
         let later = messages.iter().skip(at);
-        let status = later.filter(|later| !later.is_sent).find_map(|later| request.status_in(later.text));
+        let status = later.filter(|later| later.is_sent != sent).find_map(|later| request.status_in(later.text));
         answers.push(format!("{} {}", request.method, status.map_or("none".to_owned(), |status| status.to_string())));
         seen.push(request);
     }
