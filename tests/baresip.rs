@@ -128,6 +128,41 @@ fn a_softphone_registers_with_its_password_and_is_told_of_a_call() {
     daemon.finish(1);
 }
 
+/// A plain telephone, which knows nothing of callbacks: it is rung, answers by itself, and both hear each other.
+#[test]
+fn a_softphone_that_is_rung_answers_and_talks() {
+    let Some(modules) = modules() else { return };
+    for transport in ["udp", "tcp"] {
+        let password = "a-password-of-forty-letters-that-nobody-guesses";
+        let user = format!(
+            "\n[[user]]\nname = \"anna\"\nsecret = \"{password}\"\nreceive = [\"demo\"]\nbridge = [\"demo\"]\nring = \"invite\"\n"
+        );
+        let setup = Setup::with(&["digest.algorithms=MD5"]);
+        let daemon = Daemon::start_as(&Setup { tables: setup.tables.clone() + &user, ..setup });
+        daemon.secrets.add(password);
+        let dir = daemon.dir().join("baresip");
+        let account = format!(
+            "<sip:demo@{};transport={transport}>;auth_user=anna;auth_pass={password};regint=60;answermode=auto;\
+             audio_codecs=PCMU/8000/1,PCMA/8000/1",
+            daemon.sip
+        );
+        let mut phone = Softphone::start(&dir, &modules, &account, "/reginfo");
+        daemon.wait_for_metric("parkway_sip_bindings", Duration::from_secs(10), |now| now == 1.0);
+        let mut caller = park(&daemon);
+        let answer = caller.phone.expect(200);
+        caller.voice.talk(answer.audio().unwrap(), CALLER_HZ);
+        let tone = caller.voice.wait_for(50).hz().unwrap_or_default();
+        assert!(tone.abs_diff(PHONE_HZ) <= 3, "{transport}: the caller heard {tone} Hz");
+        caller.phone.hang_up();
+        assert!(program::wait(&mut phone.0, Duration::from_secs(20)).is_some());
+        let heard = recording(&dir);
+        let tone = dominant_hz(heard.rchunks(4000).nth(1).unwrap_or_default()).unwrap_or_default();
+        assert!(tone.abs_diff(CALLER_HZ) <= 3, "{transport}: the softphone heard {tone} Hz in {} samples", heard.len());
+        let record = daemon.finish(1).remove(0);
+        assert_eq!((record["outcome"].as_str(), record["winner"].as_str()), (Some("answered"), Some("demo")));
+    }
+}
+
 /// Where its modules are, if it is installed.
 fn modules() -> Option<PathBuf> {
     if !program::is_installed("baresip", "baresip-core") {

@@ -60,6 +60,44 @@ fn a_page_with_either_library_calls_back_over_websocket_and_talks() {
     }
 }
 
+/// Everything over the one WebSocket that it has: it registers with a password, is told by MESSAGE, and calls back.
+#[test]
+fn a_page_with_either_library_registers_is_told_and_calls_back() {
+    let Some(bundle) = bundle() else { return };
+    for library in ["jssip", "sip.js"] {
+        let site = Site::open(&bundle);
+        let origin = format!("http://{}", site.address);
+        let password = "a-password-of-forty-letters-that-nobody-guesses";
+        let user = format!(
+            "\n[[user]]\nname = \"demo\"\nsecret = \"{password}\"\nreceive = [\"demo\"]\nbridge = [\"demo\"]\n"
+        );
+        // Both know no other hash.
+        let setup = Setup::with(&[&format!("http.allowed_origins={origin}"), "digest.algorithms=MD5"]);
+        let daemon = Daemon::start_as(&Setup { tables: setup.tables.clone() + &user, ..setup });
+        daemon.secrets.add(password);
+        let jwt = daemon.mint(&Rights::full("demo").of("demo"));
+        let mut voice = Voice::bind();
+        site.give(&json!({
+            "library": library, "user": "demo", "password": password, "host": daemon.sip.to_string(), "jwt": jwt,
+            "sdp": voice.sdp(), "sip": format!("ws://{}/sip", daemon.http), "hangsUp": false,
+        }));
+        let mut browser = Browser::open(&origin, daemon.dir());
+        site.wait_for("registered");
+        let Side { mut phone, voice: mut caller } = park(&daemon);
+        let answer = phone.expect_within(200, PATIENCE);
+        caller.talk(answer.audio().unwrap(), 440);
+        let port = site.wait_for("answer ");
+        voice.talk(SocketAddr::new([127, 0, 0, 1].into(), port.parse().unwrap()), 350);
+        let tone = caller.wait_for(15).hz().unwrap_or_default();
+        assert!(tone.abs_diff(350) <= 3, "{library}: {tone} Hz");
+        phone.hang_up();
+        site.wait_for("ended");
+        browser.close();
+        daemon.wait_for_metric("parkway_sip_bindings", Duration::from_secs(10), |now| now == 0.0);
+        assert_eq!(daemon.finish(1)[0]["winner"], "demo");
+    }
+}
+
 #[test]
 fn a_websocket_is_for_sip_and_for_pages_that_may() {
     let daemon = Daemon::start_as(&Setup::with(&["http.allowed_origins=https://app.example"]));

@@ -1,7 +1,7 @@
 // A web page's softphone, made with one of two libraries that others wrote: it subscribes, hears of a call, and calls back with the
 // bridge token in a header. It has no sound of its own: where the media are is in the job, and the test plays them.
 import JsSIP from "jssip";
-import { Inviter, SessionState, UserAgent } from "sip.js";
+import { Inviter, Registerer, RegistererState, SessionState, UserAgent } from "sip.js";
 
 const report = (text) => fetch("/report", { method: "POST", body: text });
 
@@ -40,7 +40,20 @@ class FakeConnection extends EventTarget {
   close() {}
 }
 
-/// The first call that waits.
+/// A promise, and what keeps it.
+function later() {
+  let keep;
+  const promise = new Promise((resolve) => (keep = resolve));
+  return [promise, keep];
+}
+
+/// What a MESSAGE tells of, if it is a call that waits.
+function heard(body, keep) {
+  const event = JSON.parse(body);
+  if (event.type === "incoming") keep(event);
+}
+
+/// The first call that waits, heard over the subscription's own WebSocket.
 function incoming(job) {
   return new Promise((resolve, reject) => {
     const channel = new WebSocket(job.subscribe);
@@ -61,16 +74,25 @@ async function withJsSip(job) {
   const agent = new JsSIP.UA({
     sockets: [new JsSIP.WebSocketInterface(job.sip)],
     uri: `sip:${job.user}@${job.host}`,
-    register: false,
+    register: Boolean(job.password),
+    authorization_user: job.user,
+    password: job.password,
     session_timers: false,
   });
+  const [told, keep] = later();
+  agent.on("newMessage", ({ originator, message, request }) => {
+    if (originator === "remote") heard(request.body, keep);
+    message.accept();
+  });
+  agent.on("registered", () => report("registered"));
+  agent.on("registrationFailed", ({ cause }) => report(`error: not registered: ${cause}`));
   await new Promise((resolve, reject) => {
     agent.on("connected", resolve);
     agent.on("disconnected", () => reject(new Error("no connection")));
     agent.start();
   });
   await report("connected");
-  const event = await incoming(job);
+  const event = await (job.password ? told : incoming(job));
   const session = agent.call(event.callback.sip, {
     extraHeaders: headers(job, event),
     mediaStream: { getTracks: () => [] },
@@ -82,10 +104,19 @@ async function withJsSip(job) {
 }
 
 async function withSipJs(job) {
+  const [told, keep] = later();
   const agent = new UserAgent({
     uri: UserAgent.makeURI(`sip:${job.user}@${job.host}`),
     transportOptions: { server: job.sip, keepAliveInterval: 1 },
     logBuiltinEnabled: false,
+    authorizationUsername: job.user,
+    authorizationPassword: job.password,
+    delegate: {
+      onMessage: (message) => {
+        heard(message.request.body, keep);
+        message.accept();
+      },
+    },
     sessionDescriptionHandlerFactory: () => ({
       close() {},
       getDescription: async () => description(job.sdp),
@@ -97,7 +128,14 @@ async function withSipJs(job) {
   });
   await agent.start();
   await report("connected");
-  const event = await incoming(job);
+  if (job.password) {
+    const registerer = new Registerer(agent);
+    registerer.stateChange.addListener((state) => {
+      if (state === RegistererState.Registered) report("registered");
+    });
+    await registerer.register();
+  }
+  const event = await (job.password ? told : incoming(job));
   const inviter = new Inviter(agent, UserAgent.makeURI(event.callback.sip), { extraHeaders: headers(job, event) });
   inviter.stateChange.addListener((state) => {
     if (state === SessionState.Established) report("confirmed");
