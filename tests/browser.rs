@@ -71,8 +71,7 @@ fn a_page_with_either_library_registers_is_told_and_calls_back() {
         let user = format!(
             "\n[[user]]\nname = \"demo\"\nsecret = \"{password}\"\nreceive = [\"demo\"]\nbridge = [\"demo\"]\n"
         );
-        // Both know no other hash.
-        let setup = Setup::with(&[&format!("http.allowed_origins={origin}"), "digest.algorithms=MD5"]);
+        let setup = Setup::with(&[&format!("http.allowed_origins={origin}")]);
         let daemon = Daemon::start_as(&Setup { tables: setup.tables.clone() + &user, ..setup });
         daemon.secrets.add(password);
         let jwt = daemon.mint(&Rights::full("demo").of("demo"));

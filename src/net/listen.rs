@@ -81,7 +81,14 @@ async fn carry(stream: TcpStream, path: Path, door: &Door, tls: Option<Acceptor>
         let Some(passage) = door.enter(path, Vec::new()).await else { return Ended::Left };
         return connection::run(stream, passage, Opener::Peer).await;
     };
-    let Ok(Ok(secured)) = timeout(limits::TLS_HANDSHAKE_MAX, tls.accept(stream)).await else { return Ended::Handshake };
+    let secured = match timeout(limits::TLS_HANDSHAKE_MAX, tls.accept(stream)).await {
+        Ok(Ok(secured)) => secured,
+        Ok(Err(error)) => {
+            tracing::debug!(peer = %path, %error, "a TLS handshake failed");
+            return Ended::Handshake;
+        }
+        Err(_) => return Ended::Handshake,
+    };
     let Some(passage) = door.enter(path, secured.names).await else { return Ended::Left };
     connection::run(secured.stream, passage, Opener::Peer).await
 }

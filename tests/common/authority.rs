@@ -2,7 +2,7 @@
 //! Not here: who shows them to whom.
 
 use super::line::Identity;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::fs;
 use std::path::Path;
@@ -19,6 +19,7 @@ impl Authority {
     /// A new one.
     pub(crate) fn new() -> Authority {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "an authority of the tests");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         let signed = params.self_signed(&key).unwrap();
@@ -34,7 +35,9 @@ impl Authority {
     /// A certificate for a name, and its key, both in PEM and as they are.
     pub(crate) fn sign(&self, name: &str) -> (String, String, Identity) {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        // Whoever has the name of its issuer is taken for one that signed itself.
+        params.distinguished_name.push(DnType::CommonName, name);
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let der = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         (certificate.pem(), key.serialize_pem(), (vec![certificate.der().clone()], der))

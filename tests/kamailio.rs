@@ -1,0 +1,223 @@
+//! Kamailio as a carrier's proxy between its caller and us: stateful, record-routing, over UDP, TCP and TLS. Over TLS it shows a certificate,
+//! which alone makes it a trunk. Requests in the dialog take its way in both directions.
+//! Not here: what Kamailio costs (`benches/calls`).
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod common;
+
+use common::authority::Authority;
+use common::sipp::is_installed;
+use common::story::NUMBER;
+use common::{Daemon, Setup, Sipp, Subscriber, program, until};
+use std::fs;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+#[test]
+fn calls_go_through_a_record_routing_proxy_over_udp() {
+    calls("udp");
+}
+
+#[test]
+fn calls_go_through_a_record_routing_proxy_over_tcp() {
+    calls("tcp");
+}
+
+#[test]
+fn calls_go_through_a_record_routing_proxy_over_tls_whose_certificate_makes_it_a_trunk() {
+    calls("tls");
+}
+
+/// Who hangs up, and a hold in between.
+const CALLS: [(&str, &str); 3] = [
+    ("caller.xml", "client.xml"),
+    ("caller_hangs_up.xml", "client_hung_up_on.xml"),
+    ("caller_holds.xml", "client_held.xml"),
+];
+
+fn calls(transport: &str) {
+    if !is_installed() || !program::is_installed("kamailio", "kamailio") {
+        return;
+    }
+    let tls = Path::new("/usr/lib/x86_64-linux-gnu/kamailio/modules/tls.so");
+    if transport == "tls" && !program::is_there(tls) {
+        return;
+    }
+    let dir = tempfile::TempDir::new().unwrap();
+    let (ours, carriers) = (Authority::new(), Authority::new());
+    ours.put(dir.path(), "sip.parkway.example");
+    carriers.put(dir.path(), "sbc.carrier.example");
+    fs::write(dir.path().join("ours.pem"), ours.pem()).unwrap();
+    fs::write(dir.path().join("carriers.pem"), carriers.pem()).unwrap();
+    let daemon = Daemon::start_as(&setup(dir.path(), transport));
+    let to = if transport == "tls" { daemon.tls.unwrap() } else { daemon.sip };
+    let proxy = Kamailio::start(dir.path(), &format!("sip:{to};transport={transport}"), transport == "tls");
+    let through = proxy.sip.to_string();
+    for (caller, client) in CALLS {
+        let mut subscriber = Subscriber::ready(&daemon, "demo");
+        let trunk = Sipp::start_with(&daemon, caller, &[("number", NUMBER)], &["-m", "1", "-rsa", &through]);
+        let incoming = subscriber.incoming();
+        let keys = [("callback", incoming.sip.as_str()), ("token", &incoming.token), ("jwt", &subscriber.jwt)];
+        // The client is no neighbour of the proxy's: it comes by itself.
+        let phone = Sipp::start_with(&daemon, client, &keys, &["-m", "1"]);
+        let heard = trunk.succeed();
+        phone.succeed();
+        assert!(heard.messages.contains(&format!("Record-Route: <sip:{through}")), "{caller}: {}", heard.messages);
+    }
+    let records = daemon.finish(CALLS.len());
+    assert!(
+        records.iter().all(|record| record["outcome"] == "answered" && record["trunk"] == "carrier"),
+        "{records:#?}"
+    );
+}
+
+/// Over TLS nobody is a trunk by his address, only by what he shows.
+fn setup(dir: &Path, transport: &str) -> Setup {
+    let file = |name: &str| dir.join(name);
+    let route = "[[route]]\nnumber = \"*\"\nname = \"demo\"\n";
+    if transport != "tls" {
+        return Setup {
+            tables: format!("[[trunk]]\nname = \"carrier\"\nallow = [\"127.0.0.1\"]\n{route}"),
+            ..Setup::default()
+        };
+    }
+    let tables = format!(
+        "[tls]\nclient_authorities_file = {:?}\n[[tls.certificate]]\nchain_file = {:?}\nkey_file = {:?}\n\
+         [[trunk]]\nname = \"carrier\"\ntls_names = [\"sbc.carrier.example\"]\n{route}",
+        file("carriers.pem"),
+        file("sip.parkway.example.pem"),
+        file("sip.parkway.example.key")
+    );
+    Setup { tables, set: vec!["sip.listen=127.0.0.1:0,tls:127.0.0.1:0".into()], ..Setup::default() }
+}
+
+/// A running Kamailio. Dropping it ends it, by its own id.
+struct Kamailio {
+    child: Child,
+    /// Where it takes calls, over UDP.
+    sip: SocketAddr,
+    log: PathBuf,
+}
+
+impl Kamailio {
+    fn start(dir: &Path, next: &str, tls: bool) -> Kamailio {
+        let free_udp = || UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let free_tcp = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (sip, tcp) = (free_udp(), free_tcp());
+        let secure = tls.then(|| {
+            let file = |name: &str| dir.join(name).display().to_string();
+            let words = format!(
+                "method = TLSv1.2+\nverify_certificate = yes\nrequire_certificate = no\nprivate_key = {}\n\
+                 certificate = {}\nca_list = {}\n",
+                file("sbc.carrier.example.key"),
+                file("sbc.carrier.example.pem"),
+                file("ours.pem")
+            );
+            fs::write(dir.join("tls.cfg"), format!("[server:default]\n{words}\n[client:default]\n{words}")).unwrap();
+            format!(
+                "enable_tls=yes\nlisten=tls:{}\nloadmodule \"tls.so\"\nmodparam(\"tls\", \"config\", \"{}\")\n",
+                free_tcp(),
+                file("tls.cfg")
+            )
+        });
+        let text = configuration(sip, tcp, next, &secure.unwrap_or_default());
+        fs::write(dir.join("kamailio.cfg"), text).unwrap();
+        let log = fs::File::create(dir.join("kamailio.log")).unwrap();
+        let mut command = Command::new("kamailio");
+        command.args(["-DD", "-E", "-m", "64", "-M", "8", "-f"]).arg(dir.join("kamailio.cfg")).arg("-Y").arg(dir);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let mut kamailio = Kamailio { child: command.spawn().unwrap(), sip, log: dir.join("kamailio.log") };
+        until("Kamailio answers", Duration::from_secs(20), || {
+            let ended = kamailio.child.try_wait().unwrap();
+            let log = || fs::read_to_string(dir.join("kamailio.log")).unwrap_or_default();
+            assert!(ended.is_none(), "{ended:?}: {}", log());
+            kamailio.answers().then_some(())
+        });
+        kamailio
+    }
+
+    fn answers(&self) -> bool {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let own = socket.local_addr().unwrap();
+        let options = format!(
+            "OPTIONS sip:{} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bKready\r\nMax-Forwards: 70\r\n\
+             From: <sip:ready@{own}>;tag=1\r\nTo: <sip:{}>\r\nCall-ID: ready\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n",
+            self.sip, self.sip
+        );
+        socket.send_to(options.as_bytes(), self.sip).unwrap();
+        socket.recv(&mut [0; 2048]).is_ok()
+    }
+}
+
+impl Drop for Kamailio {
+    fn drop(&mut self) {
+        if !self.child.try_wait().is_ok_and(|ended| ended.is_some()) {
+            // By a signal, so that it ends its children too.
+            program::signal(self.child.id(), "TERM");
+        }
+        let _ended = program::wait(&mut self.child, Duration::from_secs(10));
+        if std::thread::panicking() {
+            eprintln!("--- Kamailio's log ---\n{}", fs::read_to_string(&self.log).unwrap_or_default());
+        }
+    }
+}
+
+/// All calls go on to `next`; what is in a dialog goes where its Route says.
+fn configuration(sip: SocketAddr, tcp: SocketAddr, next: &str, tls: &str) -> String {
+    format!(
+        r#"#!KAMAILIO
+debug=1
+log_stderror=yes
+children=1
+tcp_children=2
+listen=udp:{sip}
+listen=tcp:{tcp}
+auto_aliases=no
+dns=no
+rev_dns=no
+loadmodule "tm.so"
+loadmodule "sl.so"
+loadmodule "rr.so"
+loadmodule "pv.so"
+loadmodule "maxfwd.so"
+loadmodule "siputils.so"
+{tls}
+modparam("rr", "enable_double_rr", 1)
+
+request_route {{
+    if (!mf_process_maxfwd_header("10")) {{
+        sl_send_reply("483", "Too Many Hops");
+        exit;
+    }}
+    if (method == "CANCEL") {{
+        if (t_check_trans()) {{
+            t_relay();
+        }}
+        exit;
+    }}
+    if (has_totag()) {{
+        if (loose_route()) {{
+            t_relay();
+        }} else if (method == "ACK") {{
+            t_check_trans();
+        }} else {{
+            sl_send_reply("404", "Not Here");
+        }}
+        exit;
+    }}
+    if (method == "OPTIONS") {{
+        sl_send_reply("200", "OK");
+        exit;
+    }}
+    t_check_trans();
+    record_route();
+    $du = "{next}";
+    t_relay();
+}}
+"#
+    )
+}
