@@ -38,6 +38,15 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// Whether [`Held::renew`] could be done.
+    pub(super) fn check(&self, config: &Config) -> Result<(), Failure> {
+        if self.certificates.is_none() {
+            return Ok(());
+        }
+        let checked = Connector::new(&config.tls).and_then(|_| Certificates::new(&config.tls));
+        checked.map(drop).map_err(|what| Failure::configuration(config.mistake("tls.certificate", what).to_string()))
+    }
+
     /// Shows what the configuration names now from the next handshake on. An error leaves everything as it was.
     pub(super) fn renew(&self, config: &Config) -> Result<(), Failure> {
         let Some(certificates) = &self.certificates else { return Ok(()) };

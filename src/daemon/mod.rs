@@ -214,9 +214,12 @@ impl Daemon {
     fn renew(&mut self) -> Result<(), Failure> {
         let newer =
             Config::load(&self.config.sources).map_err(|mistakes| Failure::configuration(mistakes.to_string()))?;
+        // All of it or none: what can be wrong is looked at before anything is replaced.
+        self.connections.check(&newer)?;
+        self.security.renew(&newer)?;
         self.connections.renew(&newer)?;
         self.status.show_certificates(&newer.tls.certificates);
-        self.security.renew(&newer)
+        Ok(())
     }
 
     /// Returns when the switch thread has come to its end, by itself or by a panic.
