@@ -288,6 +288,7 @@ fn settings() -> Settings {
             rings_reliably: false,
             session_timer: parkway::call::SessionTerms { expires_seconds: 1800, min_seconds: 90 },
         }),
+        pass_headers: Vec::new(),
         caps: Caps { total: many, per_name: many, per_source: many, retry_after: Duration::from_secs(10) },
     }
 }

@@ -222,6 +222,8 @@ pub const SIP_TRANSACTIONS_MAX: usize = 262_144;
 pub const SIP_ANSWERS_KEPT_MAX: usize = 16_384;
 /// Most dialogs at a time, two a call.
 pub const SIP_DIALOGS_MAX: usize = 262_144;
+/// Most headers that are handed on from a caller to the telephones that are rung: more would crowd out our own.
+pub const PASSED_HEADERS_MAX: usize = 8;
 /// Most telephones that are rung for one call: more of one name are an office that wants a queue.
 pub const TELEPHONES_RUNG_MAX: usize = 32;
 /// Most branches of a forked INVITE of ours that are told apart when they answer; more are strange.

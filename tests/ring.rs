@@ -6,7 +6,7 @@
 mod common;
 
 use common::digest::{self, User};
-use common::story::{assert_hear_each_other, park};
+use common::story::{NUMBER, Side, assert_hear_each_other, park};
 use common::{Daemon, Message, Phone, Setup, Subscriber, Voice, Wire};
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ fn daemon(route: &str, users: &[(&str, &str)]) -> Daemon {
          [[route]]\nnumber = \"*\"\nname = \"demo\"\n{route}\n{}",
         users.collect::<String>()
     );
-    let daemon = Daemon::start_as(&Setup { tables, ..Setup::default() });
+    let set = vec!["sip.pass_headers=X-Account".to_owned()];
+    let daemon = Daemon::start_as(&Setup { tables, set, ..Setup::default() });
     daemon.secrets.add(PASSWORD);
     daemon
 }
@@ -82,10 +83,14 @@ fn all_telephones_ring_and_the_first_that_answers_has_the_call() {
     let daemon = daemon("ring = \"invite\"", &[("a", &a), ("b", &b)]);
     let mut web = Subscriber::ready(&daemon, "demo/web");
     let (mut one, mut other) = (Telephone::register(&daemon, "a"), Telephone::register(&daemon, "b"));
-    let mut caller = park(&daemon);
+    let mut caller = Side { phone: Phone::new(daemon.sip, Wire::Plain), voice: Voice::bind() };
+    let headers = "x-account : 7; a=b\r\nX-Secret: 1\r\n";
+    caller.phone.invite(&format!("sip:{NUMBER}@{}", daemon.sip), headers, &caller.voice.sdp());
+    caller.phone.expect(180);
     let incoming = web.incoming();
     let (first, second) = (one.ring(), other.ring());
     assert!(first.header("from").starts_with("\"A phone\" <sip:phone@"), "{first:#?}");
+    assert_eq!((first.header("x-account"), first.header("x-secret")), ("7; a=b", ""));
     let ack = one.lift(&first);
     let answer = caller.phone.expect(200);
     caller.voice.talk(answer.audio().unwrap(), 440);
@@ -93,7 +98,7 @@ fn all_telephones_ring_and_the_first_that_answers_has_the_call() {
     let told = other.stop(&second);
     assert_eq!(told.header("reason"), "SIP;cause=200;text=\"Call completed elsewhere\"");
     assert_eq!(web.gone(&incoming.call, "answered_elsewhere").as_deref(), Some("demo/a"));
-    let desk = common::story::Side { phone: one.phone, voice: one.voice };
+    let desk = Side { phone: one.phone, voice: one.voice };
     assert_hear_each_other(&caller, &desk);
     let mut desk = desk;
     desk.phone.hang_up();

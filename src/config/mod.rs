@@ -118,6 +118,8 @@ pub struct Sip {
     pub external_address: Option<Advertised>,
     /// Networks of peers that reach us without a NAT in between.
     pub local_nets: Vec<ipnet::IpNet>,
+    /// Headers of a caller's INVITE that telephones which are rung for it get too.
+    pub pass_headers: Vec<String>,
     /// `User-Agent` and `Server`.
     pub user_agent: String,
     /// How often sessions are refreshed (RFC 4028).

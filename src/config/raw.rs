@@ -58,6 +58,7 @@ section!(Sip {
     user_agent: String = "Parkway",
     session_expires_seconds: u64 = 1800u64,
     min_se_seconds: u64 = 90u64,
+    pass_headers: Vec<String> = [],
 });
 section!(Http { listen: String = "127.0.0.1:8080", public_url: String = "", allowed_origins: Vec<String> = [], });
 section!(Admin { listen: String = "127.0.0.1:9091" });

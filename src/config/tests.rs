@@ -178,6 +178,11 @@ const MISTAKES: &[(&str, &str)] = &[
         "[[trunk]]\nname = \"a\"\nallow = [\"192.0.2.1\"]\nidentity = \"pai\"",
         "x.toml:4: trunk[0].identity: `pai` is neither from nor asserted",
     ),
+    (
+        "[sip]\npass_headers = [\"X-Account\", \"p-asserted-identity\"]",
+        "x.toml:2: sip.pass_headers[1]: `p-asserted-identity` has",
+    ),
+    ("[sip]\npass_headers = [\"a b\"]", "x.toml:2: sip.pass_headers[0]: `a b` is no header's name"),
     ("[sip\nlisten = 1", "x.toml:1: not TOML: "),
     ("[sip]\nuser_agent = \"a\"\nuser_agent = \"b\"", "x.toml:3: not TOML: "),
 ];

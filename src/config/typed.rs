@@ -10,6 +10,7 @@ use crate::call::{Identity, Pattern, SessionTerms};
 use crate::limits;
 use crate::name::Name;
 use crate::policy::{Algorithm, VerifyingKey};
+use crate::sip::wire::Header;
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
@@ -95,6 +96,7 @@ impl Check {
         let external = self.optional("sip.external_address", &raw.sip.external_address, Advertised::parse);
         let local_nets = self.each("sip.local_net", &raw.sip.local_net, address::net);
         let user_agent = self.parsed("sip.user_agent", &raw.sip.user_agent, header_text);
+        let pass_headers = self.each("sip.pass_headers", &raw.sip.pass_headers, header_name);
         let (listeners, session_timer) = (listeners?, self.session_timer(raw));
         let of = |kind: fn(Listener) -> Option<SocketAddr>| listeners.iter().copied().filter_map(kind).collect();
         Some(Sip {
@@ -105,6 +107,7 @@ impl Check {
             external_address: external?,
             local_nets: local_nets?,
             user_agent: user_agent?,
+            pass_headers: pass_headers?,
             session_timer: session_timer?,
         })
     }
@@ -450,6 +453,22 @@ pub(super) fn label(text: &str) -> Result<String, String> {
         text if text.chars().any(char::is_control) => Err("has control characters; leave them out".into()),
         text => Ok(text.to_owned()),
     }
+}
+
+/// A header that means nothing to SIP or to us: only such may be handed on unread.
+fn header_name(text: &str) -> Result<String, String> {
+    let is_token =
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte));
+    let is_ours = ["X-Bridge-Token", "Session-ID"].iter().any(|ours| ours.eq_ignore_ascii_case(text));
+    if !is_token {
+        return Err(format!("`{text}` is no header's name; write for example X-Account"));
+    }
+    if is_ours || Header::of(text.as_bytes()) != Header::Other {
+        return Err(format!(
+            "`{text}` has a meaning of its own and is not handed on; others may be, for example X-Account"
+        ));
+    }
+    Ok(text.to_owned())
 }
 
 /// A header field's value: what `label` allows, in ASCII.

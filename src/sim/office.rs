@@ -127,6 +127,7 @@ impl Office {
             trunks: vec![Arc::new(trunk)],
             routes: [Called::Foo, Called::FooWeb, Called::Bar].into_iter().map(route).collect(),
             call: Arc::new(call),
+            pass_headers: Vec::new(),
             caps: Caps {
                 total: terms.cap_total,
                 per_name: terms.cap_name,

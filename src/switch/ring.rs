@@ -14,7 +14,7 @@ use crate::policy::{Action, MediaKinds};
 use crate::registrar::Who;
 use crate::secret::Secret;
 use crate::sip::endpoint::{ClientId, DialogId, Invitation, Owner};
-use crate::sip::wire::{Message, Start};
+use crate::sip::wire::{Head, Message, Start};
 use crate::time::Now;
 use crate::token::{self, Audience, Contents};
 use std::collections::{BTreeMap, BTreeSet};
@@ -86,6 +86,8 @@ impl Switch {
             self.stats.told.note("withheld");
             return;
         };
+        let passed = self.passed_headers(call);
+        let passed: Vec<(&str, &str)> = passed.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let Some(binding) = self.registrar.get(id) else { return };
         let (Some(contact), path) = (binding.contact(), binding.path) else { return };
         let invitation = Invitation {
@@ -93,7 +95,7 @@ impl Switch {
             from: &caller_of(incoming),
             to: &format!("<{}>", self.herald.sip_uri(&binding.name)),
             route: "",
-            headers: &[],
+            headers: &passed,
             body: None,
             opens: false,
         };
@@ -102,6 +104,17 @@ impl Switch {
             Some((invite, dialog)) => self.rings.add(invite, Ring { dialog, ..ring }),
             None => self.stats.told.note("dropped"),
         }
+    }
+
+    /// What of the caller's INVITE is handed on unread, as far as it is text.
+    fn passed_headers(&self, call: CallRef) -> Vec<(String, String)> {
+        let caller = self.lot.get(call).and_then(|call| call.dialog(Side::Caller));
+        let invite = caller.and_then(|dialog| self.endpoint.made_by(dialog)).and_then(|invite| Head::of_kept(invite));
+        let Some((invite, _)) = invite else { return Vec::new() };
+        let text = |value: &[u8]| std::str::from_utf8(value).ok().map(str::to_owned);
+        let of =
+            |name: &String| invite.others(name).filter_map(text).map(|value| (name.clone(), value)).collect::<Vec<_>>();
+        self.settings.pass_headers.iter().flat_map(of).take(limits::PASSED_HEADERS_MAX).collect()
     }
 
     /// Who is rung, with the token that is opened when it answers. `None`: policy does not let it hear of the call.

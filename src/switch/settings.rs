@@ -19,6 +19,8 @@ pub struct Settings {
     pub call: Arc<crate::call::Settings>,
     /// How many may wait.
     pub caps: Caps,
+    /// Headers of a caller's INVITE that telephones which are rung for it get too: names that mean nothing to us.
+    pub pass_headers: Vec<String>,
 }
 
 /// How many calls may wait at one time; beyond it a new INVITE gets 503 and leaves no state.

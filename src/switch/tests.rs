@@ -47,7 +47,7 @@ pub(super) fn switch() -> Switch {
     let caps = Caps { total: 9, per_name: 9, per_source: 9, retry_after: Duration::from_secs(1) };
     let (trunks, routes) = (vec![Arc::new(trunk)], vec![Arc::new(route)]);
     Switch::new(Parts {
-        settings: Arc::new(Settings { node: 1, trunks, routes, call: Arc::new(call), caps }),
+        settings: Arc::new(Settings { node: 1, trunks, routes, call: Arc::new(call), caps, pass_headers: Vec::new() }),
         keys: Arc::new(Keys::new(1, [7; 32])),
         keyring: Arc::new(keyring()),
         engine: Arc::new(Grants { dial_concurrent: 9 }),

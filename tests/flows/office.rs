@@ -136,7 +136,7 @@ impl Plan {
             session_timer: call::SessionTerms { expires_seconds: self.session_expires, min_seconds: 90 },
         };
         let (trunks, routes) = (vec![Arc::new(trunk)], vec![Arc::new(route)]);
-        Settings { node: NODE, trunks, routes, call: Arc::new(call), caps: self.caps }
+        Settings { node: NODE, trunks, routes, call: Arc::new(call), caps: self.caps, pass_headers: Vec::new() }
     }
 
     /// `bearer`, `bearer=expired`, `bearer=forged`, `bearer=ungranted`: the JWT that it means.

@@ -158,7 +158,7 @@ impl Header {
     ]);
 
     /// The header of a name as it is on the wire.
-    pub(super) fn of(name: &[u8]) -> Header {
+    pub fn of(name: &[u8]) -> Header {
         let (Some(first), Some(middle)) = (name.first(), name.get(name.len() / 2)) else { return Header::Other };
         let candidate = BY_HASH.get(hash(name.len(), *first, *middle)).copied().unwrap_or(Header::Other);
         let Some((_, long, compact)) = ALL.get(usize::from(candidate as u8)) else { return Header::Other };
