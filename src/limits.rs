@@ -86,6 +86,10 @@ pub const POLICY_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// How long the relay may take to open ports before the callback is refused: it binds four sockets.
 pub const MEDIA_OPEN_MAX: Duration = Duration::from_secs(2);
+/// How long a caller that was answered before may take to be joined to another client: 64*T1, in which a re-INVITE is answered or lost.
+pub const REJOIN_MAX: Duration = Duration::from_secs(32);
+/// How often a call may be handed on: a few desks on its way; one that goes round more often goes in circles.
+pub const TRANSFERS_MAX: usize = 16;
 /// How long a call may take to be taken down: a 2xx may wait 64*T1 = 32 s for its ACK and the BYE after it 32 s for its answer.
 pub const ENDING_MAX: Duration = Duration::from_secs(70);
 

@@ -72,6 +72,9 @@ struct Mint {
     /// A name whose calls it may answer.
     #[arg(long, value_name = "NAME", value_parser = name)]
     bridge: Vec<Name>,
+    /// A name to which it may hand its calls.
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    transfer: Vec<Name>,
     /// Let its events carry a URI that any phone can dial.
     #[arg(long)]
     dial: bool,
@@ -159,7 +162,8 @@ fn print_token(config: &Config, mint: Mint) -> Result<(), Failure> {
     let wrong = |what: String| Failure { code: Code::Configuration, what };
     let key = Keys::signing(config).map_err(|mistake| wrong(mistake.to_string()))?;
     let [receive, bridge] = [mint.receive, mint.bridge].map(|names| [mint.name.clone(), names].concat());
-    let grant = Grant { receive, bridge, dial: mint.dial, concurrent: mint.concurrent, ..Grant::default() };
+    let Mint { transfer, dial, concurrent, .. } = mint;
+    let grant = Grant { receive, bridge, transfer, dial, concurrent, ..Grant::default() };
     let issued = Clock::start().now().wall;
     let order = Order {
         subject: &mint.subject,

@@ -36,6 +36,8 @@ impl Arriving {
             | Event::Media(_)
             | Event::Declined { .. }
             | Event::Ringing { .. }
+            | Event::Referred(_)
+            | Event::FromTransferor(_)
             | Event::Timeout
             | Event::Stop
             | Event::Abandon => State::Arriving(self),
@@ -54,7 +56,7 @@ impl Arriving {
 
 /// What the clients are told of it. The same whenever it is asked for: those who come later hear the same.
 pub(super) fn incoming(facts: &Facts, invite: &Message<'_>) -> Incoming {
-    let expires = facts.started.wall + facts.route.park;
+    let expires = facts.waits_since.wall + facts.route.park;
     let caller = Caller::shown(invite, &facts.trunk);
     Incoming {
         call: facts.id,

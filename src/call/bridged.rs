@@ -6,15 +6,16 @@ use super::ending::Ending;
 use super::info::Infos;
 use super::leg::{Answered, plain, status};
 use super::session::Session;
+use super::talk::Talk;
 use super::{EndedBy, Event, Facts, GoneReason, Outcome, State, Turn};
 use crate::id::{FlowId, Side};
 use crate::media;
 use crate::mutant::{Mutant, planted};
 use crate::name::Name;
-use crate::policy::Permit;
+use crate::policy::{Permit, Who};
 use crate::sip::endpoint::{ClientId, DialogId, ServerId};
 use crate::sip::wire::{Message, Method};
-use crate::time::Now;
+use crate::time::{Duration, Now};
 use crate::token::{Claim, SubjectHash};
 
 /// Two legs that hear each other. Cannot be made without policy's permit and an opened token.
@@ -27,6 +28,8 @@ pub(super) struct Bridged {
     pub(super) infos: Infos,
     since: Now,
     bridge: Bridge,
+    /// What was said before, of a call that was handed on.
+    before: Option<Talk>,
 }
 
 /// Why these two are bridged: kept as long as they are, and never given back.
@@ -35,6 +38,8 @@ pub(super) struct Bridge {
     pub(super) permit: Permit,
     pub(super) claim: Claim,
     pub(super) winner: Name,
+    /// Who the client is; `None` for a telephone that dialled.
+    pub(super) who: Option<Who>,
 }
 
 /// Why a bridge is over.
@@ -49,10 +54,10 @@ pub(super) struct End {
 impl Bridged {
     /// Both have their 200: media flows from now on, and the other clients are told that the call is taken.
     pub(super) fn begin(
-        caller: Answered,
-        client: Answered,
+        (caller, client): (Answered, Answered),
         session: Session,
         bridge: Bridge,
+        before: Option<Talk>,
         facts: &Facts,
         turn: &mut Turn<'_>,
     ) -> State {
@@ -63,7 +68,7 @@ impl Bridged {
             facts.tell_gone(turn, GoneReason::AnsweredElsewhere, Some(bridge.winner.clone()));
         }
         let (change, infos) = (None, Infos::new());
-        State::Bridged(Box::new(Bridged { caller, client, session, change, infos, since: turn.now, bridge }))
+        State::Bridged(Box::new(Bridged { caller, client, session, change, infos, since: turn.now, bridge, before }))
     }
 
     /// Whose bridge it is.
@@ -108,6 +113,8 @@ impl Bridged {
             | Event::Cancelled { .. }
             | Event::Declined { .. }
             | Event::Ringing { .. }
+            | Event::Referred(_)
+            | Event::FromTransferor(_)
             | Event::ProvisionalUnacknowledged { .. }
             | Event::Media(_) => self.stay(),
         }
@@ -178,6 +185,36 @@ impl Bridged {
         self.finish(Some((side, transaction)), end, facts, turn)
     }
 
+    /// Why it cannot be handed on just now: something is under way in one of its dialogs.
+    pub(super) fn is_busy(&self) -> bool {
+        let refreshes = [Side::Caller, Side::Client].map(|side| self.leg_of(side).refresh.is_some());
+        self.change.is_some() || !self.infos.is_empty() || refreshes.contains(&true)
+    }
+
+    /// Who answered, and under which name.
+    pub(super) fn answerer(&self) -> (Option<&Who>, &Name) {
+        (self.bridge.who.as_ref(), &self.bridge.winner)
+    }
+
+    /// All bridges of the call up to now.
+    fn talk(&self, turn: &Turn<'_>) -> Talk {
+        let (first, before) =
+            self.before.as_ref().map_or((self.since, Duration::ZERO), |talk| (talk.first, talk.talked));
+        Talk {
+            first,
+            talked: before + (turn.now.at - self.since.at),
+            winner: self.bridge.winner.to_string(),
+            permit: self.bridge.permit.rule().to_string(),
+            client_sip_call_id: super::record::call_id(turn.endpoint, self.client.dialog),
+        }
+    }
+
+    /// The two part: the caller with the session, and the client.
+    pub(super) fn part(self: Box<Self>, turn: &Turn<'_>) -> (Answered, Session, Talk, Answered) {
+        let talk = self.talk(turn);
+        (self.caller, self.session, talk, self.client)
+    }
+
     pub(super) fn end(self: Box<Self>, end: End, facts: &Facts, turn: &mut Turn<'_>) -> State {
         self.finish(None, end, facts, turn)
     }
@@ -186,14 +223,8 @@ impl Bridged {
     fn finish(self: Box<Self>, bye: Option<(Side, ServerId)>, end: End, facts: &Facts, turn: &mut Turn<'_>) -> State {
         let mut record =
             facts.record(Some(self.caller.dialog), &super::Over::after_bridge(end.outcome, end.by, end.reason), turn);
-        record.client_sip_call_id = super::record::call_id(turn.endpoint, self.client.dialog);
-        record.status = 200;
-        record.answered = Some(self.since.wall);
-        record.waited_ms = super::record::millis(self.since.at - facts.started.at);
-        record.talked_ms = super::record::millis(turn.now.at - self.since.at);
-        record.winner = Some(self.bridge.winner.to_string());
-        record.permit = Some(self.bridge.permit.rule().to_string());
         record.codec = self.session.codec();
+        self.talk(turn).write(&mut record, facts);
         if let Some(Change::Carried(carried)) = &self.change
             && !planted(Mutant::ChangeLeftOpen)
         {

@@ -79,6 +79,8 @@ impl Ending {
             | Event::Cancelled { .. }
             | Event::Declined { .. }
             | Event::Ringing { .. }
+            | Event::Referred(_)
+            | Event::FromTransferor(_)
             | Event::Stop => {}
         }
         let done = matches!((&self.caller, &self.client), (Leaving::Gone, Leaving::Gone)) && self.flow.is_none();

@@ -22,7 +22,7 @@ use crate::limits;
 use crate::media;
 use crate::mutant::{Mutant, planted};
 use crate::name::Name;
-use crate::policy::Permit;
+use crate::policy::{Permit, Who};
 use crate::sdp::{self, Agreement, Description};
 use crate::sip::endpoint::{DialogId, ServerId};
 use crate::sip::wire::{Message, Method};
@@ -42,6 +42,8 @@ pub struct Callback {
     pub claim: Claim,
     /// The name under which the client answers.
     pub winner: Name,
+    /// Who it is, for what it asks for later; `None` for a telephone that dialled the URI from the event.
+    pub who: Option<Who>,
 }
 
 impl Callback {
@@ -64,6 +66,7 @@ pub(super) struct Merging {
     permit: Permit,
     claim: Claim,
     winner: Name,
+    who: Option<Who>,
 }
 
 #[derive(Debug)]
@@ -72,8 +75,9 @@ enum Caller {
     Answered(Answered),
 }
 
+/// The client's leg.
 #[derive(Debug)]
-enum Client {
+pub(super) enum Client {
     Joining(Joining),
     Answered(Answered),
 }
@@ -104,7 +108,7 @@ pub(super) struct Unable {
 impl Merging {
     /// Begins it, unless the two offers have no codec in common.
     pub(super) fn begin(parked: Parked, callback: Callback, turn: &mut Turn<'_>) -> Result<Merging, Box<Unable>> {
-        let Callback { client, permit, claim, winner } = callback;
+        let Callback { client, permit, claim, winner, who } = callback;
         let (caller_says, client_says) = (parked.caller.offer(turn.endpoint), client.offer(turn.endpoint));
         let checked = client.check(&client_says).and_then(|()| compatible(&caller_says, &client_says, turn));
         if let Err(refusal) = checked {
@@ -115,7 +119,7 @@ impl Merging {
         turn.media(media::Command::Open { flow, caller_local: local, client_local: local });
         let stage = Stage::Opening { deadline: turn.now.at + limits::MEDIA_OPEN_MAX };
         let (caller, client) = (Caller::Parked(parked), Client::Joining(client));
-        Ok(Merging { caller, client, caller_says, client_says, stage, flow, permit, claim, winner })
+        Ok(Merging { caller, client, caller_says, client_says, stage, flow, permit, claim, winner, who })
     }
 
     /// When to be called again.
@@ -180,6 +184,8 @@ impl Merging {
             Event::Routed { .. }
             | Event::Declined { .. }
             | Event::Ringing { .. }
+            | Event::Referred(_)
+            | Event::FromTransferor(_)
             | Event::Response { .. }
             | Event::Failed { .. }
             // A client is not rung.
@@ -298,8 +304,9 @@ impl Merging {
         let session = Session::new(self.flow, agreement, ends.caller, ends.client);
         match (self.caller, self.client) {
             (Caller::Answered(caller), Client::Answered(client)) => {
-                let bridge = Bridge { permit: self.permit, claim: self.claim, winner: self.winner };
-                Bridged::begin(caller, client, session, bridge, facts, turn)
+                let Merging { permit, claim, winner, who, .. } = self;
+                let bridge = Bridge { permit, claim, winner, who };
+                Bridged::begin((caller, client), session, bridge, None, facts, turn)
             }
             (caller, client) => Merging { caller, client, ..self }.stay(),
         }
@@ -415,14 +422,14 @@ impl Client {
         }
     }
 
-    fn dialog(&self) -> DialogId {
+    pub(super) fn dialog(&self) -> DialogId {
         match self {
             Client::Joining(leg) => leg.dialog(),
             Client::Answered(leg) => leg.dialog,
         }
     }
 
-    fn answer(self, turn: &mut Turn<'_>, sdp: &[u8]) -> Client {
+    pub(super) fn answer(self, turn: &mut Turn<'_>, sdp: &[u8]) -> Client {
         match self {
             Client::Joining(leg) => Client::Answered(leg.answer(turn, sdp)),
             Client::Answered(_) => self,
@@ -430,7 +437,7 @@ impl Client {
     }
 
     /// Sends it away while the caller stays parked: nobody waits for what it says to that.
-    fn dismiss(self, turn: &mut Turn<'_>, refusal: &Refusal, bye: Option<ServerId>) {
+    pub(super) fn dismiss(self, turn: &mut Turn<'_>, refusal: &Refusal, bye: Option<ServerId>) {
         match self {
             Client::Joining(leg) => {
                 leg.dismiss(turn, refusal, bye);

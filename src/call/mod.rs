@@ -1,4 +1,5 @@
-//! The life of a call: Arriving ─▶ Parked ─▶ Merging ─▶ Bridged ─▶ Ending, one file a state. A step consumes the state and
+//! The life of a call: Arriving ─▶ Parked ─▶ Merging ─▶ Bridged ─▶ Ending, one file a state; a transfer leads from Bridged to
+//! Held and back. A step consumes the state and
 //! gives the next; what is to be done outside is left in the [`Turn`].
 //! Not here: finding the call that an event is for, and admitting new ones (`switch`).
 
@@ -6,6 +7,7 @@ mod arriving;
 mod bridged;
 mod change;
 mod ending;
+mod held;
 mod identity;
 mod info;
 mod joining;
@@ -15,19 +17,25 @@ mod notice;
 mod parked;
 mod record;
 mod refresh;
+mod rejoining;
 mod rewrite;
 mod route;
 mod session;
 mod session_timer;
+mod talk;
+mod transfer;
+mod transferor;
 
 pub use joining::{Joining, Rung};
 pub use leg::{Pending, Refusal, Ring, plain};
 pub use merging::Callback;
 pub use notice::{ClientMessage, ClientMessageKind, Gone, GoneReason, Incoming, Notice};
-pub use record::{EndedBy, Outcome, Record};
+pub use record::{EndedBy, Outcome, Record, Transfer};
 pub use rewrite::Rewrite;
 pub use route::{Identity, Pattern, Route, Trunk};
 pub use session_timer::Terms as SessionTerms;
+pub use transfer::Referral;
+pub use transferor::FromTransferor;
 
 use crate::id::{CallId, CallRef, FlowId, Side};
 use crate::media;
@@ -48,6 +56,10 @@ use std::sync::Arc;
 pub struct Call {
     facts: Facts,
     state: State,
+    /// Who handed it on last, until that leg is gone.
+    transferor: Option<transferor::Left>,
+    /// How many REFERs the client of the bridge has sent.
+    refers: u32,
 }
 
 /// The state of a call. The large ones are boxed: most calls at most times are parked.
@@ -57,6 +69,7 @@ enum State {
     Parked(parked::Parked),
     Merging(Box<merging::Merging>),
     Bridged(Box<bridged::Bridged>),
+    Held(Box<held::Held>),
     Ending(Box<ending::Ending>),
     /// Nothing is left of it.
     Over,
@@ -71,7 +84,7 @@ pub struct Facts {
     pub at: CallRef,
     /// Where it came from.
     pub trunk: Arc<Trunk>,
-    /// Where it is going.
+    /// Where it is going, since it was handed on last.
     pub route: Arc<Route>,
     /// The caller's address.
     pub source: IpAddr,
@@ -81,6 +94,10 @@ pub struct Facts {
     pub refused: (u32, Option<&'static str>),
     /// When the first client said that it rings, milliseconds after the INVITE. The record tells.
     pub rang_ms: Option<u32>,
+    /// Since when it waits for a client of its route: since its INVITE, or since it was handed on.
+    pub waits_since: Now,
+    /// How often it was handed on, and by whom to whom. The record tells.
+    pub transfers: Vec<Transfer>,
 }
 
 /// How calls are handled, whatever their route.
@@ -241,6 +258,10 @@ pub enum Event<'a> {
         /// Who.
         by: Name,
     },
+    /// The client of a bridge hands the call on, and may.
+    Referred(Box<Referral>),
+    /// Something in the dialog of a client that has handed it on.
+    FromTransferor(FromTransferor<'a>),
     /// The time that [`Call::wake_at`] named has come.
     Timeout,
     /// Parkway stops now.
@@ -319,9 +340,9 @@ impl Over {
 }
 
 impl Facts {
-    /// The generation of the parked leg, which the bridge token names. It will grow when an answered call can be parked again.
+    /// The generation of the parked leg, which the bridge token names: it grows when an answered call is parked again.
     pub fn generation(&self) -> u32 {
-        1
+        u32::try_from(self.transfers.len()).unwrap_or(u32::MAX).saturating_add(1)
     }
 
     /// Tells the clients of the name that the call waits no more.
@@ -360,7 +381,8 @@ impl Facts {
             client_sip_call_id: None,
             session_id: caller.and_then(|caller| turn.endpoint.session_id(caller)).map(|id| id.to_string()),
             trunk: self.trunk.name.clone(),
-            name: self.route.name.to_string(),
+            name: self.transfers.first().map_or_else(|| self.route.name.to_string(), |first| first.from.clone()),
+            transfers: self.transfers.clone(),
             from: self.trunk.calling.apply_in(uri(Header::From)),
             asserted_identity: invite
                 .as_ref()
@@ -390,24 +412,37 @@ impl Facts {
 impl Call {
     /// A new call from an accepted INVITE. [`Event::Routed`] comes next.
     pub fn new(facts: Facts, caller: Pending) -> Call {
-        Call { facts, state: State::Arriving(arriving::Arriving { caller }) }
+        Call { facts, state: State::Arriving(arriving::Arriving { caller }), transferor: None, refers: 0 }
     }
 
     /// Something happened. `None`: the call is over and nothing is left of it.
     pub fn handle(mut self, event: Event<'_>, turn: &mut Turn<'_>) -> Option<Call> {
+        let event = match event {
+            Event::FromTransferor(event) => return self.hear_transferor(event, turn),
+            Event::Referred(referral) => return Some(self.transfer(*referral, turn)),
+            event => event,
+        };
         if let Event::Ringing { .. } = event {
             let since = turn.now.at - self.facts.started.at;
             self.facts.rang_ms.get_or_insert(u32::try_from(since.as_millis()).unwrap_or(u32::MAX));
         }
+        let is_end = matches!(event, Event::Abandon);
+        let mut outcome = None;
         self.state = match self.state {
             State::Arriving(arriving) => arriving.handle(event, &self.facts, turn),
             State::Parked(parked) => parked.handle(event, &self.facts, turn),
             State::Merging(merging) => merging.handle(event, &self.facts, turn),
             State::Bridged(bridged) => bridged.handle(event, &self.facts, turn),
+            State::Held(held) => {
+                let (state, came_of_it) = held.handle(event, &self.facts, turn);
+                outcome = came_of_it;
+                state
+            }
             State::Ending(ending) => ending.handle(event, turn),
             State::Over => State::Over,
         };
-        (!matches!(self.state, State::Over)).then_some(self)
+        self.tell_transferor(outcome, is_end, turn);
+        (!matches!(self.state, State::Over) || self.transferor.is_some()).then_some(self)
     }
 
     /// What its clients were told when it was parked, for those that come later. `None` once its caller's dialog is gone.
@@ -422,6 +457,7 @@ impl Call {
             State::Parked(parked) => Some(parked.wake_at()),
             State::Merging(merging) => merging.wake_at(),
             State::Bridged(bridged) => bridged.wake_at(),
+            State::Held(held) => held.wake_at(),
             State::Ending(ending) => Some(ending.wake_at()),
             State::Arriving(_) | State::Over => None,
         }
@@ -450,6 +486,8 @@ impl Call {
             State::Parked(_) => Phase::Parked,
             State::Merging(_) => Phase::Merging,
             State::Bridged(_) => Phase::Bridged,
+            State::Held(held) if held.rejoining.is_none() => Phase::Parked,
+            State::Held(_) => Phase::Merging,
             State::Ending(_) | State::Over => Phase::Ending,
         }
     }
@@ -459,6 +497,7 @@ impl Call {
         match &self.state {
             State::Merging(merging) => Some(merging.holder()),
             State::Bridged(bridged) => Some(bridged.holder()),
+            State::Held(held) => held.holder(),
             State::Arriving(_) | State::Parked(_) | State::Ending(_) | State::Over => None,
         }
     }
@@ -467,7 +506,7 @@ impl Call {
     pub fn is_recorded(&self) -> bool {
         match &self.state {
             State::Ending(ending) => ending.is_recorded(),
-            State::Arriving(_) | State::Parked(_) | State::Merging(_) | State::Bridged(_) => false,
+            State::Arriving(_) | State::Parked(_) | State::Merging(_) | State::Bridged(_) | State::Held(_) => false,
             State::Over => true,
         }
     }
@@ -479,6 +518,7 @@ impl Call {
             (State::Parked(parked), Side::Caller) => Some(parked.caller.dialog),
             (State::Merging(merging), side) => Some(merging.dialog(side)),
             (State::Bridged(bridged), side) => Some(bridged.dialog(side)),
+            (State::Held(held), side) => held.dialog(side),
             (State::Ending(ending), side) => ending.dialog(side),
             (State::Arriving(_) | State::Parked(_), Side::Client) | (State::Over, _) => None,
         }
@@ -489,6 +529,7 @@ impl Call {
         match &self.state {
             State::Merging(merging) => Some(merging.flow()),
             State::Bridged(bridged) => Some(bridged.flow()),
+            State::Held(held) => Some(held.flow()),
             State::Ending(ending) => ending.flow(),
             State::Arriving(_) | State::Parked(_) | State::Over => None,
         }

@@ -39,6 +39,8 @@ impl Parked {
             Event::Stop | Event::Abandon => self.end(Over::stopped(), facts, turn),
             Event::Routed { .. }
             | Event::Ringing { .. }
+            | Event::Referred(_)
+            | Event::FromTransferor(_)
             | Event::Acknowledged { .. }
             | Event::Response { .. }
             | Event::Failed { .. }

@@ -80,8 +80,10 @@ pub struct Record {
     /// The trunk it came from.
     #[serde(serialize_with = "as_text")]
     pub trunk: Arc<str>,
-    /// The name it was parked for.
+    /// The name it was parked for first.
     pub name: String,
+    /// How it was handed on, in order.
+    pub transfers: Vec<Transfer>,
     /// The caller's From URI.
     pub from: String,
     /// The URI that the trunk asserts the caller to be, if it may (RFC 3325); the caller's wish for privacy is not heeded here.
@@ -91,7 +93,7 @@ pub struct Record {
     /// When the INVITE came.
     #[serde(serialize_with = "as_text")]
     pub started: Wall,
-    /// When both sides had their 200.
+    /// When both sides had their 200, the first time.
     #[serde(serialize_with = "as_text_or_null")]
     pub answered: Option<Wall>,
     /// When it was over.
@@ -99,7 +101,7 @@ pub struct Record {
     pub ended: Wall,
     /// From the INVITE to the bridge, or to the end without one.
     pub waited_ms: u64,
-    /// From the bridge to the end.
+    /// From the bridge to its end, of all bridges together.
     pub talked_ms: u64,
     /// How it ended.
     pub outcome: Outcome,
@@ -123,6 +125,20 @@ pub struct Record {
     pub codec: Option<String>,
     /// What the relay counted.
     pub media: Option<Closed>,
+}
+
+/// A client has handed the call on (RFC 3515).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Transfer {
+    /// When.
+    #[serde(serialize_with = "as_text")]
+    pub at: Wall,
+    /// The name under which that client had answered.
+    pub by: String,
+    /// The name that the call was waiting for before.
+    pub from: String,
+    /// The name that it waits for from then on.
+    pub to: String,
 }
 
 /// The Call-ID of a dialog.

@@ -109,6 +109,6 @@ impl Bridged {
 }
 
 /// How long to wait before a refresh that met another request goes again: longer in a dialog whose Call-ID is ours (RFC 3261 §14.1).
-fn pause(leg: &Answered, turn: &mut Turn<'_>) -> Duration {
+pub(super) fn pause(leg: &Answered, turn: &mut Turn<'_>) -> Duration {
     glare_pause(turn.endpoint.made(leg.dialog), turn.rng)
 }

@@ -171,6 +171,19 @@ impl Session {
         }
     }
 
+    /// The client is gone, and another will have its place: with the same ports, and nothing of what was said.
+    pub(super) fn renew_client(&mut self, settings: &Settings, session_id: u64, peer: IpAddr) {
+        let address = settings.reachable(self.client.local.address, peer);
+        self.client = End::new(address, session_id, peer);
+    }
+
+    /// What the relay is told of a caller that waits for another client: that its address stays valid, and that nobody hears it.
+    pub(super) fn hold_command(&self, settings: &Settings) -> Command {
+        // How long it may be silent is how long it may wait, which is not the relay's to know.
+        let stream = Stream { sends: false, silence_max: None, ..self.stream(Side::Caller, settings) };
+        Command::Set { flow: self.flow, side: Side::Caller, stream }
+    }
+
     /// What the relay is to be told of both legs.
     pub(super) fn commands(&self, settings: &Settings) -> [Command; 2] {
         [Side::Caller, Side::Client].map(|side| {

@@ -176,6 +176,7 @@ pub(super) struct User {
     pub(super) secret_file: Option<String>,
     pub(super) receive: Vec<String>,
     pub(super) bridge: Vec<String>,
+    pub(super) transfer: Vec<String>,
     pub(super) media: Option<Vec<String>>,
     pub(super) dial: Option<bool>,
     pub(super) concurrent: Option<u64>,

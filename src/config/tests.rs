@@ -310,7 +310,7 @@ fn users_have_their_grants_and_their_passwords_are_never_shown() {
     let file = write(&dir, "secret", "open sesame\n");
     let text = format!(
         "[digest]\nalgorithms = [\"md5\", \"SHA-512-256\"]\n[[user]]\nname = \"anna\"\nsecret_file = {file:?}\n\
-         [[user]]\nname = \"bob\"\nsecret = \"open sesame\"\nreceive = [\"a\", \"b\"]\nbridge = [\"a\"]\ndial = true\nconcurrent = 3\n"
+         [[user]]\nname = \"bob\"\nsecret = \"open sesame\"\nreceive = [\"a\", \"b\"]\nbridge = [\"a\"]\ntransfer = [\"c\"]\ndial = true\nconcurrent = 3\n"
     );
     let config = load(&text).unwrap();
     let words: Vec<_> = config.users.algorithms().iter().map(|algorithm| algorithm.as_str()).collect();
@@ -318,6 +318,7 @@ fn users_have_their_grants_and_their_passwords_are_never_shown() {
     assert_eq!(*config.users.find("anna").unwrap().claims().grant(), Grant::default());
     let grant = config.users.find("bob").unwrap().claims().grant().clone();
     assert_eq!((grant.receive.len(), grant.bridge.len(), grant.dial, grant.concurrent), (2, 1, true, 3));
+    assert_eq!(grant.transfer, [crate::name::Name::parse("c").unwrap()]);
     assert!(!config.to_toml().contains("sesame") && !format!("{config:?}").contains("sesame"));
     let keyring = Keys::open(&config).unwrap().keyring(&config).unwrap();
     assert!(keyring.users().find("bob").is_some() && builtin().users.algorithms().is_empty());

@@ -58,6 +58,7 @@ impl Check {
         let password = self.password(key, user);
         let receive = self.each(&at("receive"), &user.receive, name_of);
         let bridge = self.each(&at("bridge"), &user.bridge, name_of);
+        let transfer = self.each(&at("transfer"), &user.transfer, name_of);
         let default = Grant::default();
         let media = match &user.media {
             Some(words) => self
@@ -69,8 +70,8 @@ impl Check {
         let concurrent = self.number(&at("concurrent"), concurrent, 0..=u64::from(u32::MAX));
         let dial = user.dial.unwrap_or(default.dial);
         let ring = user.ring.as_deref().map_or(Some(false), |text| self.parsed(&at("ring"), text, ring));
-        let (receive, bridge) = (receive?, bridge?);
-        let grant = Grant { receive, bridge, dial, media: media?, concurrent: concurrent?, ring: ring? };
+        let (receive, bridge, transfer) = (receive?, bridge?, transfer?);
+        let grant = Grant { receive, bridge, transfer, dial, media: media?, concurrent: concurrent?, ring: ring? };
         Some((name?, password?, grant))
     }
 

@@ -30,6 +30,14 @@ pub enum Command {
         /// The leg's stream.
         stream: Stream,
     },
+    /// Whoever was on this leg is gone, and another will come: nothing is taken from the leg's addresses or sent to them until the next
+    /// [`Command::Set`], which knows none of them. What was counted stays.
+    Clear {
+        /// The flow.
+        flow: FlowId,
+        /// Which leg.
+        side: Side,
+    },
     /// Stop forwarding, give the ports back, answer [`Event::Closed`].
     Close {
         /// The flow.

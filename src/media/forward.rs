@@ -52,6 +52,11 @@ impl Flow {
         self.leg(side).set(now, stream);
     }
 
+    /// Whoever was on a leg is gone.
+    pub fn clear(&mut self, side: Side) {
+        self.leg(side).clear();
+    }
+
     /// An RTP packet came to `side`'s RTP port from `source`.
     #[inline]
     pub fn receive(&mut self, now: Instant, side: Side, source: SocketAddr, packet: &mut [u8]) -> Outcome {

@@ -50,6 +50,12 @@ impl Leg {
         self.stream = Some(stream);
     }
 
+    /// Forgets who is there: nobody is, until it is set anew.
+    pub(super) fn clear(&mut self) {
+        (self.stream, self.rtp, self.rtcp) = (None, Latch::default(), Latch::default());
+        self.keypad = Keypad::default();
+    }
+
     /// Validates, counts and times a packet from this leg. What it is called on the other leg, if it may go there.
     #[inline]
     pub(super) fn accept(&mut self, now: Instant, source: SocketAddr, packet: &[u8]) -> Result<Mapping, Reason> {

@@ -95,9 +95,8 @@ fn hearer(seat: &Seat) -> Hearer<'_> {
 fn not_told(reason: Reason) -> NotTold {
     match reason {
         // An engine that is down for a moment must not send all clients away at once.
-        Reason::MediaNotGranted | Reason::ConcurrencyExceeded | Reason::DialNotGranted | Reason::PolicyUnavailable => {
-            NotTold::Withheld
-        }
+        Reason::MediaNotGranted | Reason::ConcurrencyExceeded | Reason::DialNotGranted => NotTold::Withheld,
+        Reason::TransferNotGranted | Reason::PolicyUnavailable => NotTold::Withheld,
         Reason::NoCredential
         | Reason::TokenMalformed
         | Reason::TokenExpired

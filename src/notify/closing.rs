@@ -90,6 +90,7 @@ pub fn is_about_credential(reason: Reason) -> bool {
         | Reason::NonceStale => true,
         Reason::NameNotGranted
         | Reason::BridgeNotGranted
+        | Reason::TransferNotGranted
         | Reason::DialNotGranted
         | Reason::MediaNotGranted
         | Reason::ConcurrencyExceeded

@@ -206,9 +206,10 @@ impl PolicyEngine for Fickle {
         let refused = self.0.lock().unwrap().filter(|(call, _)| query.call == Some(CallId(*call)));
         match (query.action, refused) {
             (Action::Receive, Some((_, reason))) => Decision::Verdict(Verdict::Deny(reason)),
-            (Action::Receive | Action::Subscribe | Action::Register | Action::Dial | Action::Bridge, _) => {
+            (Action::Receive | Action::Subscribe | Action::Register, _) => {
                 Decision::Verdict(Verdict::allow(query, "test"))
             }
+            (Action::Dial | Action::Bridge | Action::Transfer, _) => Decision::Verdict(Verdict::allow(query, "test")),
         }
     }
 }

@@ -48,7 +48,7 @@ impl Claims {
 /// What a JWT grants: its member `parkway`. The default grants nothing.
 ///
 /// ```json
-/// {"receive":["foo","foo/web"], "bridge":["foo"], "dial":false, "media":["audio"], "concurrent":2}
+/// {"receive":["foo","foo/web"], "bridge":["foo"], "transfer":["bar"], "dial":false, "media":["audio"], "concurrent":2}
 /// ```
 /// A granted name covers itself and the names below it: `foo` covers `foo/web`, never `foobar`.
 /// A member that is not one of these is refused: a misspelt restriction must not be taken for none.
@@ -61,6 +61,9 @@ pub struct Grant {
     /// Names whose calls it may answer. None unless said: hearing is not answering.
     #[serde(serialize_with = "write_names", deserialize_with = "names")]
     pub bridge: Vec<Name>,
+    /// Names that it may hand its calls to. None unless said: answering is not handing on.
+    #[serde(serialize_with = "write_names", deserialize_with = "names")]
+    pub transfer: Vec<Name>,
     /// Whether its events may carry a URI that anybody can dial. No unless said.
     pub dial: bool,
     /// Kinds of media it may use. Audio unless said.
@@ -77,6 +80,7 @@ impl Default for Grant {
         Grant {
             receive: Vec::new(),
             bridge: Vec::new(),
+            transfer: Vec::new(),
             dial: false,
             media: MediaKinds::AUDIO,
             concurrent: 1,

@@ -50,6 +50,8 @@ fn refuse_claims(claims: &Claims, now: Now, query: &Query<'_>) -> Option<Reason>
         Action::Bridge => refuse_name(&grant.bridge, query.name, Reason::BridgeNotGranted)
             .or_else(|| refuse_media(grant.media, query.media))
             .or_else(|| refuse_usage(grant.concurrent, query.usage)),
+        // Whoever hands a call on keeps nothing of it: neither media nor a place is his.
+        Action::Transfer => refuse_name(&grant.transfer, query.name, Reason::TransferNotGranted),
     }
 }
 
@@ -63,6 +65,7 @@ impl Grants {
                 refuse_media(MediaKinds::AUDIO, query.media).or_else(|| refuse_usage(self.dial_concurrent, query.usage))
             }
             Action::Subscribe | Action::Register | Action::Receive | Action::Dial => Some(Reason::DialNotGranted),
+            Action::Transfer => Some(Reason::TransferNotGranted),
         }
     }
 }
@@ -132,6 +135,24 @@ mod tests {
             let subject = Subject::Claims(claims);
             assert_eq!(decided(NOW, subject, action, text, AUDIO, 0), expected, "{action:?} {text}");
         }
+    }
+
+    #[test]
+    fn a_call_may_be_handed_to_the_names_that_are_granted_for_that() {
+        let handing = claims(Grant { transfer: vec![name("sales")], ..grant() });
+        for (subject, text, expected) in [
+            (Subject::Claims(&handing), "sales", "granted"),
+            (Subject::Claims(&handing), "sales/web", "granted"),
+            (Subject::Claims(&handing), "foo", "transfer_not_granted"),
+            (Subject::Claims(&claims(grant())), "foo", "transfer_not_granted"),
+            (DIALLED, "sales", "transfer_not_granted"),
+            (Subject::Nobody, "sales", "no_credential"),
+        ] {
+            assert_eq!(decided(NOW, subject, Action::Transfer, text, MediaKinds::NONE, 9), expected, "{text}");
+        }
+        let end = Now { wall: handing.expires(), ..NOW };
+        let late = decided(end, Subject::Claims(&handing), Action::Transfer, "sales", MediaKinds::NONE, 0);
+        assert_eq!(late, "token_expired");
     }
 
     #[test]

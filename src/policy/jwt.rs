@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn the_claims_are_what_was_signed() {
         let payload = r#"{"sub":"alice-web","aud":["x","parkway"],"exp":1795000060,"nbf":1794999999,"iat":1795000000,"more":[{}],
-            "parkway":{"receive":["foo","foo/web"],"bridge":["foo"],"dial":true,"media":["audio","video"],"concurrent":2}}"#;
+            "parkway":{"receive":["foo","foo/web"],"bridge":["foo"],"transfer":["bar"],"dial":true,"media":["audio","video"],"concurrent":2}}"#;
         let claims = verified(HEADER, payload).unwrap();
         let name = |text| Name::parse(text).unwrap();
         assert_eq!(claims.subject(), "alice-web");
@@ -284,6 +284,7 @@ mod tests {
         let expected = Grant {
             receive: vec![name("foo"), name("foo/web")],
             bridge: vec![name("foo")],
+            transfer: vec![name("bar")],
             dial: true,
             media: MediaKinds::AUDIO | MediaKinds::VIDEO,
             concurrent: 2,
@@ -298,7 +299,8 @@ mod tests {
         for payload in [PAYLOAD, empty] {
             assert_eq!(verified(HEADER, payload).unwrap().grant(), &Grant::default());
         }
-        let Grant { receive, bridge, dial, media, concurrent, ring } = Grant::default();
+        let Grant { receive, bridge, transfer, dial, media, concurrent, ring } = Grant::default();
+        assert!(transfer.is_empty());
         assert!(
             !ring && receive.is_empty() && bridge.is_empty() && !dial && media == MediaKinds::AUDIO && concurrent == 1
         );

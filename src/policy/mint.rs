@@ -161,6 +161,7 @@ mod tests {
         let grant = Grant {
             receive: names(&["foo", "bar/web"]),
             bridge: names(&["foo"]),
+            transfer: names(&["bar"]),
             dial: true,
             media,
             concurrent: 3,

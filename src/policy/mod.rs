@@ -25,7 +25,7 @@ pub use keyring::{Algorithm, BadKey, Keyring, VerifyingKey};
 pub use mint::{CannotMint, Order, SigningKey, mint};
 pub use query::{Action, MediaKinds, Query, Subject};
 pub use reason::Reason;
-pub use users::{User, Users};
+pub use users::{User, Users, Who};
 pub use verdict::{Answer, Decision, GRANTED, Permit, Question, Verdict};
 
 use crate::mutant::{Mutant, planted};

@@ -8,7 +8,7 @@ use crate::token::SubjectHash;
 use std::net::IpAddr;
 use std::ops::BitOr;
 
-/// What somebody wants to do. Closed, and it will grow (media change, transfer, recording): match it by name,
+/// What somebody wants to do. Closed, and it will grow (media change, recording): match it by name,
 /// so that the compiler shows each place that must decide about a new one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Action {
@@ -23,10 +23,12 @@ pub enum Action {
     Dial,
     /// To answer a parked call; asked for each callback.
     Bridge,
+    /// To hand a call that it has to another name (RFC 3515); asked for each REFER, with the name that the call is to wait for then.
+    Transfer,
 }
 
 impl Action {
-    /// `subscribe`, `register`, `receive`, `dial`, `bridge`, as logs and questions write it.
+    /// `subscribe`, `register`, `receive`, `dial`, `bridge`, `transfer`, as logs and questions write it.
     pub fn as_str(self) -> &'static str {
         match self {
             Action::Subscribe => "subscribe",
@@ -34,6 +36,7 @@ impl Action {
             Action::Receive => "receive",
             Action::Dial => "dial",
             Action::Bridge => "bridge",
+            Action::Transfer => "transfer",
         }
     }
 }
@@ -57,7 +60,7 @@ pub struct Query<'a> {
     /// Who wants it.
     pub subject: Subject<'a>,
     /// With which name: the one subscribed to, and for a callback the one its token was issued for. A call for `foo` that was
-    /// told to a subscriber of `foo/web` is asked about as `foo/web`.
+    /// told to a subscriber of `foo/web` is asked about as `foo/web`. For a transfer it is the name that is to have the call.
     pub name: &'a Name,
     /// The kinds of media wanted. To answer a call is to want some: [`Grants`](super::Grants) refuses none, since who asks
     /// before he knows what he wants has not asked.

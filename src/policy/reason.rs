@@ -30,6 +30,8 @@ pub enum Reason {
     NameNotGranted,
     /// The grants do not cover answering calls for this name.
     BridgeNotGranted,
+    /// The grants do not cover handing calls to this name.
+    TransferNotGranted,
     /// The grants do not cover a URI that can be dialled, or a dialled URI is used for something else than answering.
     DialNotGranted,
     /// The grants do not cover this kind of media.
@@ -44,7 +46,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order above.
-    pub const ALL: [Reason; 17] = [
+    pub const ALL: [Reason; 18] = [
         Reason::NoCredential,
         Reason::TokenMalformed,
         Reason::TokenExpired,
@@ -57,6 +59,7 @@ impl Reason {
         Reason::NonceStale,
         Reason::NameNotGranted,
         Reason::BridgeNotGranted,
+        Reason::TransferNotGranted,
         Reason::DialNotGranted,
         Reason::MediaNotGranted,
         Reason::ConcurrencyExceeded,
@@ -106,6 +109,9 @@ impl Reason {
             Reason::NameNotGranted => ("name_not_granted", "name-not-granted", "This name is not granted"),
             Reason::BridgeNotGranted => {
                 ("bridge_not_granted", "bridge-not-granted", "Answering calls for this name is not granted")
+            }
+            Reason::TransferNotGranted => {
+                ("transfer_not_granted", "transfer-not-granted", "Handing a call to this name is not granted")
             }
             Reason::DialNotGranted => {
                 ("dial_not_granted", "dial-not-granted", "Dialling without a further credential is not granted")

@@ -6,6 +6,26 @@ use super::{Claims, Grant};
 use crate::sip::auth::{Algorithm, Secrets};
 use crate::time::Wall;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Who proved himself.
+#[derive(Clone, Debug)]
+pub enum Who {
+    /// The bearer of a JWT, with what it said.
+    Bearer(Arc<Claims>),
+    /// A user with a password: what he may do is looked up each time, so that he is nobody once he is taken out.
+    User(Arc<str>),
+}
+
+impl Who {
+    /// What he may do now.
+    pub fn claims<'c>(&'c self, users: &'c Users) -> Option<&'c Claims> {
+        match self {
+            Who::Bearer(claims) => Some(claims),
+            Who::User(name) => users.find(name).map(|user| user.claims()),
+        }
+    }
+}
 
 /// The digest realm of this service and who is in it. Replaced whole on reload, as part of the [`Keyring`](super::Keyring).
 #[derive(Clone, Debug)]

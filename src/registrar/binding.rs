@@ -6,31 +6,12 @@ use crate::call::Gone;
 use crate::id::{BindingId, CallId};
 use crate::limits;
 use crate::name::Name;
-use crate::policy::{Claims, Users};
+use crate::policy::Who;
 use crate::sip::Path;
 use crate::sip::endpoint::ClientId;
 use crate::time::Instant;
 use std::collections::VecDeque;
 use std::sync::Arc;
-
-/// Who proved himself.
-#[derive(Clone, Debug)]
-pub enum Who {
-    /// The bearer of a JWT, with what it said.
-    Bearer(Arc<Claims>),
-    /// A user with a password: what he may do is looked up each time, so that he is nobody once he is taken out.
-    User(Arc<str>),
-}
-
-impl Who {
-    /// What he may do now.
-    pub fn claims<'c>(&'c self, users: &'c Users) -> Option<&'c Claims> {
-        match self {
-            Who::Bearer(claims) => Some(claims),
-            Who::User(name) => users.find(name).map(|user| user.claims()),
-        }
-    }
-}
 
 /// A contact or a subscription.
 #[derive(Debug)]

@@ -7,7 +7,8 @@ mod contact;
 #[cfg(test)]
 mod tests;
 
-pub use binding::{Binding, Contact, Dialog, Kind, Parcel, Who};
+pub use crate::policy::Who;
+pub use binding::{Binding, Contact, Dialog, Kind, Parcel};
 pub use contact::{Contacts, Wanted};
 
 use crate::id::BindingId;

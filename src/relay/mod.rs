@@ -100,11 +100,11 @@ impl Relay {
 
     /// Hands a command to the worker that owns its flow; never blocks. Commands of one flow are carried out in order.
     /// [`Command::Open`] is answered by [`Event::Opened`] or [`Event::Failed`], [`Command::Close`] always by [`Event::Closed`]
-    /// (with an empty report if there is no such flow); [`Command::Set`] for a flow that is gone does nothing.
+    /// (with an empty report if there is no such flow); [`Command::Set`] and [`Command::Clear`] for a flow that is gone do nothing.
     pub fn command(&self, command: Command) {
         let (flow, opens) = match &command {
             Command::Open { flow, .. } => (*flow, true),
-            Command::Set { flow, .. } | Command::Close { flow } => (*flow, false),
+            Command::Set { flow, .. } | Command::Clear { flow, .. } | Command::Close { flow } => (*flow, false),
         };
         let Some(worker) = self.worker(flow) else { return };
         if opens && worker.inbox.is_full() {
@@ -149,7 +149,7 @@ impl Relay {
     fn answer_for_the_dead(&self, command: Command) {
         match command {
             Command::Open { flow, .. } => (self.events)(Event::Failed { flow, reason: "the relay has stopped" }),
-            Command::Set { .. } => {}
+            Command::Set { .. } | Command::Clear { .. } => {}
             Command::Close { flow } => (self.events)(Event::Closed { flow, report: Closed::default() }),
         }
     }

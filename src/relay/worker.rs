@@ -156,6 +156,11 @@ impl<F: Fn(Event)> Worker<F> {
                     bridge.flow.set(now, side, stream);
                 }
             }
+            Command::Clear { flow, side } => {
+                if let Some(bridge) = self.by_id(flow) {
+                    bridge.flow.clear(side);
+                }
+            }
             Command::Close { flow } => {
                 let key = self.state.by_id.get(&flow).copied();
                 let closed = key.and_then(|key| self.remove(key)).map(|bridge| bridge.closed());

@@ -54,6 +54,10 @@ pub struct Coverage {
 /// no final response. Whoever abandons has stopped before, which leaves calls that end.
 fn cannot_be(event: &str, phase: Phase) -> bool {
     let begins = |words: &[&str]| words.iter().any(|word| event.starts_with(word));
+    // No grant of the simulation allows a transfer.
+    if begins(&["referred", "transferor"]) {
+        return true;
+    }
     match phase {
         Phase::Arriving => event != "routed",
         Phase::Parked => {

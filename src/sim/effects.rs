@@ -243,7 +243,7 @@ impl World<'_> {
                     self.nodes[node].calls.let_go(call, id);
                 }
             }
-            Command::Set { .. } => {}
+            Command::Set { .. } | Command::Clear { .. } => {}
         }
     }
 
@@ -397,6 +397,7 @@ fn short(command: &Command) -> String {
     match command {
         Command::Open { flow, .. } => format!("open {:x}", flow.0),
         Command::Set { flow, side, stream } => format!("set {:x} {} {:?}", flow.0, side.as_str(), stream.remote_rtp),
+        Command::Clear { flow, side } => format!("clear {:x} {}", flow.0, side.as_str()),
         Command::Close { flow } => format!("close {:x}", flow.0),
     }
 }

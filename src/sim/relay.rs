@@ -102,6 +102,12 @@ impl Relay {
                 }
                 Vec::new()
             }
+            Command::Clear { flow, side } => {
+                if let Some(open) = self.flows.get_mut(flow) {
+                    open.flow.clear(*side);
+                }
+                Vec::new()
+            }
             Command::Close { flow } => {
                 let (report, lot) = (self.remove(*flow), self.lot(plan, *flow));
                 let fate = if broken { lot.below(3, 10) } else { 9 };

@@ -99,7 +99,18 @@ impl Switch {
         let id = CallId(self.rng.u128());
         let source = path.peer.ip().to_canonical();
         self.lot.waiting().begin(&trunk.name);
-        let facts = Facts { id, at, trunk, route, source, started: now, refused: (0, None), rang_ms: None };
+        let facts = Facts {
+            id,
+            at,
+            trunk,
+            route,
+            source,
+            started: now,
+            refused: (0, None),
+            rang_ms: None,
+            waits_since: now,
+            transfers: Vec::new(),
+        };
         let ring = Ring::of(invite, &self.settings.call);
         let caller = Pending { dialog, invite: transaction, peer: path.peer.ip(), ring };
         let call = Call::new(facts.clone(), caller);

@@ -10,7 +10,7 @@ use crate::token::SubjectHash;
 use std::net::IpAddr;
 
 /// The events of a call by kind, as the rows of a coverage table.
-pub const KINDS: [&str; 22] = [
+pub const KINDS: [&str; 24] = [
     "routed",
     "callback",
     "cancelled caller",
@@ -33,6 +33,8 @@ pub const KINDS: [&str; 22] = [
     "stop",
     "abandon",
     "ringing unacknowledged",
+    "referred",
+    "transferor",
 ];
 
 /// How often each kind of event met each state, by [`KINDS`] and [`Phase::ALL`].
@@ -74,6 +76,8 @@ fn kind(event: &Event<'_>) -> usize {
         Event::Stop => 19,
         Event::Abandon => 20,
         Event::ProvisionalUnacknowledged { .. } => 21,
+        Event::Referred(_) => 22,
+        Event::FromTransferor(_) => 23,
     }
 }
 

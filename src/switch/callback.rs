@@ -14,7 +14,7 @@ use crate::id::{CallId, CallRef, QuestionId, Side};
 use crate::limits;
 use crate::mutant::{Mutant, planted};
 use crate::name::Name;
-use crate::policy::{self, Action, Answer, Claims, Decision, MediaKinds, Query, Reason, Subject, Verdict};
+use crate::policy::{self, Action, Answer, Claims, Decision, MediaKinds, Query, Reason, Subject, Verdict, Who};
 use crate::sip::Path;
 use crate::sip::endpoint::{DialogId, Owner, ServerId};
 use crate::sip::wire::Message;
@@ -27,7 +27,7 @@ const TOKEN_HEADER: &str = "X-Bridge-Token";
 /// Who calls back.
 pub(super) enum Caller {
     /// Somebody with a credential and the token in a header: both must belong together.
-    Known { claims: Box<Claims>, name: Name },
+    Known { claims: Box<Claims>, name: Name, who: Who },
     /// A telephone that dialled the URI from the event: whoever holds it may answer.
     Dialled,
 }
@@ -80,12 +80,14 @@ impl Switch {
             let claim = self.open(now, user.as_bytes(), &Audience::Dial).map_err(|_| bad_token(false))?;
             return Ok((Caller::Dialled, claim));
         }
-        let Identified { claims, once } = self.identify(now, invite).map_err(|refusal| (refusal, false))?;
+        let identified = self.identify(now, invite).map_err(|refusal| (refusal, false))?;
+        let who = identified.who();
+        let Identified { claims, once } = identified;
         let name = Name::parse(user).map_err(|_| bad_token(once))?;
         let text = only(invite.others(TOKEN_HEADER)).ok_or_else(|| bad_token(once))?;
         let audience = Audience::Client { name: &name, subject: claims.subject() };
         let claim = self.open(now, text, &audience).map_err(|_| bad_token(once))?;
-        Ok((Caller::Known { claims, name }, claim))
+        Ok((Caller::Known { claims, name, who }, claim))
     }
 
     /// Opens a token. Its expiry is in the time of the wall clock as it went when the call came (RELIABILITY §2.1): somebody who sets that
@@ -192,14 +194,14 @@ impl Switch {
         let Asking { leg, call, id, claim, caller, .. } = asking;
         match verdict {
             Verdict::Allow(permit) if self.lot.get(call).is_some_and(|call| call.state() == Phase::Parked) => {
-                let winner = match caller {
-                    Caller::Known { name, .. } => Some(name),
-                    Caller::Dialled => self.lot.get(call).map(|call| call.facts().route.name.clone()),
+                let (winner, who) = match caller {
+                    Caller::Known { name, who, .. } => (Some(name), Some(who)),
+                    Caller::Dialled => (self.lot.get(call).map(|call| call.facts().route.name.clone()), None),
                 };
                 // The call counts the place itself from now on, if it keeps it.
                 self.usage.give_back(subject);
                 if let Some(winner) = winner {
-                    let callback = Callback { client: leg, permit, claim, winner };
+                    let callback = Callback { client: leg, permit, claim, winner, who };
                     self.step(now, call, Event::Callback(Box::new(callback)));
                 }
             }

@@ -101,7 +101,7 @@ impl Lot {
     /// When a call's INVITE came, if the call is here or its fate is remembered.
     pub(super) fn started(&self, id: CallId) -> Option<Now> {
         let living = self.find(id).and_then(|at| self.get(at)).map(|call| call.facts().started);
-        living.or_else(|| self.fates.by_call.get(&id).map(|fate| fate.started))
+        living.or_else(|| self.fates.by_call.get(&id).map(|(_, fate)| fate.started))
     }
 
     /// Whether there are no calls and nobody is counted.
@@ -245,7 +245,7 @@ pub(super) struct Fate {
 /// Fates, kept for [`limits::TOMBSTONE_LIFE`], the oldest forgotten first.
 #[derive(Default)]
 pub(super) struct Fates {
-    by_call: HashMap<CallId, Fate>,
+    by_call: HashMap<CallId, (Instant, Fate)>,
     oldest_first: VecDeque<(Instant, CallId)>,
 }
 
@@ -256,15 +256,20 @@ impl Fates {
         if self.oldest_first.len() >= limits::TOMBSTONES_MAX {
             self.forget_oldest();
         }
-        if self.by_call.insert(call, fate).is_none() {
-            self.oldest_first.push_back((now + limits::TOMBSTONE_LIFE, call));
-        }
+        let until = now + limits::TOMBSTONE_LIFE;
+        self.by_call.insert(call, (until, fate));
+        self.oldest_first.push_back((until, call));
+    }
+
+    /// A call waits again: what had become of it is not true any more.
+    pub(super) fn forget(&mut self, call: CallId) {
+        self.by_call.remove(&call);
     }
 
     /// The fate of a call, while it is remembered.
     pub(super) fn of(&mut self, now: Instant, call: CallId) -> Option<&Fate> {
         self.forget_before(now);
-        self.by_call.get(&call)
+        self.by_call.get(&call).map(|(_, fate)| fate)
     }
 
     fn forget_before(&mut self, now: Instant) {
@@ -274,7 +279,9 @@ impl Fates {
     }
 
     fn forget_oldest(&mut self) {
-        if let Some((_, call)) = self.oldest_first.pop_front() {
+        let Some((until, call)) = self.oldest_first.pop_front() else { return };
+        // It may have waited again since, and have another fate.
+        if self.by_call.get(&call).is_some_and(|(kept, _)| *kept <= until) {
             self.by_call.remove(&call);
         }
     }

@@ -14,6 +14,7 @@ mod callback;
 mod effect;
 mod identity;
 mod input;
+mod legs;
 mod lot;
 mod outbound;
 mod posted;
@@ -29,6 +30,7 @@ mod subscribe;
 mod tell;
 #[cfg(test)]
 mod tests;
+mod transfer;
 
 pub use effect::Effect;
 pub use input::Input;
@@ -45,7 +47,7 @@ use crate::registrar::Registrar;
 use crate::rng::Rng;
 use crate::sip::Path;
 use crate::sip::auth::Gate;
-use crate::sip::endpoint::{self, Asker, DialogId, Endpoint, Owner, ServerId};
+use crate::sip::endpoint::{self, Asker, DialogId, Endpoint};
 use crate::sip::wire::{Message, Method};
 use crate::time::{Instant, Now};
 use crate::token::{Keys, SubjectHash};
@@ -307,8 +309,8 @@ impl Switch {
             }
             endpoint::Event::Invite { path, request } => self.admit(now, path, &request),
             endpoint::Event::Request { path, request } => self.handle_other(now, path, &request),
-            endpoint::Event::InDialog { owner, dialog, transaction, request, .. } => {
-                self.handle_in_dialog(now, owner, dialog, transaction, &request);
+            endpoint::Event::InDialog { owner, dialog, transaction, request, path } => {
+                self.handle_in_dialog(now, (owner, dialog), transaction, path, &request);
             }
             endpoint::Event::Ack { owner, dialog, transaction, message } => {
                 let event = Event::Acknowledged { side: owner.side, transaction, ack: &message };
@@ -325,12 +327,11 @@ impl Switch {
                 if self.telephone_answered(now, transaction, &message) {
                     return;
                 }
-                let event = Event::Response { side: owner.side, transaction, response: &message };
-                self.step_leg(now, owner, dialog, event);
+                self.hear_response(now, (owner, dialog), transaction, Some(&message));
             }
             endpoint::Event::Failed { transaction, .. } if self.telephone_failed(transaction) => {}
             endpoint::Event::Failed { owner, dialog, transaction, .. } => {
-                self.step_leg(now, owner, dialog, Event::Failed { side: owner.side, transaction });
+                self.hear_response(now, (owner, dialog), transaction, None);
             }
             endpoint::Event::Outside { asker, transaction, method, status, answer } => match asker {
                 Asker::Binding(id) => self.handle_told(now, id, transaction, (status, answer)),
@@ -350,6 +351,8 @@ impl Switch {
         match request.start().method() {
             Some(Method::Register) => self.handle_register(now, path, request),
             Some(Method::Subscribe) => self.handle_subscribe(now, path, request),
+            // Only who has a call can hand one on.
+            Some(Method::Refer) => self.endpoint.reply(now, path, request, &plain(403)),
             Some(_) | None => self.handle_options(now, path, request),
         }
     }
@@ -371,35 +374,6 @@ impl Switch {
     /// Whose messages come over a path: the trunk whose certificate was shown on it, or else the one that lists its address.
     fn trunk_of(&self, path: Path) -> Option<&Arc<Trunk>> {
         self.certified.get(&path).or_else(|| self.settings.trunk_of(path.peer.ip()))
-    }
-
-    /// A request in a dialog. A callback that waits for policy has a dialog of its own, which must not be taken for the leg of
-    /// the call that it wants.
-    fn handle_in_dialog(
-        &mut self,
-        now: Now,
-        owner: Owner,
-        dialog: DialogId,
-        transaction: ServerId,
-        request: &Message<'_>,
-    ) {
-        if self.is_leg(owner, dialog) {
-            return self.step(now, owner.call, Event::Request { side: owner.side, transaction, request });
-        }
-        let bye = request.start().method() == Some(Method::Bye);
-        if !(bye && self.withdraw(now, owner.call, Some(transaction), |asking| asking.is_dialog(dialog))) {
-            self.endpoint.respond(now, transaction, &plain(481));
-        }
-    }
-
-    fn is_leg(&self, owner: Owner, dialog: DialogId) -> bool {
-        self.lot.get(owner.call).is_some_and(|call| call.dialog(owner.side) == Some(dialog))
-    }
-
-    fn step_leg(&mut self, now: Now, owner: Owner, dialog: DialogId, event: Event<'_>) {
-        if self.is_leg(owner, dialog) {
-            self.step(now, owner.call, event);
-        }
     }
 
     fn handle_media(&mut self, now: Now, event: media::Event) {
@@ -447,7 +421,8 @@ impl Switch {
                 if before.phase != Some(call.state()) {
                     tracing::debug!(state = call.state().as_str(), "the call goes on");
                 }
-                self.account(&facts, before, Standing::of(&call));
+                // Whoever it waits for may be another than before.
+                self.account(call.facts(), before, Standing::of(&call));
                 self.lot.put(at, call);
                 self.wake_call(at);
             }
@@ -522,6 +497,9 @@ impl Switch {
             {
                 let fate = Fate { reason: gone.reason, winner: gone.winner.clone(), at: gone.at, started };
                 self.lot.fates().remember(now.at, gone.call, fate);
+            }
+            if let Action::Notify(Notice::Incoming(incoming)) = &action {
+                self.lot.fates().forget(incoming.call);
             }
             match action {
                 Action::Media(command) => self.commands.push_back(command),

@@ -161,7 +161,7 @@ fn every_method_has_its_answer_for_everybody() {
         ("NOTIFY", [&["405"], &["405"], &["405"]]),
         ("PUBLISH", [&["405"], &["405"], &["405"]]),
         ("MESSAGE", [&["405"], &["405"], &["405"]]),
-        ("REFER", [&["405"], &["405"], &["405"]]),
+        ("REFER", [&["403"], &["403"], &["403"]]),
         ("NEWMETHOD", [&["501"], &["501"], &["501"]]),
     ];
     let known = Method::KNOWN.map(|(name, _)| name);

@@ -195,7 +195,7 @@ impl Switch {
         let claims = ring.who.claims(self.keyring.users()).cloned().ok_or_else(nobody)?;
         let audience = Audience::Client { name: &ring.name, subject: claims.subject() };
         let claim = self.open(now, ring.token.expose().as_bytes(), &audience).map_err(|_| nobody())?;
-        let caller = Caller::Known { claims: Box::new(claims), name: ring.name.clone() };
+        let caller = Caller::Known { claims: Box::new(claims), name: ring.name.clone(), who: ring.who.clone() };
         let (call, id) = self.find_waiting(now, &caller, &claim)?;
         Ok((caller, claim, call, id))
     }

@@ -104,6 +104,7 @@ fn done(switch: &mut Switch) -> Vec<String> {
         }
         Effect::Media(media::Command::Open { .. }) => "open".into(),
         Effect::Media(media::Command::Set { .. }) => "set".into(),
+        Effect::Media(media::Command::Clear { .. }) => "clear".into(),
         Effect::Media(media::Command::Close { .. }) => "close".into(),
         Effect::Notify(Notice::Incoming(_)) => "incoming".into(),
         Effect::Notify(Notice::Gone(gone)) => format!("gone {}", gone.reason.as_str()),

@@ -23,6 +23,9 @@ pub(crate) fn describe(record: &Record) -> String {
         ("asserted", record.asserted_identity.as_deref()),
         ("client", record.client_sip_call_id.as_deref()),
     ];
+    let transfers = record.transfers.iter().map(|one| format!(" transfer={}:{}>{}", one.by, one.from, one.to));
+    out.push_str(&transfers.collect::<String>());
+    out.push_str(&format!(" name={}", record.name));
     for (key, value) in more {
         out.push_str(&value.map(|value| format!(" {key}={value}")).unwrap_or_default());
     }

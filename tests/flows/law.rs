@@ -89,15 +89,22 @@ impl Law {
 
     pub(crate) fn told(&mut self, notice: &Notice) -> Result<(), String> {
         match notice {
-            Notice::Incoming(incoming) => once(&mut self.parked, incoming.call, "announced"),
-            Notice::Gone(gone) if !self.parked.contains_key(&gone.call) => Err("gone, and was never announced".into()),
-            Notice::Gone(gone) => once(&mut self.gone, gone.call, "gone"),
+            // A call that was handed on is announced again, after it was gone.
+            Notice::Incoming(incoming) => {
+                let turns = self.gone.get(&incoming.call).copied().unwrap_or(0);
+                count(&mut self.parked, incoming.call, turns, "announced")
+            }
+            Notice::Gone(gone) => {
+                let turns = self.parked.get(&gone.call).copied().unwrap_or(0);
+                let before = turns.checked_sub(1).ok_or("gone, and was never announced")?;
+                count(&mut self.gone, gone.call, before, "gone")
+            }
         }
     }
 
     pub(crate) fn recorded(&mut self, record: &Record) -> Result<(), String> {
         match self.gone.contains_key(&record.call) {
-            true => once(&mut self.recorded, record.call, "recorded"),
+            true => count(&mut self.recorded, record.call, 0, "recorded"),
             false => Err("a record of a call that still waits".into()),
         }
     }
@@ -106,6 +113,7 @@ impl Law {
         let (flow, what) = match command {
             Command::Open { flow, .. } => (flow, "open"),
             Command::Set { flow, .. } => (flow, "set"),
+            Command::Clear { flow, .. } => (flow, "set"),
             Command::Close { flow } => (flow, "close"),
         };
         match (self.flows.get_mut(flow), what) {
@@ -133,7 +141,7 @@ impl Law {
             return Err(format!("no final response to {request}"));
         }
         let calls: BTreeSet<_> = self.parked.keys().collect();
-        if self.gone.keys().collect::<BTreeSet<_>>() != calls {
+        if self.gone != self.parked {
             return Err("a parked call was never gone".into());
         }
         if self.recorded.keys().collect::<BTreeSet<_>>() != calls {
@@ -146,8 +154,9 @@ impl Law {
     }
 }
 
-fn once(counts: &mut BTreeMap<CallId, usize>, call: CallId, what: &str) -> Result<(), String> {
+/// One more, after so many.
+fn count(counts: &mut BTreeMap<CallId, usize>, call: CallId, before: usize, what: &str) -> Result<(), String> {
     let count = counts.entry(call).or_default();
     *count += 1;
-    if *count > 1 { Err(format!("one call was {what} twice")) } else { Ok(()) }
+    if *count != before + 1 { Err(format!("one call was {what} twice")) } else { Ok(()) }
 }

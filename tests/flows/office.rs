@@ -22,6 +22,8 @@ use std::sync::Arc;
 pub(crate) const NUMBER: &str = "+4930123";
 /// The name behind it.
 pub(crate) const NAME: &str = "demo";
+/// Another route's, to which calls may be handed.
+const OTHER: (&str, &str) = ("+4930999", "sales");
 const NODE: u64 = 1;
 const MASTER: [u8; 32] = [7; 32];
 const SECRET: &[u8] = b"a secret that signs the JWTs of the flows' clients, long enough";
@@ -135,15 +137,18 @@ impl Plan {
             rings_reliably: self.reliable,
             session_timer: call::SessionTerms { expires_seconds: self.session_expires, min_seconds: 90 },
         };
-        let (trunks, routes) = (vec![Arc::new(trunk)], vec![Arc::new(route)]);
+        let (number, name) = (Pattern::parse(OTHER.0).expect("a number"), name(OTHER.1));
+        let other = Route { number, name, ..route.clone() };
+        let (trunks, routes) = (vec![Arc::new(trunk)], vec![Arc::new(route), Arc::new(other)]);
         Settings { node: NODE, trunks, routes, call: Arc::new(call), caps: self.caps, pass_headers: Vec::new() }
     }
 
-    /// `bearer`, `bearer=expired`, `bearer=forged`, `bearer=ungranted`: the JWT that it means.
+    /// `bearer`, `bearer=expired`, `bearer=forged`, `bearer=ungranted`, `bearer=demo` (may answer for that name, and hand nothing on): the JWT that it means.
     pub(crate) fn jwt(&self, kind: &str, subject: &str, now: Wall) -> Result<String, String> {
         let hour = Duration::from_secs(3600);
         let (issued, names) = match kind {
-            "" | "forged" => (now, vec![name(NAME)]),
+            "" | "forged" => (now, vec![name(NAME), name(OTHER.1)]),
+            "demo" => (now, vec![name(NAME)]),
             "expired" => (Wall(now.0 - 7_200_000), vec![name(NAME)]),
             "ungranted" => (now, vec![name("other")]),
             _ => return Err(format!("there is no bearer={kind}")),
@@ -152,6 +157,7 @@ impl Plan {
         let key = SigningKey::new(Algorithm::Hs256, &secret, Some("k")).expect("the secret is long enough");
         let grant = Grant {
             receive: names.clone(),
+            transfer: names.iter().filter(|_| kind != "demo").cloned().collect(),
             bridge: names,
             dial: true,
             concurrent: self.concurrent,

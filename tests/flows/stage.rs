@@ -334,6 +334,7 @@ impl Stage {
                 let (side, sends) = (side.as_str(), stream.sends);
                 (format!("set {side} remote={remote} sends={sends} silence={silence} map={numbers}"), None)
             }
+            Command::Clear { side, .. } => (format!("clear {}", side.as_str()), None),
             Command::Close { flow } => {
                 ("close".into(), Some(media::Event::Closed { flow: *flow, report: Closed::default() }))
             }

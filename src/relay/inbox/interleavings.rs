@@ -55,7 +55,9 @@ fn command(number: u64) -> Message {
 fn number(message: &Message) -> Option<u64> {
     match message {
         Message::Command(Command::Close { flow }) => Some(flow.0),
-        Message::Command(Command::Open { .. } | Command::Set { .. }) => panic!("no test sends it"),
+        Message::Command(Command::Open { .. } | Command::Set { .. } | Command::Clear { .. }) => {
+            panic!("no test sends it")
+        }
         Message::Stop => None,
     }
 }

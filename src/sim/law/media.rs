@@ -46,6 +46,12 @@ impl Media {
                 known.numbers[*side as usize] = stream.payload_types.iter().map(|to| (to.here, to.there)).collect();
                 Ok(())
             }
+            Command::Clear { flow, side } => {
+                let (known, side) = (self.open(*flow)?, *side as usize);
+                (known.named[side], known.sends[side], known.numbers[side]) = (Vec::new(), false, Vec::new());
+                (known.heard[side], known.unheard[side]) = (false, 0);
+                Ok(())
+            }
             Command::Close { flow } => {
                 self.open(*flow)?.is_closed = true;
                 Ok(())

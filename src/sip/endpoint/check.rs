@@ -1,7 +1,7 @@
 //! What every request is checked for before anybody else sees it (RFC 3261 §8.2.1 to §8.2.3), and the refusals.
 //! Not here: what needs a dialog or a transaction to decide, and whether the call is wanted.
 //!
-//! MESSAGE and REFER get 405, in a dialog too: there is nobody here to read a text, and no call is transferred.
+//! MESSAGE gets 405, in a dialog too: there is nobody here to read a text.
 //! Statuses that are never sent, and why. 421: we need no extension of anybody. 485: a number has one route, the first that matches.
 //! 494: no security agreement is asked for (RFC 3329), so a request that requires one gets 420. 483 for an INVITE with
 //! `Max-Forwards: 0`: it ends here as at any user agent, only a proxy must refuse it (RFC 3261 §16.3); what would cross a bridge with
@@ -11,15 +11,15 @@ use super::Reply;
 use crate::sip::wire::{Content, Head, Header, Message, Method, NameAddr, Scheme, Start};
 
 /// The methods that are served, as Allow has them. [`is_served`] is the same list.
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO, REGISTER, SUBSCRIBE";
+pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO, REFER, REGISTER, SUBSCRIBE";
 /// The kinds of content that an INVITE may have; of a multipart, the one description in it is taken.
 pub(super) const CONTENT: &str = "application/sdp, multipart/mixed";
 /// The extensions that a request may require (RFC 3261 §8.2.2.3).
-const EXTENSIONS: [&str; 2] = [RELIABLE, "timer"];
+const EXTENSIONS: [&str; 3] = [RELIABLE, "timer", "norefersub"];
 /// The option tag of reliable provisional responses (RFC 3262 §8.1).
 pub(super) const RELIABLE: &str = "100rel";
 /// The same as Supported has them.
-pub(super) const SUPPORTED: &str = "100rel, timer";
+pub(super) const SUPPORTED: &str = "100rel, timer, norefersub";
 /// Of these, the ones that may be used towards us in the answer to a request of ours.
 pub(super) const SUPPORTED_IN_REQUESTS: &str = "timer";
 
@@ -118,8 +118,9 @@ fn check_required(request: &Message<'_>) -> Result<(), Refusal> {
 fn is_served(method: Method<'_>) -> Result<(), Refusal> {
     match method {
         Method::Invite | Method::Ack | Method::Cancel | Method::Bye | Method::Options => Ok(()),
-        Method::Update | Method::Prack | Method::Info | Method::Register | Method::Subscribe => Ok(()),
-        Method::Notify | Method::Publish | Method::Message | Method::Refer => Err(Refusal::MethodNotAllowed),
+        Method::Update | Method::Prack | Method::Info | Method::Refer => Ok(()),
+        Method::Register | Method::Subscribe => Ok(()),
+        Method::Notify | Method::Publish | Method::Message => Err(Refusal::MethodNotAllowed),
         Method::Other(_) => Err(Refusal::MethodUnknown),
     }
 }
@@ -229,7 +230,7 @@ mod tests {
             ("REGISTER", uri, None),
             ("SUBSCRIBE", uri, None),
             ("INFO", uri, None),
-            ("REFER", uri, Some(Refusal::MethodNotAllowed)),
+            ("REFER", uri, None),
             ("MESSAGE", uri, Some(Refusal::MethodNotAllowed)),
             ("UPDATE", "tel:+1", Some(Refusal::Scheme)),
             ("invite", uri, Some(Refusal::MethodUnknown)),

@@ -36,6 +36,13 @@ impl Endpoint {
         }
     }
 
+    /// The two peers do not talk to each other any more: what becomes of one does not concern the other.
+    pub fn part_sessions(&mut self, dialogs: [DialogId; 2]) {
+        for dialog in dialogs {
+            self.dialogs.get_mut(&dialog).into_iter().for_each(|held| held.joined = None);
+        }
+    }
+
     /// A message of the peer's in a dialog: a peer may become another (§7, a transfer beyond it), and the other leg is told.
     pub(super) fn hear_session(&mut self, dialog: DialogId, message: &Head<'_>) {
         let Some(uuid) = Uuid::of_sender(message) else { return };
