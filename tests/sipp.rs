@@ -312,3 +312,59 @@ fn after_everybody_is_gone_not_even_a_transaction_is_left() {
     });
     daemon.finish(2);
 }
+
+#[test]
+fn a_client_hands_its_caller_to_another_name_and_hears_what_came_of_it() {
+    if !is_installed() {
+        return;
+    }
+    let tables = "[[trunk]]\nname = \"gateway\"\nallow = [\"127.0.0.0/8\"]\n\n\
+                  [[route]]\nnumber = \"200\"\nname = \"sales\"\n\n[[route]]\nnumber = \"*\"\nname = \"demo\"\n";
+    let daemon = Daemon::start_as(&Setup { tables: tables.into(), ..Setup::default() });
+    let mut first = Subscriber::open(&daemon, "demo", &Rights::full("demo").transfer("sales"));
+    first.expect("synced");
+    let mut second = Subscriber::ready(&daemon, "sales");
+    let trunk = caller(&daemon, "caller_transferred.xml");
+    let incoming = first.incoming();
+    let to = [("refer_to", "sip:sales@pbx.example"), ("outcome", "200 OK")];
+    let keys = [("callback", incoming.sip.as_str()), ("token", &incoming.token), ("jwt", &first.jwt)];
+    let transferor = Sipp::start(&daemon, "client_transfers.xml", &[&keys[..], &to[..]].concat());
+    assert_eq!(first.gone(&incoming.call, "answered_elsewhere").as_deref(), Some("demo"));
+    let again = second.incoming();
+    assert_eq!(again.call, incoming.call);
+    let phone = client(&daemon, "client.xml", &again, &second.jwt);
+    assert_eq!(second.gone(&again.call, "answered_elsewhere").as_deref(), Some("sales"));
+    transferor.succeed();
+    phone.succeed();
+    trunk.succeed();
+    let records = daemon.finish(1);
+    let expected = [
+        ("outcome", json!("answered")),
+        ("ended_by", json!("client")),
+        ("name", json!("demo")),
+        ("winner", json!("sales")),
+        ("call", json!(incoming.call)),
+    ];
+    check(&records[0], &expected);
+    let transfers = records[0]["transfers"].as_array().unwrap();
+    assert_eq!(transfers.len(), 1, "{:#}", records[0]);
+    check(&transfers[0], &[("by", json!("demo")), ("from", json!("demo")), ("to", json!("sales"))]);
+}
+
+#[test]
+fn who_may_not_hand_calls_on_is_told_so_and_keeps_his_call() {
+    if !is_installed() {
+        return;
+    }
+    let daemon = Daemon::start();
+    let mut subscriber = Subscriber::ready(&daemon, "demo");
+    let trunk = caller(&daemon, "caller.xml");
+    let incoming = subscriber.incoming();
+    let keys = [("callback", incoming.sip.as_str()), ("token", &incoming.token), ("jwt", &subscriber.jwt)];
+    let keys = [&keys[..], &[("refer_to", "sip:demo@pbx.example")]].concat();
+    let phone = Sipp::start(&daemon, "client_transfer_refused.xml", &keys).succeed();
+    assert!(phone.header("Warning").contains("transfer_not_granted"), "{}", phone.messages);
+    trunk.succeed();
+    let records = daemon.finish(1);
+    check(&records[0], &[("outcome", json!("answered")), ("ended_by", json!("client")), ("transfers", json!([]))]);
+}

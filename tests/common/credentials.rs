@@ -17,6 +17,8 @@ pub(crate) struct Rights {
     pub(crate) receive: Vec<Name>,
     /// The second of these.
     pub(crate) bridge: Vec<Name>,
+    /// Names to which it may hand calls.
+    pub(crate) transfer: Vec<Name>,
     /// Whether it gets a URI that can be dialled.
     pub(crate) dial: bool,
     /// How many calls at a time.
@@ -37,10 +39,16 @@ impl Rights {
             subject: format!("user-of-{name}"),
             receive: vec![parse(name)],
             bridge: Vec::new(),
+            transfer: Vec::new(),
             dial: false,
             concurrent: 1000,
             expires_in: 3600,
         }
+    }
+
+    /// The same, and may hand calls to that name.
+    pub(crate) fn transfer(self, name: &str) -> Rights {
+        Rights { transfer: vec![parse(name)], ..self }
     }
 
     /// The same for another person.
@@ -54,6 +62,7 @@ impl Rights {
         let grant = Grant {
             receive: self.receive.clone(),
             bridge: self.bridge.clone(),
+            transfer: self.transfer.clone(),
             dial: self.dial,
             concurrent: self.concurrent,
             ..Grant::default()
