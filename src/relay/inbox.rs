@@ -60,15 +60,34 @@ impl Sender {
 
     /// Queues a message and wakes the worker; gives it back if the worker has ended.
     pub(super) fn send(&self, message: Message) -> Result<(), Box<Message>> {
-        self.shared.waiting.fetch_add(1, Ordering::Relaxed);
+        self.queue(message)?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Queues a message for which nobody waits: the worker comes to it with the next one that wakes it, before it handles a packet,
+    /// or at its next tick. Only where many wait is it woken.
+    pub(super) fn leave(&self, message: Message) -> Result<(), Box<Message>> {
+        if self.queue(message)? > limits::RELAY_BATCH_MAX {
+            self.wake();
+        }
+        Ok(())
+    }
+
+    /// How many wait then.
+    fn queue(&self, message: Message) -> Result<usize, Box<Message>> {
+        let before = self.shared.waiting.fetch_add(1, Ordering::Relaxed);
         self.queue.send(message).map_err(|mpsc::SendError(message)| Box::new(message))?;
+        Ok(before + 1)
+    }
+
+    fn wake(&self) {
         if !self.shared.woken.swap(true, Ordering::AcqRel)
             && let Err(error) = self.waker.wake()
         {
             // The worker still looks at each tick.
             tracing::error!(%error, "a relay worker cannot be woken");
         }
-        Ok(())
     }
 }
 

@@ -101,6 +101,10 @@ impl Relay {
     /// Hands a command to the worker that owns its flow; never blocks. Commands of one flow are carried out in order.
     /// [`Command::Open`] is answered by [`Event::Opened`] or [`Event::Failed`], [`Command::Close`] always by [`Event::Closed`]
     /// (with an empty report if there is no such flow); [`Command::Set`] and [`Command::Clear`] for a flow that is gone do nothing.
+    ///
+    /// Only [`Command::Open`] has a caller waiting for its answer, so only it wakes the worker, which costs more than the command.
+    /// The others are carried out before the next packet is forwarded, so nobody hears the difference, and within
+    /// [`crate::limits::RELAY_TICK`].
     pub fn command(&self, command: Command) {
         let (flow, opens) = match &command {
             Command::Open { flow, .. } => (*flow, true),
@@ -110,7 +114,9 @@ impl Relay {
         if opens && worker.inbox.is_full() {
             return (self.events)(Event::Failed { flow, reason: "the relay is behind" });
         }
-        if let Err(message) = worker.inbox.send(Message::Command(command))
+        let message = Message::Command(command);
+        let queued = if opens { worker.inbox.send(message) } else { worker.inbox.leave(message) };
+        if let Err(message) = queued
             && let Message::Command(command) = *message
         {
             self.answer_for_the_dead(command);

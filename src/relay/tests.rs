@@ -235,6 +235,27 @@ fn a_phone_behind_a_nat_is_learned_and_a_sprayer_gets_not_one_byte() {
 }
 
 #[test]
+fn what_is_said_of_a_leg_counts_for_the_next_packet_though_it_wakes_nobody() {
+    let (relay, events) = start(1, 20_000, 27_999);
+    let (mut caller, mut client) = call(&relay, &events);
+    introduce(&events, &mut caller, &mut client);
+    cross(&mut caller, &client);
+    for sends in [false, true, false, true] {
+        let stream = Stream { sends, ..caller.stream((101, 96)) };
+        relay.command(Command::Set { flow: FLOW, side: Side::Caller, stream });
+        caller.talk();
+        // The worker is done with the caller's packet when the other side's has crossed: one worker, in the order of arrival.
+        cross(&mut client, &caller);
+        cross(&mut client, &caller);
+        assert_eq!(client.heard_nothing(), !sends);
+    }
+    relay.command(Command::Close { flow: FLOW });
+    caller.talk();
+    assert!(matches!(events.recv_timeout(WAIT).unwrap(), Event::Closed { .. }));
+    assert!(client.heard_nothing(), "a closed flow forwards nothing more");
+}
+
+#[test]
 fn a_burst_longer_than_a_turn_crosses_whole_and_in_order() {
     let (relay, events) = start(1, 20_000, 27_999);
     let (mut caller, mut client) = call(&relay, &events);
@@ -298,8 +319,9 @@ fn two_hundred_flows_leave_nothing() {
             open(&relay, &events, FlowId(flow + 1_000 * round));
         }
         assert_eq!((relay.counts().flows, relay.counts().sockets), (200, 800));
-        for flow in 0..200 {
-            close(&relay, &events, FlowId(flow + 1_000 * round));
+        (0..200).for_each(|flow| relay.command(Command::Close { flow: FlowId(flow + 1_000 * round) }));
+        for _ in 0..200 {
+            assert!(matches!(events.recv_timeout(WAIT).unwrap(), Event::Closed { .. }));
         }
     }
     let Counts { flows, sockets, pairs_taken, .. } = relay.counts();
