@@ -4,9 +4,10 @@ use crate::limits;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::task::Poll;
-use tokio::net::UdpSocket;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// The sockets, in the order of their addresses in the configuration.
 pub struct Sockets {
@@ -17,7 +18,9 @@ pub struct Sockets {
 }
 
 struct Listener {
-    socket: UdpSocket,
+    /// Waited on for reading alone. tokio's own socket asks the kernel for news of its send buffer too, and each datagram that leaves
+    /// it then wakes the thread for nothing.
+    socket: AsyncFd<UdpSocket>,
     local: SocketAddr,
 }
 
@@ -51,7 +54,7 @@ impl Sockets {
         let ready = poll_fn(|context| {
             let order = (first..sockets.len()).chain(0..first);
             let mut ready = order.filter(|at| {
-                sockets.get(*at).is_some_and(|listener| listener.socket.poll_recv_ready(context).is_ready())
+                sockets.get(*at).is_some_and(|listener| listener.socket.poll_read_ready(context).is_ready())
             });
             ready.next().map_or(Poll::Pending, Poll::Ready)
         })
@@ -66,7 +69,7 @@ impl Sockets {
         let listener = self.sockets.get(socket)?;
         // A socket that has nothing but errors is left alone until the next look: others want their turn.
         for _ in 0..limits::SIP_BATCH_MAX {
-            match listener.socket.try_recv_from(&mut self.buffer) {
+            match listener.socket.try_io(Interest::READABLE, |socket| socket.recv_from(&mut self.buffer)) {
                 Ok((length, peer)) => {
                     let bytes = self.buffer.get(..length)?;
                     return Some(Received { local: listener.local, peer, bytes });
@@ -81,7 +84,7 @@ impl Sockets {
     /// Sends a datagram from one of our addresses. `false`: the kernel did not take it; SIP repeats what matters.
     pub fn send(&self, local: SocketAddr, peer: SocketAddr, bytes: &[u8]) -> bool {
         let listener = self.sockets.iter().find(|listener| listener.local == local);
-        listener.is_some_and(|listener| listener.socket.try_send_to(bytes, peer).is_ok())
+        listener.is_some_and(|listener| listener.socket.get_ref().send_to(bytes, peer).is_ok())
     }
 }
 
@@ -96,14 +99,18 @@ fn bind(address: SocketAddr) -> io::Result<Listener> {
     let _ = socket.set_send_buffer_size(limits::SIP_RECEIVE_BUFFER_BYTES);
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    let socket = UdpSocket::from_std(socket.into())?;
+    let socket = UdpSocket::from(socket);
     let local = socket.local_addr()?;
+    // tokio's doubt is about types that lie of their descriptor, or close it early; the standard library's socket does neither.
+    #[expect(deprecated, reason = "what replaces it is unsafe")]
+    let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
     Ok(Listener { socket, local })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::net::UdpSocket;
 
     #[tokio::test]
     async fn a_datagram_arrives_with_both_addresses_and_is_answered_from_the_same_one() {
