@@ -167,6 +167,8 @@ impl<'a> Channel<'a> {
     /// Gives a message to the network, unless the network does not take it: the client does not read.
     async fn send(&mut self, socket: &mut WebSocket, message: Message) -> Result<(), Closing> {
         tokio::select! {
+            // Most often it takes it at once. A timer that is set before, only to be cleared, costs a wake-up of this thread.
+            biased;
             sent = socket.send(message) => sent.map_err(why_broken),
             closing = self.subscription.cut_off() => Err(closing),
             () = sleep(limits::CHANNEL_SEND_WAIT_MAX) => Err(Closing::Slow),
