@@ -193,6 +193,8 @@ pub const SUBSCRIBER_NOTICES_MAX: usize = 64;
 pub const SUBSCRIBER_BYTES_MAX: usize = 262_144;
 /// Most notices between the switch thread and the fan-out task: a burst of a few seconds at full load.
 pub const NOTICES_QUEUED_MAX: usize = 16_384;
+/// How long the news that a call waits no more may wait for other news to go with: nobody hears a telephone ring so much longer.
+pub const NOTICE_HELD_MAX: Duration = Duration::from_millis(5);
 /// Longest frame and longest message from a client, bytes (RELIABILITY A17).
 pub const CLIENT_MESSAGE_BYTES_MAX: usize = 65_536;
 /// Most messages that a client may send in one second. It has a handful to say of a call, and one connection may be an application

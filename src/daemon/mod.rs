@@ -41,7 +41,7 @@ use status::{Sources, Status};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use switchboard::{Closing, Switchboard, Word};
+use switchboard::{Closing, Ends, Switchboard, Word};
 use tokio::sync::{mpsc, watch};
 
 /// A running Parkway. Dropping it stops it at once.
@@ -154,6 +154,7 @@ impl Daemon {
             locator,
             relay: Arc::clone(&relay),
             publisher,
+            ends: Ends::default(),
             records,
             words: words_out,
             events: events_out,

@@ -4,7 +4,7 @@
 
 use super::outbound::Locator;
 use super::status::Status;
-use crate::call::ClientMessage;
+use crate::call::{ClientMessage, Notice};
 use crate::limits;
 use crate::media;
 use crate::net::{Clock, Happened, Sockets, StreamEvent, Streams};
@@ -39,6 +39,7 @@ pub(super) struct Switchboard {
     pub(super) locator: Locator,
     pub(super) relay: Arc<Relay>,
     pub(super) publisher: Publisher,
+    pub(super) ends: Ends,
     pub(super) records: Records,
     pub(super) words: mpsc::Receiver<Word>,
     pub(super) events: mpsc::Receiver<media::Event>,
@@ -46,6 +47,15 @@ pub(super) struct Switchboard {
     pub(super) clock: Clock,
     pub(super) status: Arc<Status>,
     pub(super) closing: Closing,
+}
+
+/// Calls that wait no more, of which the clients are not told yet. To wake the tasks that tell them costs more than what they do, so the
+/// end of one call goes with the beginning of the next: on a busy switch that comes at once.
+#[derive(Default)]
+pub(super) struct Ends {
+    held: Vec<Notice>,
+    /// When they go at the latest.
+    due: Option<tokio::time::Instant>,
 }
 
 /// How far the end is.
@@ -85,6 +95,7 @@ impl Switchboard {
         // No call is left without its record, whoever still owes us a word.
         self.input(Input::Abandon);
         self.carry_out();
+        self.tell_ends();
         self.show();
     }
 
@@ -170,6 +181,9 @@ impl Switchboard {
     fn handle_timeout(&mut self) {
         let now = self.clock.now();
         self.switch.handle_timeout(now);
+        if self.ends.due.is_some_and(|due| tokio::time::Instant::now() >= due) {
+            self.tell_ends();
+        }
         match self.closing {
             Closing::Draining(until) if tokio::time::Instant::now() >= until => self.stop(),
             Closing::Open | Closing::Draining(_) | Closing::Stopping(_) => {}
@@ -179,6 +193,7 @@ impl Switchboard {
     fn wake_at(&self) -> tokio::time::Instant {
         let idle = tokio::time::Instant::now() + Duration::from_secs(3600);
         let due = self.switch.poll_timeout().map_or(idle, |at| self.clock.deadline(at));
+        let due = self.ends.due.map_or(due, |ends| ends.min(due));
         match self.closing {
             Closing::Open => due,
             Closing::Draining(until) | Closing::Stopping(until) => due.min(until),
@@ -211,7 +226,7 @@ impl Switchboard {
             match effect {
                 Effect::Transmit(transmit) => self.transmit(transmit),
                 Effect::Media(command) => self.relay.command(command),
-                Effect::Notify(notice) => self.publisher.publish(notice),
+                Effect::Notify(notice) => self.notify(notice),
                 Effect::Ask { id, .. } => {
                     // No engine of today asks anybody; one that did would have to deny.
                     let answer = Input::Answer { question: id, answer: Answer::Unavailable };
@@ -224,6 +239,29 @@ impl Switchboard {
                 }
             }
         }
+    }
+
+    fn notify(&mut self, notice: Notice) {
+        match notice {
+            Notice::Incoming(_) => {
+                self.tell_ends();
+                self.publisher.publish(notice);
+            }
+            Notice::Gone(_) => {
+                let latest = || tokio::time::Instant::now() + limits::NOTICE_HELD_MAX;
+                self.ends.due.get_or_insert_with(latest);
+                self.ends.held.push(notice);
+                if self.ends.held.len() >= limits::SIP_BATCH_MAX {
+                    self.tell_ends();
+                }
+            }
+        }
+    }
+
+    /// Tells the clients of the calls that wait no more.
+    fn tell_ends(&mut self) {
+        self.ends.due = None;
+        self.ends.held.drain(..).for_each(|notice| self.publisher.publish(notice));
     }
 
     fn transmit(&mut self, transmit: Transmit) {
