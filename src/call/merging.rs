@@ -98,6 +98,13 @@ struct Ends {
     client: End,
 }
 
+/// What both sides have said, read once for all that is made of it.
+#[derive(Default)]
+struct Offers<'s> {
+    caller: Option<Description<'s>>,
+    client: Option<Description<'s>>,
+}
+
 /// Why a callback does not get the call that it may have. The call is parked as before.
 pub(super) struct Unable {
     pub(super) parked: Parked,
@@ -206,23 +213,32 @@ impl Merging {
         };
         let mut ends =
             Ends { caller: end(caller, self.caller.peer(), turn), client: end(client, self.client.peer(), turn) };
-        match ends.hear_offers(&self.caller_says, &self.client_says, turn) {
-            Ok(agreed) => {
+        let says = self.says_both();
+        let heard = Offers::read(&says).and_then(|offers| Ok((ends.hear_offers(&offers, turn)?, offers)));
+        match heard {
+            Ok((agreed, offers)) => {
                 turn.endpoint.join_sessions([self.caller.dialog(), self.client.dialog()]);
-                self.advance(ends, agreed, facts, turn)
+                self.advance(ends, agreed, &offers, facts, turn)
             }
             Err(refusal) => self.client_fails(refusal, None, facts, turn),
         }
     }
 
     /// The next step: a side that has said nothing is asked, the caller first; when both have spoken, it is done.
-    fn advance(self, ends: Ends, agreed: Option<Agreement>, facts: &Facts, turn: &mut Turn<'_>) -> State {
+    fn advance(
+        self,
+        ends: Ends,
+        agreed: Option<Agreement>,
+        offers: &Offers<'_>,
+        facts: &Facts,
+        turn: &mut Turn<'_>,
+    ) -> State {
         if self.caller_says.is_empty() {
             self.ask(Side::Caller, ends, agreed, facts, turn)
         } else if self.client_says.is_empty() {
             self.ask(Side::Client, ends, agreed, facts, turn)
         } else {
-            self.finish(ends, agreed, facts, turn)
+            self.finish(ends, agreed, offers, facts, turn)
         }
     }
 
@@ -264,7 +280,9 @@ impl Merging {
                     Side::Caller => self.caller_says = says,
                     Side::Client => self.client_says = says,
                 }
-                self.advance(*ends, Some(agreement), facts, turn)
+                let says = self.says_both();
+                let said = Offers::read(&says).unwrap_or_default();
+                self.advance(*ends, Some(agreement), &said, facts, turn)
             }
             Err(refusal) => match from {
                 Side::Caller => {
@@ -288,17 +306,24 @@ impl Merging {
     }
 
     /// Both have spoken: who still waits for an answer gets it, and the two are bridged.
-    fn finish(mut self, mut ends: Ends, agreed: Option<Agreement>, facts: &Facts, turn: &mut Turn<'_>) -> State {
+    fn finish(
+        mut self,
+        mut ends: Ends,
+        agreed: Option<Agreement>,
+        offers: &Offers<'_>,
+        facts: &Facts,
+        turn: &mut Turn<'_>,
+    ) -> State {
         let Some(agreement) = agreed else {
             return self.client_fails(not_acceptable(&sdp::NotAgreed::NoAudio), None, facts, turn);
         };
         let (of_caller, of_client) = (ends.caller.direction(), ends.client.direction());
-        if let (Caller::Parked(_), Ok(offer)) = (&self.caller, Description::parse(&self.caller_says)) {
-            let answer = ends.caller.answer(Side::Caller, &offer, &agreement, of_client);
+        if let (Caller::Parked(_), Some(offer)) = (&self.caller, &offers.caller) {
+            let answer = ends.caller.answer(Side::Caller, offer, &agreement, of_client);
             self.caller = self.caller.answer(turn, &answer);
         }
-        if let (Client::Joining(_), Ok(offer)) = (&self.client, Description::parse(&self.client_says)) {
-            let answer = ends.client.answer(Side::Client, &offer, &agreement, of_caller);
+        if let (Client::Joining(_), Some(offer)) = (&self.client, &offers.client) {
+            let answer = ends.client.answer(Side::Client, offer, &agreement, of_caller);
             self.client = self.client.answer(turn, &answer);
         }
         let session = Session::new(self.flow, agreement, ends.caller, ends.client);
@@ -383,6 +408,11 @@ impl Merging {
         Ending::begin(caller, client, self.flow, record, turn)
     }
 
+    /// Both, apart from the state, which is consumed while they are read.
+    fn says_both(&self) -> [Bytes; 2] {
+        [self.caller_says.clone(), self.client_says.clone()]
+    }
+
     fn says(&self, side: Side) -> &Bytes {
         match side {
             Side::Caller => &self.caller_says,
@@ -456,16 +486,21 @@ impl Ends {
     }
 
     /// Takes in what both INVITEs offered; with two offers there is an agreement already.
-    fn hear_offers(&mut self, caller: &[u8], client: &[u8], turn: &Turn<'_>) -> Result<Option<Agreement>, Refusal> {
-        let (caller, client) = (read(caller)?, read(client)?);
-        let agreed = agreed(caller.as_ref(), client.as_ref())?;
-        for (side, description) in [(Side::Caller, &caller), (Side::Client, &client)] {
+    fn hear_offers(&mut self, offers: &Offers<'_>, turn: &Turn<'_>) -> Result<Option<Agreement>, Refusal> {
+        let agreed = agreed(offers.caller.as_ref(), offers.client.as_ref())?;
+        for (side, description) in [(Side::Caller, &offers.caller), (Side::Client, &offers.client)] {
             if let Some(description) = description {
                 let said = Said::of(description, turn.settings)?;
                 self.of(side).hear(said, Some(description));
             }
         }
         Ok(agreed)
+    }
+}
+
+impl<'s> Offers<'s> {
+    fn read([caller, client]: &'s [Bytes; 2]) -> Result<Offers<'s>, Refusal> {
+        Ok(Offers { caller: read(caller)?, client: read(client)? })
     }
 }
 
