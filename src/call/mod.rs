@@ -377,7 +377,7 @@ impl Facts {
         Record {
             v: 1,
             call: self.id,
-            sip_call_id: caller.and_then(|caller| record::call_id(turn.endpoint, caller)).unwrap_or_default(),
+            sip_call_id: invite.as_ref().and_then(record::call_id_in).unwrap_or_default(),
             client_sip_call_id: None,
             session_id: caller.and_then(|caller| turn.endpoint.session_id(caller)).map(|id| id.to_string()),
             trunk: self.trunk.name.clone(),

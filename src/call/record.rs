@@ -143,7 +143,12 @@ pub struct Transfer {
 
 /// The Call-ID of a dialog.
 pub(super) fn call_id(endpoint: &Endpoint, dialog: DialogId) -> Option<String> {
-    made_by(endpoint, dialog)?.header(Header::CallId).map(text)
+    call_id_in(&made_by(endpoint, dialog)?)
+}
+
+/// The Call-ID of a message.
+pub(super) fn call_id_in(message: &Head<'_>) -> Option<String> {
+    message.header(Header::CallId).map(text)
 }
 
 /// The message of the peer's that made a dialog.

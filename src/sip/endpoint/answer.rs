@@ -153,14 +153,32 @@ impl Endpoint {
     }
 
     /// The INVITE is the one that is open in its dialog; 100 stops its repetition (§17.2.1).
-    pub(super) fn begin_invite(&mut self, now: Now, dialog: DialogId, id: ServerId) {
+    pub(super) fn begin_invite(&mut self, now: Now, dialog: DialogId, id: ServerId, invite: &Message<'_>) {
         if let Some(held) = self.dialogs.get_mut(&dialog) {
             held.invite_received = Some(id);
         }
-        self.respond(now, id, &Reply { status: 100, reason: None, headers: &[], body: None });
+        let trying = Reply { status: 100, reason: None, headers: &[], body: None };
+        self.answer_to(now, id, &trying, Answerable::from(invite));
     }
 
     pub(super) fn answer(&mut self, now: Now, id: ServerId, reply: &Reply<'_>) -> bool {
+        let kept = self.server_mut(id).filter(|server| server.is_pending()).map(|server| server.request.clone());
+        let Some(request) = kept else {
+            self.stats.answers_refused += 1;
+            return false;
+        };
+        let (request, _) = Head::of_kept(&request).expect("it was parsed before it was kept");
+        self.answer_to(now, id, reply, Answerable::of_head(&request))
+    }
+
+    /// The same with the request at hand.
+    fn answer_to<'m, 'a: 'm>(
+        &mut self,
+        now: Now,
+        id: ServerId,
+        reply: &Reply<'_>,
+        request: Answerable<'m, 'a>,
+    ) -> bool {
         let server = self.server_mut(id);
         let Some(server) = server.filter(|server| server.is_pending() && (100..700).contains(&reply.status)) else {
             self.stats.answers_refused += 1;
@@ -169,24 +187,22 @@ impl Endpoint {
         let Some(todo) = server.machine.handle_response(now.at, reply.status) else { return false };
         let (tag, source, back) = (server.dialog, server.source, way::back(server.source, server.back_port));
         let is_invite = server.machine.invite().is_some();
-        let request = server.request.clone();
-        let (request, _) = Head::of_kept(&request).expect("it was parsed before it was kept");
-        let Some(method) = request.method() else { return false };
+        let Some(method) = request.head().method() else { return false };
         let session = self.session_id(tag);
         let session = session.as_deref();
         let worded = Worded { method, tag, in_dialog: is_offering(method), room: None, session, reply };
-        let bytes = self.output.reply(Answerable::of_head(&request), &source, &worded);
+        let bytes = self.output.reply(request, &source, &worded);
         self.keep(id, reply, &bytes);
         self.output.send(back, bytes);
         self.settle_server(id, todo);
         if is_invite && reply.status >= 200 {
-            self.invite_is_answered(tag, id, reply.status, &request);
+            self.invite_is_answered(tag, id, reply.status, request.head());
         }
         if method == Method::Update
             && (200..300).contains(&reply.status)
             && let Some(held) = self.dialogs.get_mut(&tag)
         {
-            held.refresh(&request);
+            held.refresh(request.head());
         }
         true
     }

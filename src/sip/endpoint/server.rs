@@ -278,7 +278,7 @@ impl Endpoint {
         let transaction = self.open_server(now, &request, new);
         match glare {
             Some(status) => self.refuse_glare(now, transaction, status),
-            None if method == Method::Invite => self.begin_invite(now, dialog, transaction),
+            None if method == Method::Invite => self.begin_invite(now, dialog, transaction, &request),
             None => {}
         }
         if method == Method::Prack {
