@@ -119,6 +119,30 @@ fn each_command_wakes_the_worker_and_is_taken_once_in_every_order_of_steps() {
 }
 
 #[test]
+fn commands_that_were_left_are_taken_in_their_place_with_the_one_that_wakes() {
+    let schedules = explore::all(|| {
+        let (sender, receiver, bell) = shared();
+        let worker = work(receiver, bell, 32, 3);
+        assert!(sender.leave(command(1)).is_ok());
+        assert!(sender.leave(command(2)).is_ok());
+        assert!(sender.send(command(3)).is_ok());
+        assert_eq!(worker.join().unwrap().0, [1, 2, 3]);
+    });
+    assert!(schedules > 10, "{schedules}: the two sides hardly meet");
+}
+
+#[test]
+fn many_commands_that_were_left_wake_the_worker_by_their_number() {
+    explore::many(400, || {
+        let (sender, receiver, bell) = shared();
+        let most = limits::RELAY_BATCH_MAX as u64 + 1;
+        let worker = work(receiver, bell, limits::RELAY_BATCH_MAX, limits::RELAY_BATCH_MAX + 1);
+        (1..=most).for_each(|number| assert!(sender.leave(command(number)).is_ok()));
+        assert_eq!(worker.join().unwrap().0, (1..=most).collect::<Vec<_>>());
+    });
+}
+
+#[test]
 fn commands_of_two_threads_keep_the_order_of_each() {
     explore::many(8_000, || {
         let (sender, receiver, bell) = shared();
