@@ -417,11 +417,12 @@ impl Call {
 
     /// Something happened. `None`: the call is over and nothing is left of it.
     pub fn handle(mut self, event: Event<'_>, turn: &mut Turn<'_>) -> Option<Call> {
-        let event = match event {
-            Event::FromTransferor(event) => return self.hear_transferor(event, turn),
-            Event::Referred(referral) => return Some(self.transfer(*referral, turn)),
-            event => event,
-        };
+        if let Event::FromTransferor(event) = event {
+            return self.hear_transferor(event, turn);
+        }
+        if let Event::Referred(referral) = event {
+            return Some(self.transfer(*referral, turn));
+        }
         if let Event::Ringing { .. } = event {
             let since = turn.now.at - self.facts.started.at;
             self.facts.rang_ms.get_or_insert(u32::try_from(since.as_millis()).unwrap_or(u32::MAX));

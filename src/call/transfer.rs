@@ -54,7 +54,13 @@ impl Call {
         let Referral { transaction, route, event, permit } = referral;
         let bridged = match self.state {
             State::Bridged(bridged) if !bridged.is_busy() => bridged,
-            state => {
+            state @ (State::Arriving(_)
+            | State::Parked(_)
+            | State::Merging(_)
+            | State::Bridged(_)
+            | State::Held(_)
+            | State::Ending(_)
+            | State::Over) => {
                 self.state = state;
                 // RFC 3261 §14.2: as for any other request that meets one.
                 Refusal::later(turn).write(|reply| turn.endpoint.respond(turn.now, transaction, reply));

@@ -104,18 +104,15 @@ impl Bridge {
         self.waiting.get_mut(port.index()).is_some_and(|noted| std::mem::replace(noted, waiting))
     }
 
-    /// Handles what one socket received, up to [`limits::RELAY_BATCH_MAX`] packets. Whether there may be more.
-    pub(super) fn drain(&mut self, now: Instant, port: Port, buffer: &mut Buffer, tell: &impl Fn(Event)) -> bool {
-        for _ in 0..limits::RELAY_BATCH_MAX {
+    /// The next packet that one socket received; an error when there is none: epoll tells when there is news.
+    #[inline]
+    pub(super) fn receive(&self, port: Port, buffer: &mut Buffer) -> io::Result<(usize, SocketAddr)> {
+        loop {
             match self.socket(port.side, port.kind).recv_from(buffer) {
-                Ok((length, source)) => self.pass(now, port, source, buffer.get_mut(..length).unwrap_or_default()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                // Empty, or a fault of the interface: epoll tells when there is news.
-                Err(_) => return false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                received => return received,
             }
-            self.tell(tell);
         }
-        true
     }
 
     /// Lets time pass for the flow.
@@ -131,8 +128,21 @@ impl Bridge {
         Event::Closed { flow: self.id, report: self.flow.report() }
     }
 
+    /// Handles a packet, and tells what it has made known.
     #[inline]
-    fn pass(&mut self, now: Instant, port: Port, source: SocketAddr, packet: &mut [u8]) {
+    pub(super) fn pass(
+        &mut self,
+        now: Instant,
+        port: Port,
+        (source, packet): (SocketAddr, &mut [u8]),
+        tell: &impl Fn(Event),
+    ) {
+        self.forward(now, port, source, packet);
+        self.tell(tell);
+    }
+
+    #[inline]
+    fn forward(&mut self, now: Instant, port: Port, source: SocketAddr, packet: &mut [u8]) {
         let outcome = match port.kind {
             Kind::Rtp => self.flow.receive(now, port.side, source, packet),
             Kind::Rtcp => self.flow.receive_rtcp(port.side, source, packet),

@@ -97,6 +97,11 @@ impl Receiver {
         self.shared.woken.swap(false, Ordering::AcqRel);
     }
 
+    /// Whether somebody has put a message in that was not taken out.
+    pub(super) fn has_news(&self) -> bool {
+        self.shared.waiting.load(Ordering::Acquire) > 0
+    }
+
     /// The next message; [`Message::Stop`] if the relay is gone.
     pub(super) fn poll(&self) -> Option<Message> {
         match self.queue.try_recv() {

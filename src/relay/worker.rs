@@ -114,7 +114,9 @@ impl<F: Fn(Event)> Worker<F> {
         if self.obey(now).is_break() {
             return Ok(ControlFlow::Break(()));
         }
-        self.drain(now);
+        if self.drain(now).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
         self.tick(now);
         Ok(ControlFlow::Continue(()))
     }
@@ -197,18 +199,37 @@ impl<F: Fn(Event)> Worker<F> {
     }
 
     /// One turn for each socket that waits; those with more to give queue up behind the others.
-    fn drain(&mut self, now: Instant) {
+    fn drain(&mut self, now: Instant) -> ControlFlow<()> {
         for _ in 0..self.state.waiting.len() {
-            let Some(port) = self.state.waiting.pop_front() else { return };
-            let Some(bridge) = self.state.bridges.get_mut(port.key) else { continue };
-            self.state.at_work = Some(port.key);
-            if bridge.drain(now, port, &mut self.state.buffer, &*self.tell) {
-                self.state.waiting.push_back(port);
-            } else {
-                bridge.set_waiting(port, false);
+            let Some(port) = self.state.waiting.pop_front() else { break };
+            let has_more = self.drain_port(now, port)?;
+            match self.state.bridges.get_mut(port.key) {
+                Some(_) if has_more => self.state.waiting.push_back(port),
+                Some(bridge) => _ = bridge.set_waiting(port, false),
+                None => {}
             }
         }
-        self.state.at_work = None;
+        ControlFlow::Continue(())
+    }
+
+    /// Handles what one socket received, up to [`limits::RELAY_BATCH_MAX`] packets; whether there may be more. What was said to us before
+    /// a packet came counts for that packet, so the inbox is looked at once it is here.
+    fn drain_port(&mut self, now: Instant, port: Port) -> ControlFlow<(), bool> {
+        for _ in 0..limits::RELAY_BATCH_MAX {
+            let Some(bridge) = self.state.bridges.get_mut(port.key) else { return ControlFlow::Continue(false) };
+            let Ok((length, source)) = bridge.receive(port, &mut self.state.buffer) else {
+                return ControlFlow::Continue(false);
+            };
+            if self.inbox.has_news() {
+                self.obey(now)?;
+            }
+            let Some(bridge) = self.state.bridges.get_mut(port.key) else { return ControlFlow::Continue(false) };
+            let packet = self.state.buffer.get_mut(..length).unwrap_or_default();
+            self.state.at_work = Some(port.key);
+            bridge.pass(now, port, (source, packet), &*self.tell);
+            self.state.at_work = None;
+        }
+        ControlFlow::Continue(true)
     }
 
     fn tick(&mut self, now: Instant) {
