@@ -43,6 +43,8 @@ pub struct Invitation<'a> {
 #[derive(Default)]
 pub(super) struct Dialling {
     wish: Wish,
+    /// The fingerprint of the branch that has the dialog; it outlives that.
+    first: Option<u128>,
     /// Other branches that have answered, by their fingerprint, and the ACK that each gets again.
     forks: ArrayVec<(u128, Bytes), { limits::SIP_FORKS_MAX }>,
 }
@@ -212,9 +214,11 @@ impl Endpoint {
         };
         let dialling = client.dialling.as_ref()?;
         let is_wanted = matches!(dialling.wish, Wish::Wanted);
-        let known = self.dialogs.get(&dialog).is_some_and(|held| held.dialog.peer == peer);
+        let known = dialling.first == Some(peer);
         match todo.tell {
             Tell::Response if is_wanted => {
+                let dialling = self.clients.get_mut(&id).and_then(|client| client.dialling.as_mut());
+                dialling.into_iter().for_each(|dialling| dialling.first = Some(peer));
                 let answer = exact(message.bytes());
                 let mut held = Held::new(Dialog::answered(owner, answer, peer, path, cseq));
                 held.session = self.session_of(dialog, &message);
@@ -408,6 +412,22 @@ mod tests {
         assert_eq!(sent.iter().map(|text| summary(text)).collect::<Vec<_>>(), ["ACK", "BYE"]);
         assert!(sent.iter().all(|text| header(text, "To").ends_with(";tag=b")));
         assert!(dialled.bench.endpoint.made_by(dialled.dialog).is_some());
+    }
+
+    /// RFC 3261 §13.2.2.4: the ACK was lost, and the call is over meanwhile.
+    #[test]
+    fn an_answer_that_comes_again_after_its_dialog_gets_the_same_ack_and_no_second_bye() {
+        let mut dialled = dial();
+        assert_eq!(dialled.hear(200, "a"), Some(Heard::Response(dialled.id, 200)));
+        let (now, dialog, id) = (dialled.bench.now, dialled.dialog, dialled.id);
+        dialled.bench.endpoint.acknowledge(now, dialog, id, None);
+        dialled.bench.endpoint.request(now, dialog, Method::Bye, &[], None).unwrap();
+        dialled.bench.endpoint.close(now, dialog);
+        let sent = dialled.bench.sent();
+        assert_eq!(sent.iter().map(|text| summary(text)).collect::<Vec<_>>(), ["ACK", "BYE"]);
+        assert!(dialled.bench.endpoint.made_by(dialog).is_none(), "the dialog is gone");
+        assert_eq!(dialled.hear(200, "a"), None);
+        assert_eq!(dialled.bench.sent(), [sent[0].clone()]);
     }
 
     #[test]
