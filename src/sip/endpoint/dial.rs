@@ -124,7 +124,8 @@ impl Endpoint {
 
     /// §9.1: an INVITE that nobody has heard yet may be overtaken by its CANCEL, so that waits for the first provisional response.
     pub(super) fn send_cancel(&mut self, now: Now, invite: ClientId) {
-        let Some(client) = self.clients.get_mut(&invite) else { return };
+        // A final answer may have overtaken the provisional one: then there is nothing to be cancelled.
+        let Some(client) = self.clients.get_mut(&invite).filter(|client| client.was_heard()) else { return };
         let Some(dialling) = client.dialling.as_mut() else { return };
         let reason = match std::mem::replace(&mut dialling.wish, Wish::Cancelled) {
             Wish::Unwanted(reason) => reason,
@@ -398,6 +399,17 @@ mod tests {
         assert_eq!(dialled.bench.hear(&answer(&sent[1], 200, "")), None);
         assert_eq!(dialled.bench.run_out(), []);
         dialled.bench.assert_empty();
+    }
+
+    /// RFC 3261 §9.1: the ringing was overtaken by the answer.
+    #[test]
+    fn what_has_its_final_answer_is_not_cancelled() {
+        let mut dialled = dial();
+        dialled.bench.endpoint.cancel(dialled.bench.now, dialled.id, None);
+        assert_eq!(dialled.hear(200, "a"), None);
+        assert_eq!(dialled.bench.said(), ["ACK", "BYE"]);
+        assert_eq!(dialled.hear(180, "a"), None);
+        assert_eq!(dialled.bench.said(), [""; 0]);
     }
 
     #[test]
