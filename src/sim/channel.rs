@@ -2,6 +2,7 @@
 //! Not here: user agents (`agent`).
 
 use super::agent::Out;
+use super::network::BEGIN;
 use super::office::{self, SUBJECTS};
 use super::plan::{TokenKind, When};
 use super::world::{Happening, World};
@@ -10,7 +11,35 @@ use crate::id::CallId;
 use crate::time::Duration;
 use std::sync::Arc;
 
+/// How long before its call a telephone registers, milliseconds.
+const BEFORE_MS: u32 = 1_500;
+
 impl World<'_> {
+    /// The telephones among a call's agents are going to register: most before it begins.
+    pub(super) fn expect_telephones(&mut self, agents: &[usize], at_ms: u32) {
+        let first = BEGIN + Duration::from_millis(at_ms.saturating_sub(BEFORE_MS).into());
+        for agent in agents {
+            let hand = self.agents[*agent].telephone.as_ref().map(|telephone| telephone.hand);
+            if let Some(hand) = hand.filter(|_| !self.agents[*agent].conduct.is_absent) {
+                let at = first + Duration::from_millis(hand.registers_ms.into());
+                self.at(at, Happening::Register { agent: *agent });
+            }
+        }
+    }
+
+    /// A telephone registers with its credentials.
+    pub(super) fn register(&mut self, agent: usize) {
+        let client = &self.plan.calls[self.agents[agent].call].clients[self.agents[agent].part - 1];
+        let (name, jwt) = (&self.office.names[usize::from(client.name)], client.jwt);
+        let mut headers = String::new();
+        if let Some(jwt) = self.office.jwt(jwt, client.subject, self.plan.terms.concurrent) {
+            headers.extend(["Authorization: Bearer ", jwt, "\r\n"]);
+        }
+        // A slash may stand in the user part of a URI as it is (RFC 3261 §25.1).
+        self.agents[agent].called = name.to_string();
+        self.act(agent, |agent, now, out| agent.register(now, &headers, out));
+    }
+
     /// A client hears of a call, perhaps when that is over: it may have lain in a queue, or on a push service's way. What comes of that is
     /// "late truth".
     pub(super) fn tell(&mut self, agent: usize, call: CallId) {

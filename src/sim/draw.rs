@@ -3,7 +3,7 @@
 //! Not here: what a plan means (`plan`), and the scenarios that bend it (`scenario`).
 
 use super::chance::Chance;
-use super::office::{NAMES, SUBJECTS};
+use super::office::{SHARED_NAMES, TELEPHONES, called_name};
 use super::plan::*;
 use super::text::{Offer, Way};
 
@@ -18,7 +18,7 @@ const MOMENT_MS: u32 = 60;
 pub(super) fn draw(seed: u64, chance: &mut Chance<'_>) -> Plan {
     let faults = draw_faults(chance);
     let terms = draw_terms(faults, chance);
-    let calls = (0..chance.between(CALLS.0, CALLS.1)).map(|_| draw_call(faults, &terms, chance)).collect();
+    let calls = (0..chance.between(CALLS.0, CALLS.1)).map(|at| draw_call(at, faults, &terms, chance)).collect();
     Plan { seed, faults, terms, calls, words: draw_words(faults, chance), least_calls: 0 }
 }
 
@@ -27,7 +27,7 @@ pub(super) fn draw_few(chance: &mut Chance<'_>) -> Plan {
     let seed = chance.below(u32::MAX).into();
     let faults = draw_faults(chance);
     let terms = draw_terms(faults, chance);
-    let calls = (0..chance.between(1, 4)).map(|_| draw_call(faults, &terms, chance)).collect();
+    let calls = (0..chance.between(1, 4)).map(|at| draw_call(at, faults, &terms, chance)).collect();
     Plan { seed, faults, terms, calls, words: draw_words(faults, chance), least_calls: 0 }
 }
 
@@ -87,8 +87,9 @@ fn draw_words(faults: Faults, chance: &mut Chance<'_>) -> Vec<(u32, Word)> {
     words
 }
 
-fn draw_call(faults: Faults, terms: &Terms, chance: &mut Chance<'_>) -> CallPlan {
+fn draw_call(at: u32, faults: Faults, terms: &Terms, chance: &mut Chance<'_>) -> CallPlan {
     let route = chance.weighted(&[(60, Called::Foo), (20, Called::FooWeb), (17, Called::Bar), (3, Called::Nobody)]);
+    let route = if chance.one_in(6) { draw_own(at, chance) } else { route };
     let node = u8::try_from(chance.below(u32::from(terms.nodes))).unwrap_or(0);
     // Shared by the call's agents: what happens at these moments crosses on the wire.
     let moments = Moments {
@@ -96,10 +97,66 @@ fn draw_call(faults: Faults, terms: &Terms, chance: &mut Chance<'_>) -> CallPlan
         changed: chance.between(20, 900),
         ended: chance.between(50, 4_000),
     };
-    let caller = draw_caller(faults, &moments, chance);
+    let mut caller = draw_caller(faults, &moments, chance);
+    if matches!(route, Called::Own { .. }) && caller.manners.identity == Identity::Private {
+        // A telephone must be able to tell whose call it is.
+        caller.manners.identity = Identity::Plain;
+    }
     let count = chance.weighted(&[(8, 0), (55, 1), (27, 2), (10, 3)]);
-    let clients = (0..count).map(|_| draw_client(faults, terms, node, route, &moments, chance)).collect();
+    let mut clients: Vec<ClientPlan> =
+        (0..count).map(|_| draw_client(faults, terms, node, route, &moments, chance)).collect();
+    if matches!(route, Called::Own { .. }) {
+        clients.iter_mut().for_each(|client| draw_telephone(faults, node, route, &moments, client, chance));
+    }
     CallPlan { at_ms: chance.below(BEGIN_MS), node, route, caller, clients }
+}
+
+/// A number that leads to telephones. Some are called several times.
+fn draw_own(at: u32, chance: &mut Chance<'_>) -> Called {
+    let number = at - at % chance.pick(&[1, 1, 4]);
+    Called::Own { number: u8::try_from(number).unwrap_or(0), rings: !chance.one_in(4) }
+}
+
+/// Makes a telephone of a client, usually.
+fn draw_telephone(
+    faults: Faults,
+    node: u8,
+    route: Called,
+    moments: &Moments,
+    client: &mut ClientPlan,
+    chance: &mut Chance<'_>,
+) {
+    if chance.one_in(5) {
+        return;
+    }
+    client.hand = Some(Hand {
+        registers_ms: if chance.one_in(6) { chance.below(8_000) } else { 0 },
+        lasts: chance.pick(&[60, 60, 90, 200]),
+        rings_ms: chance.pick(&[None, Some(0), Some(5), Some(40), Some(400)]),
+        pick: chance.weighted(&[
+            (60, Pick::Answers),
+            (8, Pick::AnswersTwice(0)),
+            (8, Pick::AnswersTwice(200)),
+            (8, Pick::HangsUp(0)),
+            (6, Pick::HangsUp(30)),
+            (8, Pick::Refuses(486)),
+            (6, Pick::Refuses(603)),
+            (3, Pick::Refuses(302)),
+            (3, Pick::Refuses(401)),
+            (12, Pick::Nothing),
+        ]),
+        after_ms: moments.called_back + chance.below(MOMENT_MS),
+        is_stubborn: chance.one_in(8),
+    });
+    (client.node, client.token) = (node, TokenKind::Good);
+    client.name = called_name(route);
+    client.subject = TELEPHONES + u8::try_from(chance.below(3)).unwrap_or(0);
+    client.jwt = chance.weighted(&[(80, JwtKind::Good), (18, JwtKind::Rings), (2, JwtKind::Ungranted)]);
+    if client.is_rung(route) {
+        // It does nothing before it is answered.
+        let offer = client.conduct.offer;
+        client.conduct = draw_conduct(faults, moments, offer, Vec::new(), chance);
+    }
 }
 
 /// The moments of a call at which several agents act.
@@ -177,12 +234,13 @@ fn draw_client(
         Called::Foo => &[0, 1, 2],
         Called::FooWeb => &[1, 3],
         Called::Bar | Called::Nobody => &[5, 6],
+        Called::Own { .. } => &[called_name(route)],
     };
-    let anybody = u8::try_from(chance.below(u32::try_from(NAMES.len()).unwrap_or(1))).unwrap_or(0);
+    let anybody = u8::try_from(chance.below(u32::try_from(SHARED_NAMES).unwrap_or(1))).unwrap_or(0);
     let elsewhere = u8::try_from(chance.below(u32::from(terms.nodes))).unwrap_or(0);
     ClientPlan {
         name: if chance.one_in(20) { anybody } else { chance.pick(reached) },
-        subject: u8::try_from(chance.below(u32::try_from(SUBJECTS.len()).unwrap_or(1))).unwrap_or(0),
+        subject: u8::try_from(chance.below(TELEPHONES.into())).unwrap_or(0),
         listens_ms: if chance.one_in(8) { (chance.below(4_000), chance.between(4_000, 90_000)) } else { (0, 90_000) },
         node: if chance.one_in(12) { elsewhere } else { node },
         token: chance.weighted(&[
@@ -205,6 +263,7 @@ fn draw_client(
             (2, JwtKind::Ungranted),
             (2, JwtKind::Missing),
         ]),
+        hand: None,
         conduct,
     }
 }

@@ -23,11 +23,13 @@ impl World<'_> {
     /// Judges and does all that a switch wants done after one input. `repeated`: the input was a request that came before, so that nothing
     /// but answers may follow (I15). `most`: how many effects one input may have (I14).
     pub(super) fn drain(&mut self, node: usize, repeated: bool, most: Option<u32>) -> Verdict {
-        let (mut count, mut asks) = (0, false);
+        let (mut count, mut asks, mut rung) = (0, false, Vec::new());
         while let Some(effect) = self.nodes[node].switch.poll_effect() {
             count += 1;
             hold(most.is_none_or(|most| count <= most), || "I14: one datagram has very many effects".into())?;
             match effect {
+                // A call is announced in the step in which its telephones are rung; who they are rung for is known when it was.
+                Effect::Transmit(transmit) if text::begins_call(&transmit.bytes) => rung.push(transmit),
                 Effect::Transmit(transmit) => self.transmit(node, &transmit)?,
                 other if repeated => return Err(format!("I15: a repeated request had an effect: {other:?}")),
                 Effect::Media(command) => self.command(node, &command)?,
@@ -41,6 +43,8 @@ impl World<'_> {
                 Effect::Record(record) => self.record(node, &record)?,
             }
         }
+        rung.iter().try_for_each(|transmit| self.transmit(node, transmit))?;
+        self.check_rung(node)?;
         let node = &mut self.nodes[node];
         hold(node.switch.stats().panics == 0, || "a call panicked".into())?;
         node.due = node.switch.poll_timeout();
@@ -60,12 +64,12 @@ impl World<'_> {
         let agent =
             Agent::at(path.peer).filter(|agent| self.agents.get(*agent).is_some_and(|a| a.address == path.peer));
         let agent = agent.ok_or_else(|| format!("{} was sent to {}, where nobody is", describe(&seen), path.peer))?;
-        if seen.is_request() {
+        if seen.is_request() && !self.dial(node, agent, &seen, bytes)? {
             self.nodes[node].transactions.requested(self.now, &seen, bytes)?;
             if seen.verb() == Verb::Bye {
                 self.end_leg(node, agent, seen.call_id);
             }
-        } else {
+        } else if !seen.is_request() {
             match self.nodes[node].transactions.responded(self.now, &seen, bytes)? {
                 true => self.responded(node, agent, &seen)?,
                 false if seen.verb() == Verb::Invite && seen.status < 300 => self.coverage.race(Race::LostAck),
@@ -88,6 +92,7 @@ impl World<'_> {
             (Verb::Bye, 200) => {
                 let tag = format!("t{}-", self.agents[agent].id);
                 hold(seen.tag_of_from().starts_with(tag.as_bytes()), || "I4: a BYE of somebody else was taken".into())?;
+                self.nodes[node].dialled.ended(self.now, seen.call_id, seen.tag_of_to())?;
                 self.end_leg(node, agent, seen.call_id);
             }
             (Verb::Invite, 491) => return self.check_glare(node, agent),
@@ -102,7 +107,11 @@ impl World<'_> {
                 return self.callback_answered(node, agent, seen);
             }
             (Verb::Invite | Verb::Ack | Verb::Cancel | Verb::Bye | Verb::Options | Verb::Other, _) => {}
-            (Verb::Update | Verb::Prack | Verb::Info, _) => {}
+            (Verb::Register, 200) => {
+                let lasts = self.agents[agent].telephone.as_ref().map_or(0, |telephone| telephone.hand.lasts);
+                self.nodes[node].dialled.registered(self.now, self.agents[agent].id, lasts);
+            }
+            (Verb::Update | Verb::Prack | Verb::Info | Verb::Register, _) => {}
         }
         Ok(())
     }
@@ -163,11 +172,11 @@ impl World<'_> {
     }
 
     /// What the law must know of a client.
-    fn party(&self, node: usize, agent: usize) -> Party<'static> {
+    pub(super) fn party(&self, node: usize, agent: usize) -> Party<'static> {
         let planned = &self.plan.calls[self.agents[agent].call];
         let client = &planned.clients[self.agents[agent].part - 1];
         let (dialled, subject) = (client.token == TokenKind::Dial, usize::from(client.subject));
-        let called = NAMES[usize::from(office::called_name(planned.route))];
+        let called = &NAMES[usize::from(office::called_name(planned.route))];
         let hash = self.office.hashes[subject];
         let is_allowed = self
             .call_of(agent)
@@ -176,7 +185,7 @@ impl World<'_> {
             agent: self.agents[agent].id,
             dialog: 0,
             // A dialled token says nothing of the name that it was issued for.
-            name: if dialled { called } else { NAMES[usize::from(client.name)] },
+            name: if dialled { called } else { &NAMES[usize::from(client.name)] },
             is_credible: true,
             is_allowed,
         }
@@ -279,7 +288,7 @@ impl World<'_> {
         let agent = self.agents.get(caller as usize).ok_or("a call of nobody")?;
         let call = agent.call;
         let planned = &self.plan.calls[call];
-        let called = NAMES[usize::from(office::called_name(planned.route))];
+        let called = &NAMES[usize::from(office::called_name(planned.route))];
         hold(!agent.conduct.is_stranger && agent.is_caller(), || "a stranger's call was parked".into())?;
         hold(planned.route != Called::Nobody, || "a call to nobody was parked".into())?;
         hold(incoming.name.as_str() == called, || format!("a call to {called} was announced to {}", incoming.name))?;
@@ -287,11 +296,12 @@ impl World<'_> {
         let (begun, clients) = (BEGIN + Duration::from_millis(planned.at_ms.into()), planned.clients.clone());
         for (part, client) in (1..).zip(clients) {
             let name = &self.office.names[usize::from(client.name)];
-            let reached = office::reaches(called, NAMES[usize::from(client.name)]);
+            let reached = office::reaches(called, &NAMES[usize::from(client.name)]);
             hold(incoming.name.reaches(name) == reached, || format!("I13: {called} and {name}"))?;
             let agent = self.parts[call][part];
             // One that is not reached may have got hold of the event all the same.
-            if self.agents[agent].conduct.is_absent || !reached && part != 1 {
+            let is_telephone = self.agents[agent].telephone.is_some();
+            if self.agents[agent].conduct.is_absent || is_telephone || !reached && part != 1 {
                 continue;
             }
             let listens = [client.listens_ms.0, client.listens_ms.1].map(|ms| begun + Duration::from_millis(ms.into()));
@@ -362,16 +372,18 @@ impl World<'_> {
 
     /// Nothing more happens: nothing may be left (L2), and nobody may wait for anything.
     pub(super) fn settled(&mut self) -> Verdict {
-        for node in 0..self.nodes.len() {
-            let cells = self.nodes[node].switch.cells().clone();
+        for at in 0..self.nodes.len() {
+            let cells = self.nodes[at].switch.cells().clone();
             self.coverage.take_cells(&cells);
-            let node = &self.nodes[node];
+            let node = &self.nodes[at];
             node.calls.settled()?;
             node.media.settled()?;
             if node.is_stopped {
                 continue;
             }
             node.transactions.settled(node.is_stopped)?;
+            node.dialled.settled()?;
+            self.telephones_settled(at)?;
             hold(node.switch.is_idle(), || format!("L2: left over: {:?}", node.switch.endpoint().counts()))?;
             hold(node.switch.poll_timeout().is_none(), || "L2: a timer is left over".into())?;
             hold(node.relay.is_empty(), || "L2: a flow is left in the relay".into())?;

@@ -12,6 +12,7 @@ mod agent;
 mod chance;
 mod channel;
 mod coverage;
+mod dial;
 mod draw;
 mod effects;
 mod law;

@@ -1,7 +1,7 @@
 //! What the simulated switches are made of: names, keys, credentials, settings. Made once; every seed begins at the same wall-clock time.
 //! Not here: policy's mind (`policy`), and who brings which credential (`plan`).
 
-use super::plan::{Called, JwtKind, Plan, Terms, TokenKind};
+use super::plan::{Called, JwtKind, Plan, TokenKind};
 use super::policy::Engine;
 use crate::call::{self, Incoming, Pattern, Route, Trunk};
 use crate::event::{Herald, Signer};
@@ -16,12 +16,27 @@ use crate::time::{Duration, Wall};
 use crate::token::{Audience, Contents, Keys, SubjectHash, seal};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-/// Names that clients subscribe to. The first segment decides most; `foobar` must never be taken for `foo`.
-pub(super) const NAMES: [&str; 7] = ["foo", "foo/web", "foo/mobile", "foo/web/left", "foobar", "bar", "bar/x"];
+/// Names that clients subscribe to, first those of several calls. The first segment decides most; `foobar` must never be taken for `foo`.
+pub(super) static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let shared = ["foo", "foo/web", "foo/mobile", "foo/web/left", "foobar", "bar", "bar/x"];
+    assert_eq!(shared.len(), SHARED_NAMES, "the names of one call's telephones come after them");
+    let own = (0..OWN_NAMES).map(|number| format!("own/{number}"));
+    shared.map(String::from).into_iter().chain(own).collect()
+});
+/// How many of them are of several calls.
+pub(super) const SHARED_NAMES: usize = 7;
+/// How many are of one call, or a few, and their telephones.
+const OWN_NAMES: u8 = 140;
+/// The numbers that lead to them: of those that ring, and of the others.
+static OWN_NUMBERS: LazyLock<[Vec<String>; 2]> = LazyLock::new(|| {
+    ["+4930", "+4931"].map(|area| (0..OWN_NAMES).map(|number| format!("{area}8{number:03}")).collect())
+});
 /// Clients, as their JWTs call them.
-pub(super) const SUBJECTS: [&str; 6] = ["ann", "ben", "cid", "dan", "eve", "fay"];
+pub(super) const SUBJECTS: [&str; 9] = ["ann", "ben", "cid", "dan", "eve", "fay", "gus", "hal", "ida"];
+/// The first of those who have telephones.
+pub(super) const TELEPHONES: u8 = 6;
 /// Wall-clock time at which every seed begins.
 pub(super) const START: Wall = Wall(1_795_000_000_000);
 
@@ -46,7 +61,7 @@ impl Office {
         keyring.add("k", key).expect("there is no other");
         let mut jwts = BTreeMap::new();
         for (index, subject) in (0..).zip(SUBJECTS) {
-            for kind in [JwtKind::Good, JwtKind::Expired, JwtKind::Forged, JwtKind::Ungranted] {
+            for kind in [JwtKind::Good, JwtKind::Expired, JwtKind::Forged, JwtKind::Ungranted, JwtKind::Rings] {
                 for concurrent in CONCURRENT {
                     jwts.insert((index, kind, concurrent), jwt(kind, subject, concurrent));
                 }
@@ -74,7 +89,7 @@ impl Office {
             seed
         };
         Switch::new(Parts {
-            settings: Arc::new(self.settings(&plan.terms, node)),
+            settings: Arc::new(self.settings(plan, node)),
             keys,
             keyring: Arc::clone(&self.keyring),
             engine: Arc::new(engine),
@@ -97,7 +112,8 @@ impl Office {
         Arc::clone(&self.keyring)
     }
 
-    fn settings(&self, terms: &Terms, node: u8) -> Settings {
+    fn settings(&self, plan: &Plan, node: u8) -> Settings {
+        let terms = &plan.terms;
         let allow = vec![TRUNKS.parse().expect("a network")];
         let trunk = Trunk { name: "carrier".into(), allow, calls_max: terms.cap_trunk, ..Trunk::default() };
         let route = |called: Called| {
@@ -107,7 +123,7 @@ impl Office {
                 ring: terms.ring,
                 park: Duration::from_millis(terms.park_ms.into()),
                 fallback_status: terms.fallback,
-                invites: false,
+                invites: called.rings(),
                 data: None,
             })
         };
@@ -125,7 +141,7 @@ impl Office {
         Settings {
             node: node.into(),
             trunks: vec![Arc::new(trunk)],
-            routes: [Called::Foo, Called::FooWeb, Called::Bar].into_iter().map(route).collect(),
+            routes: routed(plan).map(route).collect(),
             call: Arc::new(call),
             pass_headers: Vec::new(),
             caps: Caps {
@@ -148,12 +164,20 @@ pub(super) fn keys(node: u8) -> Keys {
     Keys::new(node.into(), [7 + node; 32])
 }
 
+/// All that is called and has a route.
+fn routed(plan: &Plan) -> impl Iterator<Item = Called> {
+    let own = plan.calls.iter().map(|call| call.route).filter(|called| matches!(called, Called::Own { .. }));
+    let own: BTreeMap<&str, Called> = own.map(|called| (number(called), called)).collect();
+    [Called::Foo, Called::FooWeb, Called::Bar].into_iter().chain(own.into_values())
+}
+
 /// The number that is called.
 pub(super) fn number(called: Called) -> &'static str {
     match called {
         Called::Foo => "+49301",
         Called::FooWeb => "+49302",
         Called::Bar => "+49303",
+        Called::Own { number, rings } => &OWN_NUMBERS[usize::from(rings)][usize::from(number)],
         Called::Nobody => "+49309",
     }
 }
@@ -164,6 +188,7 @@ pub(super) fn called_name(called: Called) -> u8 {
         Called::Foo | Called::Nobody => 0,
         Called::FooWeb => 1,
         Called::Bar => 5,
+        Called::Own { number, .. } => u8::try_from(SHARED_NAMES).unwrap_or(0) + number,
     }
 }
 
@@ -180,8 +205,9 @@ fn jwt(kind: JwtKind, subject: &str, concurrent: u32) -> String {
     let expires = if kind == JwtKind::Expired { issued + hours(1) } else { issued + hours(10_000) };
     let secret = if kind == JwtKind::Forged { [9; 64].to_vec() } else { SECRET.to_vec() };
     let of = |names: &[&str]| names.iter().map(|name| Name::parse(name).expect("a name")).collect::<Vec<_>>();
-    let names = if kind == JwtKind::Ungranted { of(&["other"]) } else { of(&["foo", "foobar", "bar"]) };
-    let grant = Grant { receive: names.clone(), bridge: names, dial: true, concurrent, ..Grant::default() };
+    let names = if kind == JwtKind::Ungranted { of(&["other"]) } else { of(&["foo", "foobar", "bar", "own"]) };
+    let ring = kind == JwtKind::Rings;
+    let grant = Grant { receive: names.clone(), bridge: names, dial: true, concurrent, ring, ..Grant::default() };
     let key = SigningKey::new(Algorithm::Hs256, &secret, Some("k")).expect("the secret is long enough");
     mint(&key, &Order { subject, audience: "parkway", issued, expires, not_before: None, grant }).expect("short")
 }

@@ -121,8 +121,22 @@ pub(super) enum Called {
     Foo,
     FooWeb,
     Bar,
+    /// One of the numbers that lead to a name of their own, at which telephones are registered.
+    Own {
+        /// Which.
+        number: u8,
+        /// Its telephones are rung, and not told.
+        rings: bool,
+    },
     /// One that has no route.
     Nobody,
+}
+
+impl Called {
+    /// Whether telephones are rung by the route.
+    pub(super) fn rings(self) -> bool {
+        matches!(self, Called::Own { rings: true, .. })
+    }
 }
 
 /// A subscriber.
@@ -138,7 +152,45 @@ pub(super) struct ClientPlan {
     pub(super) node: u8,
     pub(super) token: TokenKind,
     pub(super) jwt: JwtKind,
+    /// It is a telephone that registers, instead of hearing of calls on a channel.
+    pub(super) hand: Option<Hand>,
     pub(super) conduct: Conduct,
+}
+
+impl ClientPlan {
+    /// Whether it is a telephone that is rung, and not told.
+    pub(super) fn is_rung(&self, called: Called) -> bool {
+        self.hand.is_some() && (called.rings() || self.jwt == JwtKind::Rings)
+    }
+}
+
+/// What a telephone does that registers, and what it does when it is rung.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Hand {
+    /// When it registers: so long after the first moment at which it may, milliseconds.
+    pub(super) registers_ms: u32,
+    /// For how long, seconds.
+    pub(super) lasts: u32,
+    /// How long after the INVITE it says that it rings, milliseconds.
+    pub(super) rings_ms: Option<u32>,
+    pub(super) pick: Pick,
+    /// How long after the INVITE, milliseconds.
+    pub(super) after_ms: u32,
+    /// It takes a CANCEL for a request like any other, and rings on.
+    pub(super) is_stubborn: bool,
+}
+
+/// What somebody does with a telephone that rings.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Pick {
+    /// 200 with an offer.
+    Answers,
+    /// Behind it a fork: two of its branches answer, the second so many milliseconds after the first.
+    AnswersTwice(u32),
+    /// It answers and hangs up so many milliseconds later, whether its 200 was acknowledged or not.
+    HangsUp(u32),
+    Refuses(u16),
+    Nothing,
 }
 
 /// The bridge token that a client brings.
@@ -172,6 +224,8 @@ pub(super) enum JwtKind {
     Forged,
     /// Good, and grants nothing here.
     Ungranted,
+    /// Good, and its telephones are rung wherever the route leads.
+    Rings,
     Missing,
 }
 

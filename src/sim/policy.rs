@@ -5,7 +5,7 @@
 use super::chance::{ByHash, Hash, Lot};
 use super::plan::{EngineKind, Faults, Plan};
 use crate::id::CallId;
-use crate::policy::{Answer, Decision, Grants, PolicyEngine, Query, Question, Reason, Subject, Verdict};
+use crate::policy::{Action, Answer, Decision, Grants, PolicyEngine, Query, Question, Reason, Subject, Verdict};
 use crate::time::{Duration, Now};
 use crate::token::SubjectHash;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -64,6 +64,10 @@ impl Engine {
 
 impl PolicyEngine for Engine {
     fn decide(&self, now: Now, query: &Query<'_>) -> Decision {
+        // Who may be told is not what the seeds are about.
+        if query.action != Action::Bridge {
+            return Grants { dial_concurrent: self.concurrent }.decide(now, query);
+        }
         match self.kind {
             EngineKind::Grants => match (Grants { dial_concurrent: self.concurrent }).decide(now, query) {
                 Decision::Verdict(verdict) => Decision::Verdict(self.note(query, verdict)),

@@ -37,8 +37,11 @@ impl World<'_> {
 
 fn is_promised(call: &CallPlan, terms: &Terms) -> bool {
     let caller = &call.caller;
-    let able =
-        !caller.is_stranger && !caller.is_absent && call.route != Called::Nobody && caller.waits() && caller.calls();
+    let able = !caller.is_stranger
+        && !caller.is_absent
+        && !matches!(call.route, Called::Nobody | Called::Own { .. })
+        && caller.waits()
+        && caller.calls();
     // Where nobody offers, the caller has its 200 before the bridge, and may hang up at once.
     let nobody_offers =
         caller.offer == Offer::Nothing && call.clients.iter().any(|client| client.conduct.offer == Offer::Nothing);
@@ -54,9 +57,9 @@ fn is_promised(call: &CallPlan, terms: &Terms) -> bool {
 impl ClientPlan {
     /// Calls back in time, with all that it needs, and stays.
     fn is_good(&self, call: &CallPlan, terms: &Terms) -> bool {
-        let name = NAMES[usize::from(office::called_name(call.route))];
+        let name = &NAMES[usize::from(office::called_name(call.route))];
         let may = matches!(self.token, TokenKind::Good | TokenKind::Dial) && self.jwt == JwtKind::Good;
-        let is_told = office::reaches(name, NAMES[usize::from(self.name)]) && self.listens_ms == (0, 90_000);
+        let is_told = office::reaches(name, &NAMES[usize::from(self.name)]) && self.listens_ms == (0, 90_000);
         let in_time = |deed: &Deed| {
             deed.what == What::Invite && deed.when == When::Begun && deed.after_ms + SPARE_MS <= terms.park_ms
         };

@@ -14,7 +14,8 @@ pub(super) enum Verb {
     Update,
     Prack,
     Info,
-    /// One that is not served.
+    Register,
+    /// One that the switch does not serve; of the switch's own, what a telephone is told by.
     Other,
 }
 
@@ -29,6 +30,7 @@ impl Verb {
             Verb::Update => "UPDATE",
             Verb::Prack => "PRACK",
             Verb::Info => "INFO",
+            Verb::Register => "REGISTER",
             Verb::Other => "MESSAGE",
         }
     }
@@ -43,6 +45,7 @@ impl Verb {
             b"UPDATE" => Verb::Update,
             b"PRACK" => Verb::Prack,
             b"INFO" => Verb::Info,
+            b"REGISTER" => Verb::Register,
             _ => Verb::Other,
         }
     }
@@ -112,6 +115,11 @@ pub(super) fn read_loosely(bytes: &[u8]) -> Option<Seen<'_>> {
     (complete && seen.cseq > 0 && !seen.to.is_empty()).then_some(seen)
 }
 
+/// Whether it is an INVITE outside of any dialog.
+pub(super) fn begins_call(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"INVITE ") && read_loosely(bytes).is_some_and(|seen| seen.tag_of_to().is_empty())
+}
+
 impl<'a> Seen<'a> {
     fn take(&mut self, bytes: &'a [u8], line: &'a [u8], at: usize, next: usize) -> Option<()> {
         let colon = memchr::memchr(b':', line)?;
@@ -132,7 +140,7 @@ impl<'a> Seen<'a> {
                 self.cseq = number(value.get(..space)?)?;
                 self.method = value.get(space + 1..)?;
             }
-            b"Contact" => self.contact = value.strip_prefix(b"<")?.strip_suffix(b">")?,
+            b"Contact" => self.contact = value.strip_prefix(b"<")?.split(|byte| *byte == b'>').next()?,
             b"Warning" => self.warning = value,
             b"Reason" => self.reason = value,
             b"RSeq" => self.rseq = long_number(value)?,

@@ -2,10 +2,10 @@
 //! first violation.
 //! Not here: what a switch wants done and what must hold (`effects`), and who does what (`plan`).
 
-use super::agent::{Agent, Out};
+use super::agent::{Agent, Out, Telephone};
 use super::chance::Hash;
 use super::coverage::{Coverage, Race};
-use super::law::{Calls, Media, Transactions, Verdict, hold};
+use super::law::{Calls, Dialled, Media, Transactions, Verdict, hold};
 use super::network::{BEGIN, Datagram, arrivals};
 use super::office::{self, NAMES, Office};
 use super::plan::{JwtKind, Plan, TokenKind, When};
@@ -46,6 +46,10 @@ pub(super) enum Happening {
     },
     /// An agent's timer.
     Agent {
+        agent: usize,
+    },
+    /// A telephone registers.
+    Register {
         agent: usize,
     },
     /// A client hears of a call.
@@ -114,6 +118,7 @@ pub(super) struct Node {
     pub(super) relay: Relay,
     pub(super) book: Shared,
     pub(super) transactions: Transactions,
+    pub(super) dialled: Dialled,
     pub(super) calls: Calls,
     pub(super) media: Media,
     /// When its switch wants to be called.
@@ -208,14 +213,21 @@ impl<'o> World<'o> {
             let mut parts = vec![(planned.node, planned.caller.clone())];
             parts.extend(planned.clients.iter().map(|client| (client.node, client.conduct.clone())));
             let (called, at_ms) = (office::number(planned.route), planned.at_ms);
+            let hands: Vec<_> = planned.clients.iter().map(|client| client.hand).collect();
             let mut ids = Vec::with_capacity(parts.len());
             for (part, (node, conduct)) in parts.into_iter().enumerate() {
                 let id = u32::try_from(self.agents.len()).expect("few agents");
                 let mut agent = Agent::new(id, (call, part), node, conduct);
                 agent.called = called.into();
+                let hand = part.checked_sub(1).and_then(|client| hands[client]);
+                if let (Some(hand), Some(caller)) = (hand, ids.first()) {
+                    let caller = u32::try_from(*caller).expect("few agents");
+                    agent.telephone = Some(Box::new(Telephone::new(hand, caller)));
+                }
                 ids.push(self.agents.len());
                 self.agents.push(agent);
             }
+            self.expect_telephones(&ids, at_ms);
             self.parts.push(ids);
             self.at(BEGIN + Duration::from_millis(at_ms.into()), Happening::Begin { call });
         }
@@ -286,6 +298,7 @@ impl<'o> World<'o> {
                 self.act(agent, Agent::handle_timeout);
             }
             Happening::Told { agent, call } => self.tell(agent, call),
+            Happening::Register { agent } => self.register(agent),
             Happening::Answer { node, question, answer } => {
                 self.current = self.asking.get(&(node, question)).copied().unwrap_or(0);
                 return self.input(node, Input::Answer { question, answer: *answer });
@@ -376,6 +389,9 @@ impl<'o> World<'o> {
             let id = self.agents[agent].id;
             self.nodes[node].transactions.balance(id, bytes.len(), 0)?;
         }
+        if let Some(seen) = &seen {
+            self.hear_telephone(node, agent, seen);
+        }
         self.current = agent;
         self.hearing = seen.as_ref().map_or(0, |seen| seen.status);
         if let Some(seen) = seen.as_ref().filter(|seen| seen.is_request()) {
@@ -383,7 +399,9 @@ impl<'o> World<'o> {
             self.asked_uuids.insert((agent, seen.cseq), uuid);
         }
         policy::ask_for(&self.nodes[node].book, self.agents[agent].id);
-        let called_back = self.call_of(agent).filter(|_| self.is_deep() && self.agents[agent].part > 0);
+        // A telephone says that it rings, and the caller hears that.
+        let rings = seen.as_ref().is_some_and(|seen| matches!(seen.status, 100..200));
+        let called_back = self.call_of(agent).filter(|_| self.is_deep() && self.agents[agent].part > 0 && !rings);
         let parked = called_back.and_then(|call| Some((call, self.nodes[node].switch.parked(call)?)));
         let path = Path {
             transport: Transport::Udp,
@@ -393,6 +411,7 @@ impl<'o> World<'o> {
         let now = self.clock();
         self.nodes[node].switch.handle(now, Input::Datagram { path, bytes });
         self.drain(node, repeated, Some(40))?;
+        self.nodes[node].dialled.heard_in_full(self.now)?;
         if let Some((call, before)) = parked
             && let Some(after) = self.nodes[node].switch.parked(call)
         {
@@ -433,7 +452,9 @@ impl<'o> World<'o> {
         let call = &self.plan.calls[agent.call];
         let Some(client) = agent.part.checked_sub(1).and_then(|part| call.clients.get(part)) else { return false };
         let token = match client.token {
-            TokenKind::Good => matches!(client.jwt, JwtKind::Good | JwtKind::Ungranted) && self.is_reached(agent),
+            TokenKind::Good => {
+                matches!(client.jwt, JwtKind::Good | JwtKind::Ungranted | JwtKind::Rings) && self.is_reached(agent)
+            }
             TokenKind::Dial => true,
             TokenKind::Stolen | TokenKind::OtherName | TokenKind::Expired | TokenKind::Foreign => false,
             TokenKind::OtherGeneration | TokenKind::Garbage | TokenKind::Twice => false,
@@ -446,8 +467,8 @@ impl<'o> World<'o> {
     pub(super) fn is_reached(&self, agent: &Agent) -> bool {
         let call = &self.plan.calls[agent.call];
         let client = agent.part.checked_sub(1).and_then(|part| call.clients.get(part));
-        let name = NAMES[usize::from(office::called_name(call.route))];
-        client.is_some_and(|client| office::reaches(name, NAMES[usize::from(client.name)]))
+        let name = &NAMES[usize::from(office::called_name(call.route))];
+        client.is_some_and(|client| office::reaches(name, &NAMES[usize::from(client.name)]))
     }
 
     /// The call that a client was told of.
@@ -485,6 +506,7 @@ fn new_node(office: &Office, plan: &Plan, node: u8) -> Node {
         relay: Relay::new(node),
         book,
         transactions: Transactions::default(),
+        dialled: Dialled::default(),
         calls: Calls::default(),
         media: Media::default(),
         due: None,

@@ -2,6 +2,7 @@
 //! looks into the switch: what it knows came in a message.
 //! Not here: when datagrams arrive (`network`), and what must hold (`law`).
 
+mod telephone;
 mod uac;
 mod uas;
 
@@ -10,6 +11,8 @@ use super::text::{Seen, Verb, Writer, read};
 use crate::time::{Duration, Instant};
 use bytes::Bytes;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use telephone::Move;
+pub(super) use telephone::Telephone;
 use uac::{Asking, Invite};
 use uas::Unacknowledged;
 
@@ -35,6 +38,9 @@ pub(super) struct Agent {
     pub(super) address: SocketAddr,
     pub(super) host: &'static str,
     pub(super) conduct: Conduct,
+    pub(super) telephone: Option<Box<Telephone>>,
+    /// What it is being told.
+    heard: Bytes,
     /// How often it began a dialog; part of every Call-ID and tag.
     pub(super) attempt: u32,
     /// A client's Request-URI user and credentials.
@@ -84,6 +90,8 @@ enum Plans {
         response: Bytes,
         cseq: u32,
     },
+    /// What it does about the INVITE that it was rung by.
+    Move(Move),
 }
 
 /// What an agent wants done by the world.
@@ -113,6 +121,8 @@ impl Agent {
             address: SocketAddr::new(IpAddr::V4(ip), port),
             host,
             conduct,
+            telephone: None,
+            heard: Bytes::new(),
             attempt: 0,
             called: String::new(),
             cseq: 0,
@@ -175,12 +185,18 @@ impl Agent {
     }
 
     /// A datagram came.
-    pub(super) fn receive(&mut self, now: Instant, bytes: &[u8], out: &mut Vec<Out>) {
+    pub(super) fn receive(&mut self, now: Instant, bytes: &Bytes, out: &mut Vec<Out>) {
         if self.has_vanished {
             return;
         }
         // The law has complained already of what cannot be read.
         let Some(seen) = read(bytes) else { return };
+        if self.telephone.is_some() {
+            self.heard = bytes.clone();
+            if self.telephone_hears(now, &seen, out) {
+                return;
+            }
+        }
         if seen.is_request() {
             self.handle_request(now, &seen, out);
         } else if self.is_mine(&seen) {
@@ -203,7 +219,8 @@ impl Agent {
         let agenda = self.agenda.iter().map(|(at, _)| *at);
         let asking = self.asking.iter().filter_map(|asking| asking.timer.due());
         let answers = self.unacknowledged.iter().filter_map(|answer| answer.timer.due());
-        agenda.chain(asking).chain(answers).chain(self.invite.due()).min()
+        let rung = self.telephone.as_ref().and_then(|telephone| telephone.due());
+        agenda.chain(asking).chain(answers).chain(self.invite.due()).chain(rung).min()
     }
 
     /// Does what is due.
@@ -213,6 +230,7 @@ impl Agent {
                 Plans::Deed(deed) => self.act(now, deed.what, out),
                 Plans::Send(bytes) => self.send(now, bytes, out),
                 Plans::Answer { response, cseq } => self.answer_reinvite(now, cseq, response, out),
+                Plans::Move(what) => self.make(now, what, out),
             }
         }
         if self.has_vanished {
@@ -221,6 +239,7 @@ impl Agent {
         self.repeat_invite(now, out);
         self.repeat_requests(now, out);
         self.repeat_answer(now, out);
+        self.telephone.iter_mut().for_each(|telephone| telephone.repeat(now, out));
     }
 
     /// Does something by itself.
@@ -253,6 +272,10 @@ impl Agent {
     }
 
     fn write_call_id(&self, out: &mut Writer) {
+        if let Some(theirs) = self.telephone.as_ref().and_then(|telephone| telephone.call_id()) {
+            out.s(theirs);
+            return;
+        }
         out.s("a").n(self.id.into()).s("-").n(self.attempt.into()).s("@sim");
     }
 
@@ -263,6 +286,11 @@ impl Agent {
     /// `user@host:port` of its Contact and From.
     fn write_address(&self, out: &mut Writer) {
         out.s("sip:a").n(self.id.into()).s("@").s(self.host).s(":").n(self.address.port().into());
+    }
+
+    /// `UDP host:port` of its Via.
+    fn write_sent_by(&self, out: &mut Writer) {
+        out.s("UDP ").s(self.host).s(":").n(self.address.port().into());
     }
 
     /// Its UUID (RFC 7989).

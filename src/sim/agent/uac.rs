@@ -274,7 +274,7 @@ impl Agent {
             (Verb::Invite, _) => self.acknowledge_refusal(now, seen, true, out),
             (Verb::Bye, _) => self.finish(now),
             (Verb::Ack | Verb::Cancel | Verb::Options | Verb::Other, _) => {}
-            (Verb::Update | Verb::Prack | Verb::Info, _) => {}
+            (Verb::Update | Verb::Prack | Verb::Info | Verb::Register, _) => {}
         }
     }
 
@@ -418,7 +418,7 @@ impl Agent {
         out.push(Out::Send(bytes));
     }
 
-    fn branch(&mut self) -> Bytes {
+    pub(super) fn branch(&mut self) -> Bytes {
         self.branches += 1;
         let mut out = Writer::default();
         out.s("z9hG4bKa").n(self.id.into()).s(".").n(self.branches.into()).bytes()
@@ -436,7 +436,8 @@ impl Agent {
         } else {
             self.write_called(&mut out);
         }
-        out.s(" SIP/2.0\r\nVia: SIP/2.0/UDP ").s(self.host).s(":").n(self.address.port().into());
+        out.s(" SIP/2.0\r\nVia: SIP/2.0/");
+        self.write_sent_by(&mut out);
         out.s(";branch=").s(request.branch).s(";rport\r\nMax-Forwards: 70\r\nFrom: <");
         self.write_address(&mut out);
         out.s(">;tag=");
@@ -461,7 +462,7 @@ impl Agent {
         if request.headers.contains("\r\n\r\n") { out.bytes() } else { out.body(request.body).bytes() }
     }
 
-    fn write_called(&self, out: &mut Writer) {
+    pub(super) fn write_called(&self, out: &mut Writer) {
         out.s("sip:").s(&self.called).s("@203.0.113.").n(u64::from(self.node) + 1);
     }
 }

@@ -7,11 +7,17 @@ use super::{Agent, Out, Plans, T2, Tick, Timer};
 use crate::time::{Duration, Instant};
 use bytes::Bytes;
 
-/// A 2xx to a re-INVITE whose ACK has not come.
+/// A 2xx to an INVITE whose ACK has not come.
 pub(super) struct Unacknowledged {
     cseq: u32,
     bytes: Bytes,
     pub(super) timer: Timer,
+}
+
+impl Unacknowledged {
+    pub(super) fn new(cseq: u32, bytes: Bytes, timer: Timer) -> Unacknowledged {
+        Unacknowledged { cseq, bytes, timer }
+    }
 }
 
 impl Agent {
@@ -38,7 +44,7 @@ impl Agent {
             Verb::Invite => self.reinvited(now, seen, out),
             Verb::Update => self.updated(seen, out),
             Verb::Options | Verb::Info | Verb::Ack | Verb::Cancel => self.say(seen, 200, &[], out),
-            Verb::Prack | Verb::Other => self.say(seen, 405, &[], out),
+            Verb::Prack | Verb::Register | Verb::Other => self.say(seen, 405, &[], out),
         }
     }
 
@@ -128,7 +134,7 @@ impl Agent {
         out.push(Out::Send(bytes));
     }
 
-    fn compose(&self, seen: &Seen<'_>, status: u16, body: &[u8]) -> Bytes {
+    pub(super) fn compose(&self, seen: &Seen<'_>, status: u16, body: &[u8]) -> Bytes {
         let mut out = Writer::new();
         out.s("SIP/2.0 ").n(status.into()).s(" As Planned\r\n").s(seen.vias).s("From: ").s(seen.from);
         out.s("\r\nTo: ").s(seen.to);

@@ -3,10 +3,12 @@
 //! Not here: doing anything about it.
 
 mod calls;
+mod dialled;
 mod media;
 mod transactions;
 
 pub(super) use calls::{Calls, Party};
+pub(super) use dialled::{Dialled, Heard};
 pub(super) use media::Media;
 pub(super) use transactions::Transactions;
 

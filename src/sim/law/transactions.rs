@@ -28,6 +28,8 @@ struct Served {
     /// The request came again since the last response, which may therefore be sent again.
     asked_again: u32,
     acknowledged: bool,
+    /// It is in a dialog that nobody knew of.
+    is_early: bool,
     /// Its CSeq is not higher than the last one in its dialog.
     is_old: bool,
     /// Nobody need answer it.
@@ -65,6 +67,8 @@ struct Asked {
     sent: u32,
     verb: Verb,
     cseq: u32,
+    /// It is in no dialog; if it makes one, `dialled` knows what has its ACK.
+    is_outside: bool,
     /// It has its final response.
     is_answered: bool,
     /// That was a 2xx to an INVITE, which wants an ACK.
@@ -142,6 +146,12 @@ impl Transactions {
         if verb != Verb::Invite && self.served.get(&key).is_some_and(is_forgotten) {
             self.served.remove(&key);
         }
+        // What has overtaken the 2xx that makes its dialog gets 481, and another answer when it comes again.
+        let is_early = |served: &Served| served.is_early && served.last.is_some_and(|(status, _)| status == 481);
+        let has_dialog = self.talks.contains_key(&dialog);
+        if has_dialog && self.served.get(&key).is_some_and(is_early) {
+            self.served.remove(&key);
+        }
         match self.served.get_mut(&key) {
             Some(served) => {
                 served.asked_again += 1;
@@ -158,6 +168,7 @@ impl Transactions {
                     talk.peer_newest = talk.peer_newest.max(seen.cseq);
                 }
                 let served = Served {
+                    is_early: !is_initial && !has_dialog,
                     is_old,
                     verb,
                     since: now,
@@ -205,7 +216,7 @@ impl Transactions {
             && let Some(asked) = self.asked.get_mut(&transaction(seen, seen.verb()))
         {
             let is_news = !asked.is_answered && now.since(asked.since) < LIFE;
-            asked.wants_ack |= is_news && asked.verb == Verb::Invite && seen.status < 300;
+            asked.wants_ack |= is_news && !asked.is_outside && asked.verb == Verb::Invite && seen.status < 300;
             asked.is_answered = true;
             let refreshes = is_news && seen.status < 300 && matches!(asked.verb, Verb::Invite | Verb::Update);
             if refreshes {
@@ -353,6 +364,48 @@ impl Transactions {
         }
     }
 
+    /// The switch has sent a request that is in no dialog: an INVITE, its CANCEL, or what a telephone is told by. Whether it is a new one.
+    pub(crate) fn began(&mut self, now: Instant, seen: &Seen<'_>, bytes: &[u8]) -> Result<bool, String> {
+        let (key, hash) = (transaction(seen, seen.verb()), Hash::of(&[bytes]));
+        if self.asked.contains_key(&key) {
+            return self.repeated(key, hash).map(|()| false);
+        }
+        let asked = Asked {
+            since: now,
+            bytes: hash,
+            sent: 1,
+            verb: seen.verb(),
+            cseq: seen.cseq,
+            is_outside: true,
+            is_answered: false,
+            wants_ack: false,
+            dialog: talk(seen.call_id, seen.tag_of_from()),
+        };
+        self.asked.insert(key, asked);
+        Ok(true)
+    }
+
+    /// The first 2xx to an INVITE of the switch's has come: there is a dialog.
+    pub(crate) fn dialled(&mut self, seen: &Seen<'_>) {
+        let talk = self.talks.entry(talk(seen.call_id, seen.tag_of_from())).or_default();
+        (talk.newest, talk.peer_tag) = (seen.cseq, Hash::of(&[seen.tag_of_to()]));
+    }
+
+    /// Whether neither side has said BYE in the dialog that an INVITE of the switch's made.
+    pub(crate) fn is_open(&self, call_id: &[u8], tag: &[u8]) -> bool {
+        self.talks.get(&talk(call_id, tag)).is_some_and(|talk| !talk.is_ended && !talk.has_hung_up)
+    }
+
+    /// A request goes once more.
+    fn repeated(&mut self, key: u64, hash: u64) -> Verdict {
+        let asked = self.asked.get_mut(&key).ok_or("it was there a moment ago")?;
+        let verb = asked.verb;
+        asked.sent += 1;
+        hold(asked.bytes == hash, || "another request with the same branch".into())?;
+        hold(!asked.is_answered, || format!("{} is repeated after its answer", verb.as_str()))?;
+        hold(asked.sent <= SENT_MAX, || format!("{} is repeated for ever", verb.as_str()))
+    }
+
     /// The switch has sent a request.
     pub(crate) fn requested(&mut self, now: Instant, seen: &Seen<'_>, bytes: &[u8]) -> Verdict {
         let (verb, dialog) = (seen.verb(), talk(seen.call_id, seen.tag_of_from()));
@@ -363,11 +416,8 @@ impl Transactions {
             return self.acknowledged(seen, dialog);
         }
         let (key, hash) = (transaction(seen, verb), Hash::of(&[bytes]));
-        if let Some(asked) = self.asked.get_mut(&key) {
-            asked.sent += 1;
-            hold(asked.bytes == hash, || "another request with the same branch".into())?;
-            hold(!asked.is_answered, || format!("{} is repeated after its answer", verb.as_str()))?;
-            return hold(asked.sent <= SENT_MAX, || format!("{} is repeated for ever", verb.as_str()));
+        if self.asked.contains_key(&key) {
+            return self.repeated(key, hash);
         }
         hold(seen.cseq > talk.newest, || format!("I4: CSeq {} after {}", seen.cseq, talk.newest))?;
         talk.newest = seen.cseq;
@@ -390,6 +440,7 @@ impl Transactions {
             sent: 1,
             verb,
             cseq: seen.cseq,
+            is_outside: false,
             is_answered: false,
             wants_ack: false,
             dialog,
