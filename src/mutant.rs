@@ -144,6 +144,29 @@ mutants! {
     PrackUnmatched = "prack_unmatched",
     /// A peer that becomes another is not told to the other leg. Model: the same pair of UUIDs on both legs (RFC 7989 §7).
     SessionIdKept = "session_id_kept",
+    // Telephones: rung, told, connected.
+    /// The telephones of a call that waits no more ring on. Model: CANCEL (RFC 3261 §9.1).
+    RingsOn = "rings_on",
+    /// A telephone that answers when nobody wants it any more is not hung up on. Model: RFC 3261 §13.2.2.4.
+    LateAnswerKept = "late_answer_kept",
+    /// A CANCEL does not wait until its INVITE was heard. Model: RFC 3261 §9.1.
+    CancelTooEarly = "cancel_too_early",
+    /// A second branch of a fork that answers is taken for the first that answers again. Model: RFC 3261 §13.2.2.4.
+    ForkTaken = "fork_taken",
+    /// A 2xx of a telephone that comes again gets no ACK. Model: RFC 3261 §13.2.2.4.
+    RepeatedAnswerNotAcked = "repeated_answer_not_acked",
+    /// Policy is not asked about a telephone that answers. I7.
+    TelephoneNotAsked = "telephone_not_asked",
+    /// A telephone that is rung is told besides. Model: one or the other.
+    RungAndTold = "rung_and_told",
+    /// A telephone is told the next thing while the last is on its way. Model: RFC 3428 §8.
+    ToldAtOnce = "told_at_once",
+    /// A telephone that was not told of a call is told of its end. Model: the end of what was told.
+    EndOfNothing = "end_of_nothing",
+    /// A registration outlives its connection. Model: RFC 5626 §5.3.
+    BindingKept = "binding_kept",
+    /// A request is repeated over a connection. Model: RFC 3261 §17.1.
+    RepeatedOverConnection = "repeated_over_connection",
     // Media: what the relay forwards, and where.
     /// A leg is heard although it, or the other, is on hold. I8.
     HoldIgnored = "hold_ignored",

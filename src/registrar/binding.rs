@@ -5,6 +5,7 @@ use super::{Order, Wanted};
 use crate::call::Gone;
 use crate::id::{BindingId, CallId};
 use crate::limits;
+use crate::mutant::{Mutant, planted};
 use crate::name::Name;
 use crate::policy::Who;
 use crate::sip::Path;
@@ -153,7 +154,7 @@ impl Binding {
     pub fn push(&mut self, parcel: Parcel) -> bool {
         if let Parcel::Gone { gone, .. } = &parcel {
             let waiting = self.parcels.iter().position(|kept| is_incoming(kept, gone.call));
-            if let Some(at) = waiting {
+            if let Some(at) = waiting.filter(|_| !planted(Mutant::EndOfNothing)) {
                 self.parcels.remove(at);
                 return true;
             }
@@ -168,7 +169,7 @@ impl Binding {
 
     /// The next parcel, if none is on its way.
     pub fn pop(&mut self) -> Option<Parcel> {
-        if self.sending.is_some() { None } else { self.parcels.pop_front() }
+        if self.sending.is_some() && !planted(Mutant::ToldAtOnce) { None } else { self.parcels.pop_front() }
     }
 
     /// A parcel is on its way.

@@ -2,6 +2,7 @@
 //! Not here: user agents (`agent`).
 
 use super::agent::Out;
+use super::draw::BEFORE_MS;
 use super::network::BEGIN;
 use super::office::{self, SUBJECTS};
 use super::plan::{TokenKind, When};
@@ -10,9 +11,6 @@ use crate::call::{ClientMessage, ClientMessageKind};
 use crate::id::CallId;
 use crate::time::Duration;
 use std::sync::Arc;
-
-/// How long before its call a telephone registers, milliseconds.
-const BEFORE_MS: u32 = 1_500;
 
 impl World<'_> {
     /// The telephones among a call's agents are going to register: most before it begins.
@@ -23,6 +21,10 @@ impl World<'_> {
             if let Some(hand) = hand.filter(|_| !self.agents[*agent].conduct.is_absent) {
                 let at = first + Duration::from_millis(hand.registers_ms.into());
                 self.at(at, Happening::Register { agent: *agent });
+                if let Some((after, _)) = hand.breaks_ms {
+                    let at = first + Duration::from_millis(after.into());
+                    self.at(at, Happening::Break { agent: *agent });
+                }
             }
         }
     }

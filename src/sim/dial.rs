@@ -2,28 +2,46 @@
 //! Not here: the rules (`law::dialled`), and what telephones do (`agent::telephone`).
 
 use super::chance::Hash;
-use super::law::{Heard, Party, Verdict};
-use super::text::{Seen, Verb};
-use super::world::World;
+use super::law::{Heard, News, Party, Verdict, hold};
+use super::office::{self, NAMES};
+use super::text::{self, Seen, Verb};
+use super::world::{Happening, World, tcp};
+use crate::id::CallId;
+use crate::switch::Input;
+use crate::time::Duration;
+use std::net::SocketAddr;
 
 impl World<'_> {
     /// Judges a request of a switch's that is about an INVITE of its own: whether it was one, and all has been said about it.
-    pub(super) fn dial(&mut self, node: usize, agent: usize, seen: &Seen<'_>, bytes: &[u8]) -> Result<bool, String> {
+    pub(super) fn dial(
+        &mut self,
+        node: usize,
+        agent: usize,
+        peer: SocketAddr,
+        seen: &Seen<'_>,
+        bytes: &[u8],
+    ) -> Result<bool, String> {
+        let is_stream = self.agents[agent].connection > 0;
         let is_outside = seen.tag_of_to().is_empty();
         match seen.verb() {
             Verb::Invite if is_outside => {
-                match self.nodes[node].transactions.began(self.now, seen, bytes)? {
-                    true => self.invite_of(node, agent, seen)?,
+                match self.nodes[node].transactions.began(self.now, seen, bytes, is_stream)? {
+                    true => self.invite_of(node, agent, peer, seen)?,
                     false => self.nodes[node].dialled.invited_again(seen)?,
                 }
                 Ok(true)
             }
             Verb::Cancel => {
-                let is_new = self.nodes[node].transactions.began(self.now, seen, bytes)?;
+                let is_new = self.nodes[node].transactions.began(self.now, seen, bytes, is_stream)?;
                 self.nodes[node].dialled.cancelled(self.now, seen, is_new)?;
                 Ok(true)
             }
-            Verb::Other if is_outside => self.nodes[node].transactions.began(self.now, seen, bytes).map(|_| true),
+            Verb::Other if is_outside => {
+                if self.nodes[node].transactions.began(self.now, seen, bytes, is_stream)? {
+                    self.message(node, agent, peer, seen)?;
+                }
+                Ok(true)
+            }
             Verb::Ack if seen.cseq == 1 && self.nodes[node].dialled.find(seen).is_some() => {
                 self.nodes[node].dialled.acknowledged(seen, bytes)?;
                 let is_main = self.nodes[node].dialled.find(seen).is_some_and(|(_, is_main)| is_main);
@@ -45,7 +63,8 @@ impl World<'_> {
     }
 
     /// A telephone is rung: for the call of whoever is named in From.
-    fn invite_of(&mut self, node: usize, agent: usize, seen: &Seen<'_>) -> Verdict {
+    fn invite_of(&mut self, node: usize, agent: usize, peer: SocketAddr, seen: &Seen<'_>) -> Verdict {
+        self.check_connection(agent, peer)?;
         let from = String::from_utf8_lossy(seen.from);
         let caller = from.split("<sip:a").nth(1).and_then(|rest| rest.split('@').next()?.parse::<u32>().ok());
         let caller = caller.ok_or("a telephone is rung for nobody")?;
@@ -65,10 +84,110 @@ impl World<'_> {
         self.nodes[node].dialled.invited(self.now, seen, (id, call), waits)
     }
 
+    /// A telephone is told of a call.
+    fn message(&mut self, node: usize, agent: usize, peer: SocketAddr, seen: &Seen<'_>) -> Verdict {
+        self.check_connection(agent, peer)?;
+        let (is_incoming, call) = document(seen.body).ok_or("a telephone is told what nobody can read")?;
+        let known = self.nodes[node].calls.get(call).ok_or("a telephone is told of a call that is none")?;
+        let (name, gone, caller) = (known.incoming.name.as_str().to_owned(), known.gone.is_some(), known.caller);
+        let planned = &self.plan.calls[self.agents[agent].call];
+        let client = &planned.clients[self.agents[agent].part - 1];
+        hold(office::reaches(&name, &NAMES[usize::from(client.name)]), || {
+            format!("a{agent} is told of a call to {name}")
+        })?;
+        let called = self.plan.calls[self.agents[caller as usize].call].route;
+        hold(!client.is_rung(called), || format!("a{agent} is told, and wants to be rung"))?;
+        let id = self.agents[agent].id;
+        let is_registered = self.nodes[node].dialled.is_registered(self.now, id);
+        hold(is_registered, || format!("a{agent} is told, and is not registered"))?;
+        let news = if is_incoming { News::Incoming } else { News::Gone };
+        self.nodes[node].told.sent(self.now, seen, (id, call), (news, gone))
+    }
+
+    /// What a switch begins goes over the connection that is there.
+    fn check_connection(&self, agent: usize, peer: SocketAddr) -> Verdict {
+        let agent = &self.agents[agent];
+        hold(agent.address == peer && !agent.is_cut_off, || {
+            format!("a{} is called over a connection that is gone", agent.id)
+        })
+    }
+
+    /// Whether a connection is the one that an agent has.
+    pub(super) fn is_up(&self, agent: u32, over: u16) -> bool {
+        let agent = &self.agents[agent as usize];
+        over == agent.connection && (over == 0 || !agent.is_cut_off)
+    }
+
+    /// An agent's connection ends.
+    pub(super) fn cut_off(&mut self, agent: usize) -> Verdict {
+        let peer = self.agents[agent].address;
+        let hand = self.agents[agent].telephone.as_ref().and_then(|telephone| telephone.hand.breaks_ms);
+        if self.agents[agent].connection == 0 || self.agents[agent].is_cut_off {
+            return Ok(());
+        }
+        self.note(|| format!("a{agent}: its connection ends"));
+        self.agents[agent].is_cut_off = true;
+        if let Some((_, after)) = hand {
+            self.at(self.now + Duration::from_millis(after.into()), Happening::Reconnect { agent });
+        }
+        let (node, id) = (usize::from(self.agents[agent].node), self.agents[agent].id);
+        self.nodes[node].dialled.cut_off(self.now, id);
+        self.nodes[node].told.cut_off(id);
+        self.input(node, Input::Disconnected { path: tcp(node, peer) })
+    }
+
+    /// It opens another, and registers over that.
+    pub(super) fn reconnect(&mut self, agent: usize) {
+        self.agents[agent].connect();
+        self.streams[agent] = [self.now; 2];
+        self.register(agent);
+    }
+
+    /// A telephone that was told of its call does as a client that heard of it on its channel.
+    pub(super) fn read_out(&mut self, agent: usize, bytes: &[u8]) {
+        if self.agents[agent].telephone.is_none() || !bytes.starts_with(b"MESSAGE") {
+            return;
+        }
+        let Some((true, call)) = text::read(bytes).and_then(|seen| document(seen.body)) else { return };
+        let node = usize::from(self.agents[agent].node);
+        let caller = self.nodes[node].calls.get(call).map(|seen| seen.caller as usize);
+        let own = self.parts[self.agents[agent].call][0];
+        if caller == Some(own) && !self.agents[agent].has_vanished {
+            self.tell(agent, call);
+        }
+    }
+
+    /// Who is registered and has nothing on its way has been told of all that waits, or is rung for it.
+    pub(super) fn check_told(&self, node: usize) -> Verdict {
+        let of_node = &self.nodes[node];
+        for id in of_node.dialled.registered_now(self.now) {
+            if of_node.told.is_open(id) {
+                continue;
+            }
+            let agent = &self.agents[id as usize];
+            let client = &self.plan.calls[agent.call].clients[agent.part - 1];
+            for call in
+                of_node.calls.waiting().filter(|call| call.incoming.name.as_str() == NAMES[usize::from(client.name)])
+            {
+                let is_rung = client.is_rung(self.plan.calls[self.agents[call.caller as usize].call].route);
+                let knows = match is_rung {
+                    true => of_node.dialled.was_rung(id, call.incoming.call),
+                    false => of_node.told.knows(id, call.incoming.call),
+                };
+                hold(knows, || format!("a{id} was not told of the call of a{}", call.caller))?;
+            }
+        }
+        Ok(())
+    }
+
     /// A response is about to reach a switch that may be to an INVITE of its own.
     pub(super) fn hear_telephone(&mut self, node: usize, agent: usize, seen: &Seen<'_>) {
         if seen.is_request() || self.agents[agent].telephone.is_none() {
             return;
+        }
+        if seen.verb() == Verb::Other && seen.status >= 200 {
+            let id = self.agents[agent].id;
+            self.nodes[node].told.answered(seen, id);
         }
         if let Heard::Answered(call) = self.nodes[node].dialled.heard(self.now, seen) {
             self.nodes[node].transactions.dialled(seen);
@@ -108,4 +227,12 @@ impl World<'_> {
         open.sort_unstable();
         open.first().map_or(Ok(()), |agent| Err(format!("§13.2.2.4: a{agent} has answered, and nobody hung up")))
     }
+}
+
+/// What a telephone is told: whether the call waits, or waits no more, and which it is.
+fn document(body: &[u8]) -> Option<(bool, CallId)> {
+    let at = memchr::memmem::find(body, b"\"call\":\"")? + 8;
+    let digits = std::str::from_utf8(body.get(at..at + 32)?).ok()?;
+    let is_incoming = memchr::memmem::find(body, b"\"type\":\"incoming\"").is_some();
+    Some((is_incoming, CallId(u128::from_str_radix(digits, 16).ok()?)))
 }

@@ -11,6 +11,8 @@ use super::text::{Offer, Way};
 const CALLS: (u32, u32) = (60, 140);
 /// Over which time they begin, milliseconds.
 const BEGIN_MS: u32 = 40_000;
+/// How long before its call a telephone registers, milliseconds.
+pub(super) const BEFORE_MS: u32 = 1_500;
 /// How far apart deeds of one moment are, milliseconds: about a round trip.
 const MOMENT_MS: u32 = 60;
 
@@ -147,7 +149,16 @@ fn draw_telephone(
         ]),
         after_ms: moments.called_back + chance.below(MOMENT_MS),
         is_stubborn: chance.one_in(8),
+        told: chance.weighted(&[(80, 200), (8, 202), (6, 405), (6, 0)]),
+        is_connected: chance.one_in(3),
+        breaks_ms: None,
     });
+    if let Some(hand) = client.hand.as_mut().filter(|hand| hand.is_connected && faults.has(Faults::BREAKS)) {
+        let near = hand.after_ms.saturating_sub(20) + chance.below(MOMENT_MS);
+        let any = chance.below(20_000);
+        let after = chance.pick(&[near, near, near + moments.ended, any]);
+        hand.breaks_ms = Some((BEFORE_MS + after, chance.pick(&[5, 500, 8_000])));
+    }
     (client.node, client.token) = (node, TokenKind::Good);
     client.name = called_name(route);
     client.subject = TELEPHONES + u8::try_from(chance.below(3)).unwrap_or(0);

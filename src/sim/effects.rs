@@ -14,7 +14,7 @@ use super::world::{Happening, World, describe};
 use crate::call::{Gone, GoneReason, Incoming, Notice, Outcome, Record};
 use crate::id::{FlowId, Side};
 use crate::media::Command;
-use crate::sip::Transmit;
+use crate::sip::{Transmit, Transport};
 use crate::switch::Effect;
 use crate::time::Duration;
 use std::net::SocketAddr;
@@ -45,6 +45,13 @@ impl World<'_> {
         }
         rung.iter().try_for_each(|transmit| self.transmit(node, transmit))?;
         self.check_rung(node)?;
+        let now = self.now;
+        for agent in self.nodes[node].told.silent(now) {
+            self.nodes[node].dialled.dismissed(agent);
+        }
+        if std::mem::take(&mut self.nodes[node].told.has_news) {
+            self.check_told(node)?;
+        }
         let node = &mut self.nodes[node];
         hold(node.switch.stats().panics == 0, || "a call panicked".into())?;
         node.due = node.switch.poll_timeout();
@@ -61,11 +68,15 @@ impl World<'_> {
         self.trace.bytes(bytes);
         let seen = text::read(bytes).ok_or("a message that nobody can read")?;
         self.note(|| format!("a{} <- {}", port(path.peer), describe(&seen)));
-        let agent =
-            Agent::at(path.peer).filter(|agent| self.agents.get(*agent).is_some_and(|a| a.address == path.peer));
+        let lives = |agent: &Agent| {
+            let is_own = agent.address == path.peer;
+            is_own || agent.connection > 0 && agent.address.ip() == path.peer.ip()
+        };
+        let agent = Agent::at(path.peer).filter(|agent| self.agents.get(*agent).is_some_and(lives));
         let agent = agent.ok_or_else(|| format!("{} was sent to {}, where nobody is", describe(&seen), path.peer))?;
-        if seen.is_request() && !self.dial(node, agent, &seen, bytes)? {
-            self.nodes[node].transactions.requested(self.now, &seen, bytes)?;
+        if seen.is_request() && !self.dial(node, agent, path.peer, &seen, bytes)? {
+            let is_stream = self.agents[agent].connection > 0;
+            self.nodes[node].transactions.requested(self.now, &seen, bytes, is_stream)?;
             if seen.verb() == Verb::Bye {
                 self.end_leg(node, agent, seen.call_id);
             }
@@ -79,6 +90,13 @@ impl World<'_> {
         if !self.is_vouched_for(agent) {
             let id = self.agents[agent].id;
             self.nodes[node].transactions.balance(id, 0, bytes.len())?;
+        }
+        if path.transport == Transport::Tcp
+            && (self.agents[agent].address != path.peer || self.agents[agent].is_cut_off)
+        {
+            // Nobody listens where a connection came from.
+            self.at(self.now + Duration::from_micros(300), Happening::Lost { node, peer: path.peer });
+            return Ok(());
         }
         self.send(agent, false, bytes.clone());
         Ok(())
@@ -110,13 +128,14 @@ impl World<'_> {
             (Verb::Register, 200) => {
                 let lasts = self.agents[agent].telephone.as_ref().map_or(0, |telephone| telephone.hand.lasts);
                 self.nodes[node].dialled.registered(self.now, self.agents[agent].id, lasts);
+                self.nodes[node].told.has_news = true;
             }
             (Verb::Update | Verb::Prack | Verb::Info | Verb::Register, _) => {}
         }
         Ok(())
     }
 
-    /// By which UUID the switch knows an agent. Of what got 481 or 500 nobody can tell whether it was of the dialog and in order, or whether
+    /// By which UUID the switch knows an agent. Of what got 400, 481 or 500 nobody can tell whether it was of the dialog and in order, or whether
     /// the other side said so.
     fn note_uuid(&mut self, agent: usize, seen: &Seen<'_>) {
         if !matches!(seen.verb(), Verb::Invite | Verb::Update) {
@@ -128,7 +147,7 @@ impl World<'_> {
             number => self.uuids.get(&agent).is_some_and(|(cseq, _)| number < *cseq),
         };
         let Some(uuid) = self.asked_uuids.get(&(agent, seen.cseq)).filter(|_| !is_older) else { return };
-        let known = if matches!(seen.status, 481 | 500) { String::new() } else { uuid.clone() };
+        let known = if matches!(seen.status, 400 | 481 | 500) { String::new() } else { uuid.clone() };
         self.uuids.insert(agent, (seen.cseq, known));
     }
 
@@ -293,6 +312,7 @@ impl World<'_> {
         hold(planned.route != Called::Nobody, || "a call to nobody was parked".into())?;
         hold(incoming.name.as_str() == called, || format!("a call to {called} was announced to {}", incoming.name))?;
         self.nodes[node].calls.announced(self.now, caller, incoming)?;
+        self.nodes[node].told.has_news |= matches!(planned.route, Called::Own { .. });
         let (begun, clients) = (BEGIN + Duration::from_millis(planned.at_ms.into()), planned.clients.clone());
         for (part, client) in (1..).zip(clients) {
             let name = &self.office.names[usize::from(client.name)];

@@ -57,6 +57,13 @@ pub(super) fn arrivals(plan: &Plan, now: Instant, datagram: Datagram) -> Arrival
     out
 }
 
+/// When something arrives that goes over a connection behind what arrives at `last`.
+pub(super) fn in_order(plan: &Plan, now: Instant, datagram: Datagram, last: Instant) -> Instant {
+    let link = Lot::of(plan.seed, [datagram.agent.into(), 0x11]);
+    let latency = Duration::from_micros(500 + u64::from(link.below(0, 30_000)));
+    last.max(now + latency)
+}
+
 /// From when to when nothing gets through.
 fn parted(faults: Faults, link: Lot) -> Option<(Instant, Instant)> {
     let long = faults.has(Faults::LONG_PARTITION) && link.percent(3, 30);

@@ -63,6 +63,8 @@ faults! {
     CLOCK = 13, "clock";
     /// A partition that outlasts every timer.
     LONG_PARTITION = 14, "long-partition";
+    /// Connections end.
+    BREAKS = 15, "breaks";
 }
 
 impl Faults {
@@ -178,6 +180,12 @@ pub(super) struct Hand {
     pub(super) after_ms: u32,
     /// It takes a CANCEL for a request like any other, and rings on.
     pub(super) is_stubborn: bool,
+    /// What it says to being told; 0 for nothing.
+    pub(super) told: u16,
+    /// It has opened a connection to the switch.
+    pub(super) is_connected: bool,
+    /// When the connection ends, after the telephone was to register, and how long after that it opens another, milliseconds.
+    pub(super) breaks_ms: Option<(u32, u32)>,
 }
 
 /// What somebody does with a telephone that rings.

@@ -115,9 +115,10 @@ pub(super) fn read_loosely(bytes: &[u8]) -> Option<Seen<'_>> {
     (complete && seen.cseq > 0 && !seen.to.is_empty()).then_some(seen)
 }
 
-/// Whether it is an INVITE outside of any dialog.
+/// Whether it is an INVITE or a MESSAGE outside of any dialog.
 pub(super) fn begins_call(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"INVITE ") && read_loosely(bytes).is_some_and(|seen| seen.tag_of_to().is_empty())
+    (bytes.starts_with(b"INVITE ") || bytes.starts_with(b"MESSAGE "))
+        && read_loosely(bytes).is_some_and(|seen| seen.tag_of_to().is_empty())
 }
 
 impl<'a> Seen<'a> {

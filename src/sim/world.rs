@@ -5,8 +5,8 @@
 use super::agent::{Agent, Out, Telephone};
 use super::chance::Hash;
 use super::coverage::{Coverage, Race};
-use super::law::{Calls, Dialled, Media, Transactions, Verdict, hold};
-use super::network::{BEGIN, Datagram, arrivals};
+use super::law::{Calls, Dialled, Media, Told, Transactions, Verdict, hold};
+use super::network::{BEGIN, Datagram, arrivals, in_order};
 use super::office::{self, NAMES, Office};
 use super::plan::{JwtKind, Plan, TokenKind, When};
 use super::policy::{self, Engine, Shared};
@@ -25,6 +25,7 @@ use crate::token::Keys;
 use bytes::Bytes;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// By then everything must be quiet: the last call, its deadline, and every timer there is, twice.
@@ -37,12 +38,27 @@ pub(super) enum Happening {
         call: usize,
     },
     ToSwitch {
-        agent: usize,
+        agent: u32,
+        /// The connection that it goes over; 0 for none.
+        over: u16,
         bytes: Bytes,
     },
     ToAgent {
-        agent: usize,
+        agent: u32,
+        over: u16,
         bytes: Bytes,
+    },
+    /// An agent's connection ends, or the agent opens another.
+    Break {
+        agent: usize,
+    },
+    Reconnect {
+        agent: usize,
+    },
+    /// What a switch has sent found no connection.
+    Lost {
+        node: usize,
+        peer: SocketAddr,
     },
     /// An agent's timer.
     Agent {
@@ -119,6 +135,7 @@ pub(super) struct Node {
     pub(super) book: Shared,
     pub(super) transactions: Transactions,
     pub(super) dialled: Dialled,
+    pub(super) told: Told,
     pub(super) calls: Calls,
     pub(super) media: Media,
     /// When its switch wants to be called.
@@ -147,6 +164,8 @@ pub(super) struct World<'o> {
     numbers: Vec<[u32; 2]>,
     /// For which moment each agent is already in the queue.
     queued: Vec<Option<Instant>>,
+    /// When what went last over its connection arrives, either way.
+    pub(super) streams: Vec<[Instant; 2]>,
     /// Agents of each call: its caller, then its clients.
     pub(super) parts: Vec<Vec<usize>>,
     pub(super) rng: Rng,
@@ -187,6 +206,7 @@ impl<'o> World<'o> {
             told: Vec::new(),
             numbers: Vec::new(),
             queued: Vec::new(),
+            streams: Vec::new(),
             parts: Vec::new(),
             rng: Rng::from_seed(seed),
             current: 0,
@@ -223,6 +243,9 @@ impl<'o> World<'o> {
                 if let (Some(hand), Some(caller)) = (hand, ids.first()) {
                     let caller = u32::try_from(*caller).expect("few agents");
                     agent.telephone = Some(Box::new(Telephone::new(hand, caller)));
+                    if hand.is_connected {
+                        agent.connect();
+                    }
                 }
                 ids.push(self.agents.len());
                 self.agents.push(agent);
@@ -235,6 +258,7 @@ impl<'o> World<'o> {
         self.told = vec![None; count];
         self.numbers = vec![[0; 2]; count];
         self.queued = vec![None; count];
+        self.streams = vec![[BEGIN; 2]; count];
         for word in 0..self.plan.words.len() {
             let at = BEGIN + Duration::from_millis(self.plan.words[word].0.into());
             self.at(at, Happening::Word(word));
@@ -289,9 +313,19 @@ impl<'o> World<'o> {
     fn happen(&mut self, what: Happening) -> Verdict {
         match what {
             Happening::Begin { call } => self.begin(call),
-            Happening::ToSwitch { agent, bytes } => return self.deliver(agent, &bytes),
-            Happening::ToAgent { agent, bytes } => {
+            Happening::ToSwitch { agent, over, bytes } if self.is_up(agent, over) => {
+                return self.deliver(agent as usize, &bytes);
+            }
+            Happening::ToAgent { agent, over, bytes } if self.is_up(agent, over) => {
+                let agent = agent as usize;
                 self.act(agent, |agent, now, out| agent.receive(now, &bytes, out));
+                self.read_out(agent, &bytes);
+            }
+            Happening::ToSwitch { .. } | Happening::ToAgent { .. } => {}
+            Happening::Break { agent } => return self.cut_off(agent),
+            Happening::Reconnect { agent } => self.reconnect(agent),
+            Happening::Lost { node, peer } => {
+                return self.input(node, Input::Disconnected { path: tcp(node, peer) });
             }
             Happening::Agent { agent } => {
                 self.queued[agent] = None;
@@ -358,10 +392,25 @@ impl<'o> World<'o> {
             bytes: bytes.len(),
             is_old: number > 4 && bytes.starts_with(b"INVITE"),
         };
-        for at in arrivals(&self.plan, self.now, datagram) {
-            let bytes = bytes.clone();
-            let what =
-                if to_switch { Happening::ToSwitch { agent, bytes } } else { Happening::ToAgent { agent, bytes } };
+        let over = self.agents[agent].connection;
+        if over > 0 && self.agents[agent].is_cut_off {
+            return;
+        }
+        let arrivals = match over {
+            0 => arrivals(&self.plan, self.now, datagram),
+            // Nothing is lost, comes twice, or overtakes anything.
+            _ => {
+                let last = &mut self.streams[agent][usize::from(to_switch)];
+                *last = in_order(&self.plan, self.now, datagram, *last);
+                std::iter::once(*last).collect()
+            }
+        };
+        for at in arrivals {
+            let (agent, bytes) = (id, bytes.clone());
+            let what = match to_switch {
+                true => Happening::ToSwitch { agent, over, bytes },
+                false => Happening::ToAgent { agent, over, bytes },
+            };
             self.at(at, what);
         }
     }
@@ -379,7 +428,8 @@ impl<'o> World<'o> {
         let mut repeated = false;
         if let Some(seen) = &seen {
             let is_listed = self.agents[agent].is_caller() && !self.agents[agent].conduct.is_stranger;
-            repeated = self.nodes[node].transactions.delivered(self.now, seen, is_listed).is_repeated;
+            let is_stream = self.agents[agent].connection > 0;
+            repeated = self.nodes[node].transactions.delivered(self.now, seen, (is_listed, is_stream)).is_repeated;
             if self.agents[agent].is_caller() && matches!(seen.verb(), Verb::Cancel | Verb::Bye) {
                 self.nodes[node].calls.caller_leaves(self.agents[agent].id);
             }
@@ -404,7 +454,7 @@ impl<'o> World<'o> {
         let called_back = self.call_of(agent).filter(|_| self.is_deep() && self.agents[agent].part > 0 && !rings);
         let parked = called_back.and_then(|call| Some((call, self.nodes[node].switch.parked(call)?)));
         let path = Path {
-            transport: Transport::Udp,
+            transport: if self.agents[agent].connection > 0 { Transport::Tcp } else { Transport::Udp },
             local: office::address(self.agents[agent].node),
             peer: self.agents[agent].address,
         };
@@ -507,6 +557,7 @@ fn new_node(office: &Office, plan: &Plan, node: u8) -> Node {
         book,
         transactions: Transactions::default(),
         dialled: Dialled::default(),
+        told: Told::default(),
         calls: Calls::default(),
         media: Media::default(),
         due: None,
@@ -514,6 +565,12 @@ fn new_node(office: &Office, plan: &Plan, node: u8) -> Node {
         is_stopped: false,
         is_gone: false,
     }
+}
+
+/// The path of a connection.
+pub(super) fn tcp(node: usize, peer: SocketAddr) -> Path {
+    let local = office::address(u8::try_from(node).expect("few nodes"));
+    Path { transport: Transport::Tcp, local, peer }
 }
 
 /// The first line of a message and its place in the dialog, for people.

@@ -9,6 +9,7 @@ use crate::call::{ClientMessage, ClientMessageKind, Event, Incoming, Joining, Re
 use crate::event::Hearer;
 use crate::id::{BindingId, CallId, CallRef, Side};
 use crate::limits;
+use crate::mutant::{Mutant, planted};
 use crate::name::Name;
 use crate::policy::{Action, MediaKinds};
 use crate::registrar::Who;
@@ -204,6 +205,9 @@ impl Switch {
     pub(super) fn stop_ringing(&mut self, now: Now, call: CallRef, reason: Option<&str>) {
         for invite in self.rings.of(call) {
             self.rings.remove(invite);
+            if planted(Mutant::RingsOn) {
+                continue;
+            }
             self.endpoint.cancel(now, invite, reason);
         }
     }

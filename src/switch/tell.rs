@@ -7,6 +7,7 @@ use crate::call::Notice;
 use crate::event::{Hearer, Herald};
 use crate::id::{BindingId, CallId};
 use crate::limits;
+use crate::mutant::{Mutant, planted};
 use crate::name::Name;
 use crate::policy::{Action, MediaKinds};
 use crate::registrar::{Binding, Contact, Dialog, Kind, Parcel};
@@ -128,7 +129,7 @@ impl Switch {
                 if rung {
                     self.ring(now, id, &incoming);
                 }
-                rung
+                rung && !planted(Mutant::RungAndTold)
             }
             Parcel::Gone { gone, .. } => self.is_rung(id, gone.rings),
         }
@@ -219,7 +220,7 @@ impl Switch {
 
     /// A path is gone, and with it whoever came over it (RFC 5626 §5.3).
     pub(super) fn lose_path(&mut self, path: Path) {
-        for id in self.registrar.over(path) {
+        for id in self.registrar.over(path).into_iter().filter(|_| !planted(Mutant::BindingKept)) {
             self.registrar.remove(id);
         }
     }

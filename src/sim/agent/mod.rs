@@ -23,6 +23,8 @@ pub(super) const T2: Duration = Duration::from_secs(4);
 pub(super) const T1_64: Duration = Duration::from_secs(32);
 /// Agents differ by their ports.
 const PORTS: u16 = 10_000;
+/// Ports of connections are from here on, a thousand for each agent's first, second and so on.
+const CONNECTIONS: u16 = 50_000;
 
 /// Audio is at a port from here on, or so much higher after a move.
 const MOVE: u16 = 20_000;
@@ -36,6 +38,10 @@ pub(super) struct Agent {
     /// The node it talks to.
     pub(super) node: u8,
     pub(super) address: SocketAddr,
+    /// Which connection it has, counted from 1; 0 for datagrams.
+    pub(super) connection: u16,
+    /// The connection ended.
+    pub(super) is_cut_off: bool,
     pub(super) host: &'static str,
     pub(super) conduct: Conduct,
     pub(super) telephone: Option<Box<Telephone>>,
@@ -119,6 +125,8 @@ impl Agent {
             part,
             node,
             address: SocketAddr::new(IpAddr::V4(ip), port),
+            connection: 0,
+            is_cut_off: false,
             host,
             conduct,
             telephone: None,
@@ -153,7 +161,27 @@ impl Agent {
 
     /// The agent behind an address.
     pub(super) fn at(address: SocketAddr) -> Option<usize> {
-        address.port().checked_sub(PORTS).map(usize::from)
+        match address.port().checked_sub(CONNECTIONS) {
+            Some(port) => Some(usize::from(port % 1_000)),
+            None => address.port().checked_sub(PORTS).map(usize::from),
+        }
+    }
+
+    /// Opens a connection: the first, or another.
+    pub(super) fn connect(&mut self) {
+        self.connection += 1;
+        self.is_cut_off = false;
+        let port = CONNECTIONS + 1_000 * (self.connection - 1) + u16::try_from(self.id).expect("few agents");
+        self.address.set_port(port);
+    }
+
+    /// A timer of a request or a refusal; over a connection nothing is said again.
+    fn timer(&self, now: Instant, most: Duration) -> Timer {
+        let mut timer = Timer::new(now, most);
+        if self.connection > 0 {
+            timer.stop_repeating();
+        }
+        timer
     }
 
     pub(super) fn is_caller(&self) -> bool {
@@ -254,8 +282,10 @@ impl Agent {
             What::Info => self.press(now, out),
             What::Message => self.ask(now, Verb::Other, Vec::new(), out),
             What::Update(way) => self.update(now, way, out),
-            // Nothing lingers for longer than T4 (RFC 3261 §17.1.2.2).
-            What::Again if now.since(self.last_at) < T4 => out.push(Out::Send(self.last.clone())),
+            // Over a connection nothing comes twice, and nothing lingers for longer than T4 (RFC 3261 §17.1.2.2).
+            What::Again if now.since(self.last_at) < T4 && self.connection == 0 => {
+                out.push(Out::Send(self.last.clone()))
+            }
             What::Again => {}
             What::Forked => self.fork(out),
             What::Vanish => self.has_vanished = true,
@@ -286,11 +316,14 @@ impl Agent {
     /// `user@host:port` of its Contact and From.
     fn write_address(&self, out: &mut Writer) {
         out.s("sip:a").n(self.id.into()).s("@").s(self.host).s(":").n(self.address.port().into());
+        if self.connection > 0 {
+            out.s(";transport=tcp");
+        }
     }
 
     /// `UDP host:port` of its Via.
     fn write_sent_by(&self, out: &mut Writer) {
-        out.s("UDP ").s(self.host).s(":").n(self.address.port().into());
+        out.s(if self.connection > 0 { "TCP " } else { "UDP " }).s(self.host).s(":").n(self.address.port().into());
     }
 
     /// Its UUID (RFC 7989).

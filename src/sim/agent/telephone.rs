@@ -105,8 +105,9 @@ impl Agent {
         self.write_address(&mut text);
         text.s(">\r\nExpires: ").n(lasts.into()).s("\r\n").s(headers);
         let bytes = text.body(b"").bytes();
+        let timer = self.timer(now, T2);
         if let Some(telephone) = &mut self.telephone {
-            telephone.registering = Some((bytes.clone(), Timer::new(now, T2)));
+            telephone.registering = Some((bytes.clone(), timer));
         }
         out.push(Out::Send(bytes));
     }
@@ -124,7 +125,12 @@ impl Agent {
         match seen.verb() {
             Verb::Invite if seen.tag_of_to().is_empty() => self.is_rung(now, seen, out),
             Verb::Cancel => self.is_cancelled(now, seen, out),
-            Verb::Other if seen.tag_of_to().is_empty() => out.push(Out::Send(self.compose(seen, 200, b""))),
+            Verb::Other if seen.tag_of_to().is_empty() => {
+                let status = telephone.hand.told;
+                if status > 0 {
+                    out.push(Out::Send(self.compose(seen, status, b"")));
+                }
+            }
             // §17.2.1: the ACK of a refusal has the INVITE's branch.
             Verb::Ack if is_of_line => {
                 if let Some(Line { state: State::Refused(_, timer), .. }) = &mut telephone.line {
@@ -161,6 +167,8 @@ impl Agent {
                 return;
             }
             None if is_mine => {}
+            // Over another connection it is rung anew.
+            Some(line) if is_mine && !matches!(line.state, State::Answered) => {}
             // A line that is over could be used again; this telephone takes one call.
             Some(_) | None => return out.push(Out::Send(self.compose(seen, 486, b""))),
         }
@@ -248,7 +256,7 @@ impl Agent {
 
     fn refuse(&mut self, now: Instant, status: u16, out: &mut Vec<Out>) {
         let bytes = self.respond(status, b"", "");
-        self.set_state(State::Refused(bytes.clone(), Some(Timer::new(now, T2))));
+        self.set_state(State::Refused(bytes.clone(), Some(self.timer(now, T2))));
         out.push(Out::Send(bytes));
         self.finish(now);
     }

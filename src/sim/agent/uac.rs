@@ -94,7 +94,7 @@ impl Agent {
         let bytes = self.write(&request);
         self.invite = Invite::Calling(
             Sent { bytes: bytes.clone(), branch: branch.clone(), cseq: 1 },
-            Timer::new(now, Duration::MAX / 4),
+            self.timer(now, Duration::MAX / 4),
         );
         self.send(now, bytes, out);
     }
@@ -212,7 +212,7 @@ impl Agent {
     ) {
         let in_dialog = verb != Verb::Cancel;
         let bytes = self.write(&Request { verb, cseq, branch, in_dialog, headers, body: &body });
-        let timer = Timer::new(now, if verb == Verb::Invite { Duration::MAX / 4 } else { T2 });
+        let timer = self.timer(now, if verb == Verb::Invite { Duration::MAX / 4 } else { T2 });
         self.asking.push(Asking { verb, cseq, bytes: bytes.clone(), timer });
         self.send(now, bytes, out);
     }

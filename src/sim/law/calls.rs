@@ -8,7 +8,7 @@ use crate::call::{Gone, GoneReason, Incoming, Outcome, Record};
 use crate::id::CallId;
 use crate::limits;
 use crate::time::{Duration, Instant};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A call that was announced.
 pub(crate) struct CallSeen {
@@ -35,6 +35,7 @@ pub(crate) struct CallSeen {
 pub(crate) struct Calls {
     by_id: BTreeMap<CallId, CallSeen>,
     by_caller: BTreeMap<u32, CallId>,
+    waiting: BTreeSet<CallId>,
     is_draining: bool,
 }
 
@@ -63,6 +64,11 @@ impl Calls {
         self.by_id.get(self.by_caller.get(&agent)?)
     }
 
+    /// Those that wait.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = &CallSeen> {
+        self.waiting.iter().filter_map(|call| self.by_id.get(call))
+    }
+
     /// How many were announced.
     pub(crate) fn len(&self) -> usize {
         self.by_id.len()
@@ -89,10 +95,12 @@ impl Calls {
             ended: false,
         };
         self.by_caller.insert(caller, incoming.call);
+        self.waiting.insert(incoming.call);
         hold(self.by_id.insert(incoming.call, seen).is_none(), || "one call was announced twice".into())
     }
 
     pub(crate) fn gone(&mut self, now: Instant, gone: &Gone, winner: Option<Party<'_>>) -> Verdict {
+        self.waiting.remove(&gone.call);
         let seen = self.by_id.get_mut(&gone.call).ok_or("gone, and was never announced")?;
         hold(seen.gone.is_none(), || "one call was gone twice".into())?;
         hold(seen.incoming.name == gone.name, || "gone for another name".into())?;

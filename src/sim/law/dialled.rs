@@ -81,6 +81,36 @@ impl Dialled {
         self.until.insert(agent, now + Duration::from_secs(lasts.into()));
     }
 
+    /// Whether it may be rung or told: it is not certain in the moment in which its registration lapses.
+    pub(crate) fn is_registered(&self, now: Instant, agent: u32) -> bool {
+        self.until.get(&agent).is_some_and(|until| now <= *until + SLACK)
+    }
+
+    /// Those who certainly are.
+    pub(crate) fn registered_now(&self, now: Instant) -> impl Iterator<Item = u32> {
+        self.until.iter().filter(move |(_, until)| now + SLACK < **until).map(|(agent, _)| *agent)
+    }
+
+    /// Whether a telephone was rung for a call.
+    pub(crate) fn was_rung(&self, agent: u32, call: CallId) -> bool {
+        self.pairs.contains(&(agent, call))
+    }
+
+    /// A telephone is not registered any more: it was silent.
+    pub(crate) fn dismissed(&mut self, agent: u32) {
+        self.until.remove(&agent);
+    }
+
+    /// A telephone's connection is gone, and with it its registration and what it was rung by (RFC 5626 §5.3, RFC 3261 §8.1.3.1).
+    pub(crate) fn cut_off(&mut self, now: Instant, agent: u32) {
+        self.until.remove(&agent);
+        self.pairs.retain(|(rung, _)| *rung != agent);
+        for (key, rung) in self.rung.iter_mut().filter(|(_, rung)| rung.agent == agent && rung.answered.is_none()) {
+            rung.refused.get_or_insert(now);
+            self.open.remove(key);
+        }
+    }
+
     /// The INVITE that a request of the switch's is about, if it is about one: whether it is in the dialog of the first 2xx.
     pub(crate) fn find(&self, seen: &Seen<'_>) -> Option<(&Rung, bool)> {
         let rung = self.rung.get(&key(seen.call_id, seen.tag_of_from()))?;
@@ -96,8 +126,7 @@ impl Dialled {
         waits: bool,
     ) -> Verdict {
         hold(waits, || format!("a{agent} is rung for a call that does not wait"))?;
-        let until = self.until.get(&agent).copied();
-        hold(until.is_some_and(|until| now <= until + SLACK), || format!("a{agent} is rung, and is not registered"))?;
+        hold(self.is_registered(now, agent), || format!("a{agent} is rung, and is not registered"))?;
         hold(self.pairs.insert((agent, call)), || format!("a{agent} is rung twice for one call"))?;
         hold(seen.body.is_empty(), || "a telephone is rung with an offer that is nobody's".into())?;
         let rung = Rung {

@@ -5,11 +5,13 @@
 mod calls;
 mod dialled;
 mod media;
+mod told;
 mod transactions;
 
 pub(super) use calls::{Calls, Party};
 pub(super) use dialled::{Dialled, Heard};
 pub(super) use media::Media;
+pub(super) use told::{News, Told};
 pub(super) use transactions::Transactions;
 
 /// A rule that was broken, in words.

@@ -28,6 +28,8 @@ struct Served {
     /// The request came again since the last response, which may therefore be sent again.
     asked_again: u32,
     acknowledged: bool,
+    /// It came over a connection.
+    is_stream: bool,
     /// It is in a dialog that nobody knew of.
     is_early: bool,
     /// Its CSeq is not higher than the last one in its dialog.
@@ -128,8 +130,13 @@ fn talk(call_id: &[u8], tag: &[u8]) -> u64 {
 }
 
 impl Transactions {
-    /// A message is about to reach the switch. `is_listed`: from a trunk's address.
-    pub(crate) fn delivered(&mut self, now: Instant, seen: &Seen<'_>, is_listed: bool) -> Delivered {
+    /// A message is about to reach the switch. `is_listed`: from a trunk's address; `is_stream`: over a connection.
+    pub(crate) fn delivered(
+        &mut self,
+        now: Instant,
+        seen: &Seen<'_>,
+        (is_listed, is_stream): (bool, bool),
+    ) -> Delivered {
         if !seen.is_request() {
             self.heard_response(now, seen);
             return Delivered { is_repeated: false };
@@ -168,6 +175,7 @@ impl Transactions {
                     talk.peer_newest = talk.peer_newest.max(seen.cseq);
                 }
                 let served = Served {
+                    is_stream,
                     is_early: !is_initial && !has_dialog,
                     is_old,
                     verb,
@@ -258,7 +266,8 @@ impl Transactions {
                 let absorbs = verb == Verb::Invite && last < 300;
                 let asked = std::mem::take(&mut served.asked_again) > 0 && !absorbs;
                 served.sent += u32::from(!asked);
-                let by_timer = verb == Verb::Invite && !served.acknowledged;
+                // §17.2.1: over a connection a 2xx alone is repeated, by whoever has sent it.
+                let by_timer = verb == Verb::Invite && !served.acknowledged && (last < 300 || !served.is_stream);
                 hold(asked || by_timer, || format!("{last} is repeated, and nobody asked"))?;
                 hold(last >= 300 || !served.acknowledged, || format!("{last} is repeated after its ACK"))?;
                 hold(served.sent <= SENT_MAX, || format!("{last} is repeated for ever"))?;
@@ -337,7 +346,10 @@ impl Transactions {
         let live = self.talks.get(&dialog).filter(|talk| !talk.is_ended);
         let Some(timer) = live.and_then(|talk| talk.timer) else { return Ok(()) };
         let (age, slack) = (now.since(timer.since), Duration::from_secs(3));
-        hold(!timer.is_ours || timer.tried.is_some() || age <= timer.interval / 2 + slack, || {
+        // One change of a call at a time: a refresh waits while the other side does not answer its own, which ends the call.
+        let is_open = |asked: &Asked| asked.verb == Verb::Invite && !asked.is_outside && !asked.is_answered;
+        let waits = || self.asked.values().any(|asked| is_open(asked) && now.since(asked.since) < LIFE);
+        hold(!timer.is_ours || timer.tried.is_some() || age <= timer.interval / 2 + slack || waits(), || {
             format!("RFC 4028 §7.4: a session of {:?} was not refreshed in {age:?}", timer.interval)
         })?;
         hold(age <= timer.interval * 2 / 3 + slack, || {
@@ -365,10 +377,16 @@ impl Transactions {
     }
 
     /// The switch has sent a request that is in no dialog: an INVITE, its CANCEL, or what a telephone is told by. Whether it is a new one.
-    pub(crate) fn began(&mut self, now: Instant, seen: &Seen<'_>, bytes: &[u8]) -> Result<bool, String> {
+    pub(crate) fn began(
+        &mut self,
+        now: Instant,
+        seen: &Seen<'_>,
+        bytes: &[u8],
+        is_stream: bool,
+    ) -> Result<bool, String> {
         let (key, hash) = (transaction(seen, seen.verb()), Hash::of(&[bytes]));
         if self.asked.contains_key(&key) {
-            return self.repeated(key, hash).map(|()| false);
+            return self.repeated(key, hash, is_stream).map(|()| false);
         }
         let asked = Asked {
             since: now,
@@ -397,17 +415,18 @@ impl Transactions {
     }
 
     /// A request goes once more.
-    fn repeated(&mut self, key: u64, hash: u64) -> Verdict {
+    fn repeated(&mut self, key: u64, hash: u64, is_stream: bool) -> Verdict {
         let asked = self.asked.get_mut(&key).ok_or("it was there a moment ago")?;
         let verb = asked.verb;
         asked.sent += 1;
+        hold(!is_stream, || format!("§17.1: {} is repeated over a connection", verb.as_str()))?;
         hold(asked.bytes == hash, || "another request with the same branch".into())?;
         hold(!asked.is_answered, || format!("{} is repeated after its answer", verb.as_str()))?;
         hold(asked.sent <= SENT_MAX, || format!("{} is repeated for ever", verb.as_str()))
     }
 
     /// The switch has sent a request.
-    pub(crate) fn requested(&mut self, now: Instant, seen: &Seen<'_>, bytes: &[u8]) -> Verdict {
+    pub(crate) fn requested(&mut self, now: Instant, seen: &Seen<'_>, bytes: &[u8], is_stream: bool) -> Verdict {
         let (verb, dialog) = (seen.verb(), talk(seen.call_id, seen.tag_of_from()));
         let talk = self.talks.get_mut(&dialog);
         let talk = talk.ok_or_else(|| format!("{} in a dialog that is none", verb.as_str()))?;
@@ -417,7 +436,7 @@ impl Transactions {
         }
         let (key, hash) = (transaction(seen, verb), Hash::of(&[bytes]));
         if self.asked.contains_key(&key) {
-            return self.repeated(key, hash);
+            return self.repeated(key, hash, is_stream);
         }
         hold(seen.cseq > talk.newest, || format!("I4: CSeq {} after {}", seen.cseq, talk.newest))?;
         talk.newest = seen.cseq;

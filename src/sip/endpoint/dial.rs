@@ -9,6 +9,7 @@ use super::out::exact;
 use super::way::{Way, Ways};
 use super::{ClientId, DialogId, Due, Endpoint, Event, Held, Owner};
 use crate::limits;
+use crate::mutant::{Mutant, planted};
 use crate::sip::Path;
 use crate::sip::dialog::Dialog;
 use crate::sip::dialog::session_id::{SESSION_ID, SessionId, Uuid};
@@ -117,7 +118,7 @@ impl Endpoint {
         let Some(dialling) = client.dialling.as_mut() else { return };
         dialling.wish = Wish::Unwanted(reason.map(str::to_owned));
         client.silence();
-        if client.was_heard() {
+        if client.was_heard() || planted(Mutant::CancelTooEarly) {
             self.send_cancel(now, invite);
         }
     }
@@ -125,7 +126,11 @@ impl Endpoint {
     /// §9.1: an INVITE that nobody has heard yet may be overtaken by its CANCEL, so that waits for the first provisional response.
     pub(super) fn send_cancel(&mut self, now: Now, invite: ClientId) {
         // A final answer may have overtaken the provisional one: then there is nothing to be cancelled.
-        let Some(client) = self.clients.get_mut(&invite).filter(|client| client.was_heard()) else { return };
+        let Some(client) =
+            self.clients.get_mut(&invite).filter(|client| client.was_heard() || planted(Mutant::CancelTooEarly))
+        else {
+            return;
+        };
         let Some(dialling) = client.dialling.as_mut() else { return };
         let reason = match std::mem::replace(&mut dialling.wish, Wish::Cancelled) {
             Wish::Unwanted(reason) => reason,
@@ -215,7 +220,7 @@ impl Endpoint {
         };
         let dialling = client.dialling.as_ref()?;
         let is_wanted = matches!(dialling.wish, Wish::Wanted);
-        let known = dialling.first == Some(peer);
+        let known = dialling.first == Some(peer) || planted(Mutant::ForkTaken);
         match todo.tell {
             Tell::Response if is_wanted => {
                 let dialling = self.clients.get_mut(&id).and_then(|client| client.dialling.as_mut());
@@ -228,7 +233,9 @@ impl Endpoint {
                 Some(Event::Response { owner, dialog, transaction: id, method: Method::Invite, message })
             }
             Tell::Repeated if known => {
-                self.send_again(id, todo, Some(&message));
+                if !planted(Mutant::RepeatedAnswerNotAcked) {
+                    self.send_again(id, todo, Some(&message));
+                }
                 self.settle_client(id, todo);
                 None
             }
@@ -266,6 +273,10 @@ impl Endpoint {
             self.output.send(ways.first, ack);
             let dialling = self.clients.get_mut(&id).and_then(|client| client.dialling.as_mut());
             let _full = dialling.map(|dialling| dialling.forks.try_push((peer, kept)));
+        }
+        if planted(Mutant::LateAnswerKept) {
+            self.dialogs.remove(&passing);
+            return;
         }
         if let Some(bye) = self.request(now, passing, Method::Bye, &[], None)
             && let Some(bye) = self.clients.get_mut(&bye)

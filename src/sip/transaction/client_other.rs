@@ -3,6 +3,7 @@
 
 use super::timer::{Repeat, T2, Timer};
 use super::{Class, Send, Tell, Todo, class};
+use crate::mutant::{Mutant, planted};
 use crate::time::{Duration, Instant};
 
 /// One request of ours. Made when the request is first sent.
@@ -30,7 +31,7 @@ enum State {
 impl ClientOther {
     /// The request is being sent.
     pub fn new(now: Instant, reliable: bool) -> ClientOther {
-        let e = Timer::E.duration(reliable).map(|_| Repeat::new(now, T2));
+        let e = Timer::E.duration(reliable && !planted(Mutant::RepeatedOverConnection)).map(|_| Repeat::new(now, T2));
         ClientOther { state: State::Trying { e, f: deadline(Timer::F, now, reliable) }, reliable }
     }
 
