@@ -110,7 +110,12 @@ fn draw_call(at: u32, faults: Faults, terms: &Terms, chance: &mut Chance<'_>) ->
     if matches!(route, Called::Own { .. }) {
         clients.iter_mut().for_each(|client| draw_telephone(faults, node, route, &moments, client, chance));
     }
-    CallPlan { at_ms: chance.below(BEGIN_MS), node, route, caller, clients }
+    let at_ms = match route {
+        // Calls of one number come together.
+        Called::Own { number, .. } => u32::from(number) * BEGIN_MS / CALLS.1 + chance.below(1_000),
+        Called::Foo | Called::FooWeb | Called::Bar | Called::Nobody => chance.below(BEGIN_MS),
+    };
+    CallPlan { at_ms, node, route, caller, clients }
 }
 
 /// A number that leads to telephones. Some are called several times.
