@@ -206,6 +206,25 @@ mod tests {
         Outcome::Forward { to: SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 20)), 5000) };
 
     #[test]
+    fn who_has_left_a_leg_is_neither_heard_nor_sent_to_and_whoever_comes_is_new() {
+        const NEXT: &str = "198.51.100.99:6000";
+        let mut flow = bridged();
+        flow.clear(Side::Client);
+        let mut hear = |flow: &mut Flow, side, source, sequence| {
+            flow.receive(Instant(0), side, at(source), &mut packet(0, sequence))
+        };
+        assert_eq!(hear(&mut flow, Side::Caller, CALLER, 1), Outcome::Drop(Reason::Unbridged));
+        assert_eq!(hear(&mut flow, Side::Client, CLIENT, 1), Outcome::Drop(Reason::Source));
+        flow.set(Instant(0), Side::Client, stream(NEXT, (96, 101)));
+        assert_eq!(hear(&mut flow, Side::Caller, CALLER, 2), Outcome::Drop(Reason::Unbridged), "not heard yet");
+        assert_eq!(hear(&mut flow, Side::Client, CLIENT, 2), Outcome::Drop(Reason::Source), "the one that left");
+        assert_eq!(hear(&mut flow, Side::Client, NEXT, 1), Outcome::Forward { to: at(CALLER) });
+        assert_eq!(hear(&mut flow, Side::Caller, CALLER, 3), Outcome::Forward { to: at(NEXT) });
+        let closed = flow.report();
+        assert_eq!((closed.client.dropped_source, closed.client.packets_forwarded), (2, 2), "what was counted stays");
+    }
+
+    #[test]
     fn what_becomes_of_a_packet() {
         let malformed = Outcome::Drop(Reason::Malformed);
         for (rule, source, packet, expect) in [

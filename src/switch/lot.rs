@@ -307,6 +307,20 @@ mod tests {
     }
 
     #[test]
+    fn a_call_that_waits_again_has_no_fate_and_its_next_one_lasts_as_long_as_any() {
+        let mut fates = Fates::default();
+        let later = Duration::from_secs(10);
+        fates.remember(Instant(0), CallId(1), fate());
+        fates.forget(CallId(1));
+        assert!(fates.of(Instant(0), CallId(1)).is_none());
+        fates.remember(Instant(0) + later, CallId(1), fate());
+        let end = Instant(0) + limits::TOMBSTONE_LIFE;
+        assert!(fates.of(end, CallId(1)).is_some(), "the first one's time does not end the second");
+        assert!(fates.of(end + later, CallId(1)).is_none());
+        assert!(fates.by_call.is_empty() && fates.oldest_first.is_empty());
+    }
+
+    #[test]
     fn beyond_the_limit_the_oldest_fate_goes_first() {
         let mut fates = Fates::default();
         for call in 0..=limits::TOMBSTONES_MAX {

@@ -161,3 +161,54 @@ fn check_intent(uri: &Uri<'_>) -> Result<(), Refusal> {
         Some(_) => Err(declined("a call can only be handed on by INVITE")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refer(headers: &str) -> String {
+        format!(
+            "REFER sip:x@192.0.2.9 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKx\r\nMax-Forwards: 70\r\n\
+             From: <sip:a@a.example>;tag=1\r\nTo: <sip:foo@192.0.2.9>;tag=2\r\nCall-ID: 1\r\nCSeq: 7 REFER\r\n\
+             {headers}Content-Length: 0\r\n\r\n"
+        )
+    }
+
+    #[test]
+    fn one_new_call_to_somebody_is_what_may_be_asked_for() {
+        for (headers, expected) in [
+            ("Refer-To: <sip:sales@pbx.example>\r\n", Ok("sales")),
+            ("r: \"Sales\" <sips:sales/web@pbx.example;transport=tcp;method=invite>\r\n", Ok("sales/web")),
+            ("Refer-To: sip:ann%40example.com@pbx\r\n", Ok("ann@example.com")),
+            ("Refer-To: <tel:+49(30)12-34.56;phone-context=x>\r\n", Ok("+4930123456")),
+            ("Refer-To: <sip:sales@pbx?Subject=hello>\r\n", Ok("sales")),
+            ("", Err(400)),
+            ("Refer-To: <sip:sales@pbx>, <sip:b@pbx>\r\n", Err(400)),
+            ("Refer-To: <sip:pbx>\r\n", Err(400)),
+            ("Refer-To: <sip:%FF@pbx>\r\n", Err(400)),
+            ("Refer-To: <tel:;x=y>\r\n", Err(400)),
+            ("Refer-To: no address\r\n", Err(400)),
+            ("Refer-To: <mailto:a@b>\r\n", Err(416)),
+            ("Refer-To: <sip:sales@pbx?a=b&REPLACES=1%3Bto-tag%3D2>\r\n", Err(603)),
+            ("Refer-To: <sip:sales@pbx;method=SUBSCRIBE>\r\n", Err(603)),
+        ] {
+            let text = refer(headers);
+            let request = Message::parse(text.as_bytes()).unwrap();
+            let found = target(&request).map_err(|refusal| refusal.status);
+            assert_eq!(found.as_deref().map_err(|status| *status), expected, "{headers}");
+        }
+    }
+
+    #[test]
+    fn who_refers_is_told_what_came_of_it_unless_it_says_no() {
+        for (headers, expected) in [
+            ("", true),
+            ("Refer-Sub: true\r\n", true),
+            ("Refer-Sub: false\r\n", false),
+            ("refer-sub: FALSE ;x=y\r\n", false),
+        ] {
+            let text = refer(headers);
+            assert_eq!(is_reported(&Message::parse(text.as_bytes()).unwrap()), expected, "{headers}");
+        }
+    }
+}
