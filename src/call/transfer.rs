@@ -52,21 +52,13 @@ impl Call {
     /// Hands the call on, unless something is under way that must have its end first.
     pub(super) fn transfer(mut self, referral: Referral, turn: &mut Turn<'_>) -> Call {
         let Referral { transaction, route, event, permit } = referral;
-        let bridged = match self.state {
-            State::Bridged(bridged) if !bridged.is_busy() => bridged,
-            state @ (State::Arriving(_)
-            | State::Parked(_)
-            | State::Merging(_)
-            | State::Bridged(_)
-            | State::Held(_)
-            | State::Ending(_)
-            | State::Over) => {
-                self.state = state;
-                // RFC 3261 §14.2: as for any other request that meets one.
-                Refusal::later(turn).write(|reply| turn.endpoint.respond(turn.now, transaction, reply));
-                return self;
-            }
-        };
+        let is_free = matches!(&self.state, State::Bridged(bridged) if !bridged.is_busy());
+        if !is_free {
+            // RFC 3261 §14.2: as for any other request that meets one.
+            Refusal::later(turn).write(|reply| turn.endpoint.respond(turn.now, transaction, reply));
+            return self;
+        }
+        let State::Bridged(bridged) = self.state else { return self };
         let by = bridged.answerer().1.to_string();
         tracing::info!(%by, to = %route.name, rule = permit.rule(), "the call is handed on");
         let (from, to) = (self.facts.route.name.to_string(), route.name.to_string());

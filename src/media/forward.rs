@@ -210,7 +210,7 @@ mod tests {
         const NEXT: &str = "198.51.100.99:6000";
         let mut flow = bridged();
         flow.clear(Side::Client);
-        let mut hear = |flow: &mut Flow, side, source, sequence| {
+        let hear = |flow: &mut Flow, side, source, sequence| {
             flow.receive(Instant(0), side, at(source), &mut packet(0, sequence))
         };
         assert_eq!(hear(&mut flow, Side::Caller, CALLER, 1), Outcome::Drop(Reason::Unbridged));
