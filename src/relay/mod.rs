@@ -103,7 +103,7 @@ impl Relay {
     /// (with an empty report if there is no such flow); [`Command::Set`] and [`Command::Clear`] for a flow that is gone do nothing.
     ///
     /// Only [`Command::Open`] has a caller waiting for its answer, so only it wakes the worker, which costs more than the command.
-    /// The others are carried out before the next packet is forwarded, so nobody hears the difference, and within
+    /// The others are carried out before the worker turns to what comes next, so nobody hears the difference, and within
     /// [`crate::limits::RELAY_TICK`].
     pub fn command(&self, command: Command) {
         let (flow, opens) = match &command {
