@@ -21,23 +21,23 @@ impl World<'_> {
         seen: &Seen<'_>,
         bytes: &[u8],
     ) -> Result<bool, String> {
-        let is_stream = self.agents[agent].connection > 0;
+        let over = self.agents[agent].connection;
         let is_outside = seen.tag_of_to().is_empty();
         match seen.verb() {
             Verb::Invite if is_outside => {
-                match self.nodes[node].transactions.began(self.now, seen, bytes, is_stream)? {
+                match self.nodes[node].transactions.began(self.now, seen, bytes, over)? {
                     true => self.invite_of(node, agent, peer, seen)?,
                     false => self.nodes[node].dialled.invited_again(seen)?,
                 }
                 Ok(true)
             }
             Verb::Cancel => {
-                let is_new = self.nodes[node].transactions.began(self.now, seen, bytes, is_stream)?;
+                let is_new = self.nodes[node].transactions.began(self.now, seen, bytes, over)?;
                 self.nodes[node].dialled.cancelled(self.now, seen, is_new)?;
                 Ok(true)
             }
             Verb::Other if is_outside => {
-                if self.nodes[node].transactions.began(self.now, seen, bytes, is_stream)? {
+                if self.nodes[node].transactions.began(self.now, seen, bytes, over)? {
                     self.message(node, agent, peer, seen)?;
                 }
                 Ok(true)

@@ -75,8 +75,8 @@ impl World<'_> {
         let agent = Agent::at(path.peer).filter(|agent| self.agents.get(*agent).is_some_and(lives));
         let agent = agent.ok_or_else(|| format!("{} was sent to {}, where nobody is", describe(&seen), path.peer))?;
         if seen.is_request() && !self.dial(node, agent, path.peer, &seen, bytes)? {
-            let is_stream = self.agents[agent].connection > 0;
-            self.nodes[node].transactions.requested(self.now, &seen, bytes, is_stream)?;
+            let over = self.agents[agent].connection;
+            self.nodes[node].transactions.requested(self.now, &seen, bytes, over)?;
             if seen.verb() == Verb::Bye {
                 self.end_leg(node, agent, seen.call_id);
             }

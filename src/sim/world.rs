@@ -428,8 +428,8 @@ impl<'o> World<'o> {
         let mut repeated = false;
         if let Some(seen) = &seen {
             let is_listed = self.agents[agent].is_caller() && !self.agents[agent].conduct.is_stranger;
-            let is_stream = self.agents[agent].connection > 0;
-            repeated = self.nodes[node].transactions.delivered(self.now, seen, (is_listed, is_stream)).is_repeated;
+            let over = self.agents[agent].connection;
+            repeated = self.nodes[node].transactions.delivered(self.now, seen, (is_listed, over)).is_repeated;
             if self.agents[agent].is_caller() && matches!(seen.verb(), Verb::Cancel | Verb::Bye) {
                 self.nodes[node].calls.caller_leaves(self.agents[agent].id);
             }

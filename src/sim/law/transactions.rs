@@ -71,6 +71,8 @@ struct Asked {
     cseq: u32,
     /// It is in no dialog; if it makes one, `dialled` knows what has its ACK.
     is_outside: bool,
+    /// The connection that it was sent over; 0 for none.
+    over: u16,
     /// It has its final response.
     is_answered: bool,
     /// That was a 2xx to an INVITE, which wants an ACK.
@@ -130,15 +132,10 @@ fn talk(call_id: &[u8], tag: &[u8]) -> u64 {
 }
 
 impl Transactions {
-    /// A message is about to reach the switch. `is_listed`: from a trunk's address; `is_stream`: over a connection.
-    pub(crate) fn delivered(
-        &mut self,
-        now: Instant,
-        seen: &Seen<'_>,
-        (is_listed, is_stream): (bool, bool),
-    ) -> Delivered {
+    /// A message is about to reach the switch. `is_listed`: from a trunk's address; `over`: which connection of its sender's, 0 for none.
+    pub(crate) fn delivered(&mut self, now: Instant, seen: &Seen<'_>, (is_listed, over): (bool, u16)) -> Delivered {
         if !seen.is_request() {
-            self.heard_response(now, seen);
+            self.heard_response(now, seen, over);
             return Delivered { is_repeated: false };
         }
         let verb = seen.verb();
@@ -175,7 +172,7 @@ impl Transactions {
                     talk.peer_newest = talk.peer_newest.max(seen.cseq);
                 }
                 let served = Served {
-                    is_stream,
+                    is_stream: over > 0,
                     is_early: !is_initial && !has_dialog,
                     is_old,
                     verb,
@@ -219,11 +216,12 @@ impl Transactions {
         }
     }
 
-    fn heard_response(&mut self, now: Instant, seen: &Seen<'_>) {
+    fn heard_response(&mut self, now: Instant, seen: &Seen<'_>, over: u16) {
         if seen.status >= 200
             && let Some(asked) = self.asked.get_mut(&transaction(seen, seen.verb()))
         {
-            let is_news = !asked.is_answered && now.since(asked.since) < LIFE;
+            // What was sent over a connection that is gone has failed (§8.1.3.1).
+            let is_news = !asked.is_answered && now.since(asked.since) < LIFE && over == asked.over;
             asked.wants_ack |= is_news && !asked.is_outside && asked.verb == Verb::Invite && seen.status < 300;
             asked.is_answered = true;
             let refreshes = is_news && seen.status < 300 && matches!(asked.verb, Verb::Invite | Verb::Update);
@@ -377,16 +375,10 @@ impl Transactions {
     }
 
     /// The switch has sent a request that is in no dialog: an INVITE, its CANCEL, or what a telephone is told by. Whether it is a new one.
-    pub(crate) fn began(
-        &mut self,
-        now: Instant,
-        seen: &Seen<'_>,
-        bytes: &[u8],
-        is_stream: bool,
-    ) -> Result<bool, String> {
+    pub(crate) fn began(&mut self, now: Instant, seen: &Seen<'_>, bytes: &[u8], over: u16) -> Result<bool, String> {
         let (key, hash) = (transaction(seen, seen.verb()), Hash::of(&[bytes]));
         if self.asked.contains_key(&key) {
-            return self.repeated(key, hash, is_stream).map(|()| false);
+            return self.repeated(key, hash, over).map(|()| false);
         }
         let asked = Asked {
             since: now,
@@ -395,6 +387,7 @@ impl Transactions {
             verb: seen.verb(),
             cseq: seen.cseq,
             is_outside: true,
+            over,
             is_answered: false,
             wants_ack: false,
             dialog: talk(seen.call_id, seen.tag_of_from()),
@@ -415,18 +408,18 @@ impl Transactions {
     }
 
     /// A request goes once more.
-    fn repeated(&mut self, key: u64, hash: u64, is_stream: bool) -> Verdict {
+    fn repeated(&mut self, key: u64, hash: u64, over: u16) -> Verdict {
         let asked = self.asked.get_mut(&key).ok_or("it was there a moment ago")?;
         let verb = asked.verb;
         asked.sent += 1;
-        hold(!is_stream, || format!("§17.1: {} is repeated over a connection", verb.as_str()))?;
+        hold(over == 0, || format!("§17.1: {} is repeated over a connection", verb.as_str()))?;
         hold(asked.bytes == hash, || "another request with the same branch".into())?;
         hold(!asked.is_answered, || format!("{} is repeated after its answer", verb.as_str()))?;
         hold(asked.sent <= SENT_MAX, || format!("{} is repeated for ever", verb.as_str()))
     }
 
     /// The switch has sent a request.
-    pub(crate) fn requested(&mut self, now: Instant, seen: &Seen<'_>, bytes: &[u8], is_stream: bool) -> Verdict {
+    pub(crate) fn requested(&mut self, now: Instant, seen: &Seen<'_>, bytes: &[u8], over: u16) -> Verdict {
         let (verb, dialog) = (seen.verb(), talk(seen.call_id, seen.tag_of_from()));
         let talk = self.talks.get_mut(&dialog);
         let talk = talk.ok_or_else(|| format!("{} in a dialog that is none", verb.as_str()))?;
@@ -436,7 +429,7 @@ impl Transactions {
         }
         let (key, hash) = (transaction(seen, verb), Hash::of(&[bytes]));
         if self.asked.contains_key(&key) {
-            return self.repeated(key, hash, is_stream);
+            return self.repeated(key, hash, over);
         }
         hold(seen.cseq > talk.newest, || format!("I4: CSeq {} after {}", seen.cseq, talk.newest))?;
         talk.newest = seen.cseq;
@@ -460,6 +453,7 @@ impl Transactions {
             verb,
             cseq: seen.cseq,
             is_outside: false,
+            over,
             is_answered: false,
             wants_ack: false,
             dialog,
