@@ -58,6 +58,10 @@ fn cannot_be(event: &str, phase: Phase) -> bool {
     if begins(&["referred", "transferor"]) {
         return true;
     }
+    // A ringing is repeated until the final response, and no call of the simulation is parked for 64*T1; `prack-never.flow` is.
+    if event == "ringing unacknowledged" {
+        return phase != Phase::Merging;
+    }
     match phase {
         Phase::Arriving => event != "routed",
         Phase::Parked => {
@@ -65,7 +69,7 @@ fn cannot_be(event: &str, phase: Phase) -> bool {
                 || begins(&["routed", "failed", "acknowledged", "response", "unacknowledged", "media", "abandon"])
         }
         Phase::Merging => begins(&["routed", "callback", "response", "failed", "media other", "abandon"]),
-        Phase::Bridged => begins(&["routed", "callback", "cancelled", "timeout", "media opened", "abandon"]),
+        Phase::Bridged => begins(&["routed", "callback", "cancelled", "media opened", "abandon"]),
         Phase::Ending => begins(&["routed", "callback", "cancelled"]),
     }
 }
