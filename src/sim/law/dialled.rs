@@ -286,10 +286,11 @@ impl Dialled {
 }
 
 impl Rung {
-    /// Whether its transaction may have ended, so that nothing is expected of a response.
+    /// Whether its transaction may have ended, so that nothing is expected of a response. What was cancelled has no more than that either
+    /// (§9.1).
     fn is_over(&self, now: Instant) -> bool {
         let past = |at: Instant| now.since(at) + SLACK >= LIFE;
         let unheard = !self.is_heard && self.answered.is_none() && self.refused.is_none() && past(self.since);
-        self.refused.is_some() || self.answered.is_some_and(past) || unheard
+        self.refused.is_some() || self.answered.is_some_and(past) || self.cancelled.is_some_and(past) || unheard
     }
 }

@@ -344,9 +344,10 @@ impl Transactions {
         let live = self.talks.get(&dialog).filter(|talk| !talk.is_ended);
         let Some(timer) = live.and_then(|talk| talk.timer) else { return Ok(()) };
         let (age, slack) = (now.since(timer.since), Duration::from_secs(3));
-        // One change of a call at a time: a refresh waits while the other side does not answer its own, which ends the call.
+        // One change of a call at a time: a refresh waits while the other side does not answer its own, however long it says 100, and the
+        // call ends by the rule below.
         let is_open = |asked: &Asked| asked.verb == Verb::Invite && !asked.is_outside && !asked.is_answered;
-        let waits = || self.asked.values().any(|asked| is_open(asked) && now.since(asked.since) < LIFE);
+        let waits = || self.asked.values().any(is_open);
         hold(!timer.is_ours || timer.tried.is_some() || age <= timer.interval / 2 + slack || waits(), || {
             format!("RFC 4028 §7.4: a session of {:?} was not refreshed in {age:?}", timer.interval)
         })?;
