@@ -29,6 +29,8 @@ pub(crate) struct Rung {
     is_heard: bool,
     refused: Option<Instant>,
     cancelled: Option<Instant>,
+    /// Its transaction had ended when a response came.
+    is_forgotten: bool,
     /// The first 2xx.
     answered: Option<Instant>,
     /// Those that have answered with 2xx, by their tags; the first is `main`.
@@ -139,6 +141,7 @@ impl Dialled {
             is_heard: false,
             refused: None,
             cancelled: None,
+            is_forgotten: false,
             answered: None,
             branches: BTreeMap::new(),
             main: 0,
@@ -179,6 +182,7 @@ impl Dialled {
         let is_over = rung.is_over(now);
         if is_over {
             self.open.remove(&key);
+            rung.is_forgotten = true;
         }
         match seen.status {
             ..200 => rung.is_heard |= rung.answered.is_none(),
@@ -291,6 +295,10 @@ impl Rung {
     fn is_over(&self, now: Instant) -> bool {
         let past = |at: Instant| now.since(at) + SLACK >= LIFE;
         let unheard = !self.is_heard && self.answered.is_none() && self.refused.is_none() && past(self.since);
-        self.refused.is_some() || self.answered.is_some_and(past) || self.cancelled.is_some_and(past) || unheard
+        self.is_forgotten
+            || self.refused.is_some()
+            || self.answered.is_some_and(past)
+            || self.cancelled.is_some_and(past)
+            || unheard
     }
 }
