@@ -39,7 +39,7 @@ pub struct Hearer<'h> {
 
 /// Everything that goes into an event and is neither the call's nor the client's.
 pub struct Herald {
-    /// Signs every event.
+    /// Signs what tells of a call.
     pub signer: Signer,
     /// Tells the event ids of this run of the server from those of an earlier one: the start time, or a random number.
     pub epoch: u64,
@@ -84,7 +84,7 @@ impl Herald {
 
     /// The event that takes a call back, the same for all.
     pub fn gone(&self, sequence: u64, gone: &Gone) -> String {
-        document::gone(self.id(sequence), gone, &self.signer)
+        document::gone(self.id(sequence), gone)
     }
 
     /// The URI of a name here. RFC 3261 §25.1: a user part may hold `/` and every other byte of a name, but not `@`.

@@ -96,7 +96,7 @@ impl FanOut {
                 let name = waiting.call.name.clone();
                 registry.listeners.deliver(&name, &Parcel::Incoming(waiting))
             }
-            // Nobody listens, which is common: save the signature. Who enters now finds the call gone.
+            // Nobody listens, which is common. Who enters now finds the call gone.
             Job::Gone { gone, .. } if !registry.listeners.any(&gone.name) => 0,
             Job::Gone { sequence, gone } => {
                 let text = registry.announcer.gone(sequence, &gone);
