@@ -55,6 +55,18 @@ pub const DTMF_GAP_MAX: Duration = Duration::from_secs(1);
 pub const PORT_REST: Duration = Duration::from_secs(5);
 /// How long it rests at least where no other is left: what is late in a network is late by less, and a call that gets no port is lost.
 pub const PORT_REST_MIN: Duration = Duration::from_secs(1);
+/// Flows that must have been opened between two ticks of a worker before it keeps the sockets of those that end: eighty a second. At less,
+/// to open them anew costs nothing that anybody would see, and idle sockets would only take memory.
+pub const RELAY_KEEP_OPENS_MIN: u32 = 16;
+/// Flows' worth of sockets that a worker keeps at most, four each: three seconds of a thousand calls a second.
+pub const RELAY_KEPT_MAX: usize = 4_096;
+/// How long a worker keeps sockets that nobody wants.
+pub const RELAY_KEPT_TIME_MAX: Duration = Duration::from_secs(10);
+/// How many kept ones must be free to choose from before one is used again: whoever had a call knows its ports, and is to know no more than
+/// these of the next one's.
+pub const RELAY_KEPT_CHOICE_MIN: usize = 256;
+/// Kept ones that a worker closes at one tick, so that packets do not wait for it.
+pub const RELAY_KEPT_CLOSED_MAX: usize = 64;
 /// Pairs that are tried for one leg before it is refused: other programs may hold some of the range.
 pub const PORT_TRIES_MAX: usize = 16;
 /// Commands that may wait for one relay worker before new flows are refused. Commands of open flows always get in: their number

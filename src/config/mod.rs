@@ -22,6 +22,7 @@ pub use certificate::{Certificate, names_in, system_authorities};
 pub use keys::{Keys, PolicyKey};
 pub use mistake::{Mistake, Mistakes};
 pub use route_test::Tested;
+pub use warn::open_files_max;
 
 use crate::call::{Route, Trunk};
 use crate::policy::Users;

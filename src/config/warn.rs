@@ -31,6 +31,11 @@ impl Machine {
     }
 }
 
+/// How many files this process may have open; `None` where the kernel does not say.
+pub fn open_files_max() -> Option<u64> {
+    Machine::this().descriptors_max
+}
+
 /// `32768\t60999`
 fn ephemeral_ports(text: &str) -> Option<(u16, u16)> {
     let mut numbers = text.split_whitespace().map(str::parse);

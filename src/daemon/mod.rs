@@ -24,7 +24,7 @@ mod tests;
 pub use failure::{Code, Failure};
 pub use outbound::locate;
 
-use crate::config::{Config, Keys};
+use crate::config::{self, Config, Keys};
 use crate::http;
 use crate::limits;
 use crate::media;
@@ -314,11 +314,18 @@ fn start_relay(config: &Config, sip: &[SocketAddr], events: mpsc::Sender<media::
         port_max: config.media.port_max,
         addresses: vec![address],
         dscp: Some(limits::DSCP_EXPEDITED),
+        kept_max: kept_max(config.media.workers),
         seed: entropy(),
     };
     // A full queue loses the event: the call's own deadlines deal with a relay that says nothing.
     let tell = move |event| drop(events.try_send(event));
     Relay::start(settings, tell).map_err(|error| Failure::run_time(format!("cannot start the relay: {error}")))
+}
+
+/// For how many flows each worker may keep sockets: half of the files that we may have open are for them at most.
+fn kept_max(workers: usize) -> usize {
+    let files = config::open_files_max().and_then(|files| usize::try_from(files).ok()).unwrap_or(0);
+    files / 2 / 4 / workers.max(1)
 }
 
 fn runtime(builder: &mut tokio::runtime::Builder) -> Result<tokio::runtime::Runtime, Failure> {

@@ -1,9 +1,10 @@
-//! One open flow: what `media::forward` knows of it, and the four sockets that it is carried by.
+//! One flow: what `media::forward` knows of it, and the four sockets that it is carried by, which may carry another one after it.
 //! Not here: threads and readiness (`relay::worker`), and any decision about a packet.
 
 use crate::id::{FlowId, Side};
 use crate::limits;
 use crate::media::{Event, Flow, Outcome};
+use crate::relay::kept::Locals;
 use crate::relay::socket::{LegSockets, Opener};
 use crate::time::Instant;
 use mio::net::UdpSocket;
@@ -76,6 +77,22 @@ impl Bridge {
     pub(super) fn open(id: FlowId, caller: IpAddr, client: IpAddr, opener: &Opener) -> Result<Bridge, &'static str> {
         let (caller, client) = (opener.open(caller)?, opener.open(client)?);
         Ok(Bridge { id, flow: Flow::new(id), caller, client, waiting: [false; 4] })
+    }
+
+    /// The flow is over, its sockets stay. What still comes for it finds a flow that knows nobody, and goes nowhere.
+    pub(super) fn rest(&mut self) {
+        self.flow = Flow::new(self.id);
+    }
+
+    /// Lets another flow have the sockets.
+    pub(super) fn reopen(&mut self, id: FlowId) {
+        self.id = id;
+        self.flow = Flow::new(id);
+    }
+
+    /// The addresses of its two sides.
+    pub(super) fn locals(&self) -> Locals {
+        (self.caller.address().ip(), self.client.address().ip())
     }
 
     /// Has epoll tell of all four. They leave it by being closed.

@@ -5,6 +5,7 @@
 mod bridge;
 mod clock;
 mod inbox;
+mod kept;
 pub mod ports;
 mod socket;
 mod worker;
@@ -39,6 +40,8 @@ pub struct RelaySettings {
     pub addresses: Vec<IpAddr>,
     /// The DSCP of what is sent, 0–63; 46 is Expedited Forwarding (RFC 3246), what telephony uses. `None` leaves it to the host.
     pub dscp: Option<u8>,
+    /// For how many flows a worker may keep sockets open that none uses, at most [`crate::limits::RELAY_KEPT_MAX`]: four files each.
+    pub kept_max: usize,
     /// Entropy for the choice of ports, which must not be guessable (RELIABILITY A1).
     pub seed: [u8; 32],
 }
@@ -58,16 +61,18 @@ struct Handle {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the relay holds at this moment. With no flow open, only pairs at rest and free ones are left.
+/// What the relay holds at this moment. With no flow open, only pairs at rest and free ones are left, and sockets that are kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Counts {
     /// Open flows.
     pub flows: usize,
-    /// Open RTP and RTCP sockets: four a flow.
+    /// Flows' worth of sockets that stay open for the next flows, because many come.
+    pub kept: usize,
+    /// Open RTP and RTCP sockets: four a flow, and four for each that is kept.
     pub sockets: usize,
     /// Pairs of ports in use: two a flow.
     pub pairs_taken: usize,
-    /// Pairs of ports that were given back and are not to be used again yet.
+    /// Pairs of ports that were given back and are not to be used again yet, those of kept sockets among them.
     pub pairs_resting: usize,
     /// Pairs that could be taken now, over all addresses.
     pub pairs_free: usize,
@@ -82,7 +87,8 @@ impl Relay {
         let clock = Clock::start();
         let range = settings.port_min..=settings.port_max;
         let ports = Arc::new(Ports::new(&settings.addresses, range, settings.seed, clock));
-        let opener = Opener { ports, open: Arc::new(AtomicUsize::new(0)), dscp: settings.dscp };
+        let open = Arc::new(AtomicUsize::new(0));
+        let opener = Opener { ports, open, dscp: settings.dscp, kept_max: settings.kept_max };
         let events = Arc::new(events);
         // Should a later worker not start, dropping the relay stops the earlier ones.
         let mut relay = Relay { workers: Vec::new(), events: Arc::clone(&events) as _, opener };
@@ -126,11 +132,16 @@ impl Relay {
     /// What is held now, for metrics and for the leak check.
     pub fn counts(&self) -> Counts {
         let pairs = self.opener.ports.counts();
+        let sum = |gauge: fn(&Gauges) -> &AtomicUsize| -> usize {
+            self.workers.iter().map(|worker| gauge(&worker.gauges).load(Ordering::Relaxed)).sum()
+        };
+        let kept = sum(|gauges| &gauges.kept);
         Counts {
-            flows: self.workers.iter().map(|worker| worker.gauges.flows.load(Ordering::Relaxed)).sum(),
+            flows: sum(|gauges| &gauges.flows),
+            kept,
             sockets: self.opener.open.load(Ordering::Relaxed),
-            pairs_taken: pairs.taken,
-            pairs_resting: pairs.resting,
+            pairs_taken: pairs.taken.saturating_sub(2 * kept),
+            pairs_resting: pairs.resting + 2 * kept,
             pairs_free: pairs.free,
         }
     }

@@ -60,6 +60,21 @@ impl Ports {
         self.lock().by_address.contains_key(&address)
     }
 
+    /// Whether so many pairs are free that others may be held back: half of them, on each of these addresses.
+    pub(super) fn are_plenty(&self, addresses: [IpAddr; 2]) -> bool {
+        let pools = self.lock();
+        addresses.iter().all(|address| {
+            pools.by_address.get(address).is_some_and(|pool| pool.free.len() >= pool.taken + pool.resting.len())
+        })
+    }
+
+    /// A generator of its own for one of those that hold pairs back.
+    pub(super) fn rng(&self) -> Rng {
+        let mut seed = [0; 32];
+        self.lock().rng.fill(&mut seed);
+        Rng::from_seed(seed)
+    }
+
     /// A free pair, any of them as likely as any other; where there is none, the one that has rested longest; `None` if there is none
     /// that has rested at all.
     pub(super) fn take(self: &Arc<Ports>, address: IpAddr) -> Option<Lease> {
@@ -189,6 +204,22 @@ mod tests {
         assert_eq!(ports.counts(), PairCounts { taken: 0, resting: 10, free: 0 });
         assert!(ports.take(HERE).is_none(), "all are at rest");
         assert!(ports.take(IpAddr::from([192, 0, 2, 1])).is_none(), "not our address");
+    }
+
+    #[test]
+    fn pairs_are_plenty_while_half_are_free() {
+        let ports = ports(30_000..=30_007);
+        let elsewhere = IpAddr::from([192, 0, 2, 1]);
+        let mut leases = Vec::new();
+        for (taken, plenty) in [(0, true), (1, true), (2, true), (3, false)] {
+            while leases.len() < taken {
+                leases.extend(ports.take(HERE));
+            }
+            assert_eq!(ports.are_plenty([HERE, HERE]), plenty, "{taken} of 4");
+        }
+        drop(leases);
+        assert!(!ports.are_plenty([HERE, HERE]), "three are at rest");
+        assert!(!ports.are_plenty([HERE, elsewhere]), "not our address");
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub(super) struct Opener {
     /// How many sockets are open in the whole relay.
     pub(super) open: Arc<AtomicUsize>,
     pub(super) dscp: Option<u8>,
+    /// For how many flows a worker may keep sockets open that no flow uses.
+    pub(super) kept_max: usize,
 }
 
 impl Opener {

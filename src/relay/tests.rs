@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::id::Side;
+use crate::limits;
 use crate::media::dtmf::KeyWriter;
 use crate::media::header::Rtp;
 use crate::media::tone::{self, FRAME_SAMPLES, Law, Sine};
@@ -24,7 +25,7 @@ fn here() -> IpAddr {
 fn settings(workers: usize, port_min: u16, port_max: u16) -> RelaySettings {
     static STARTED: AtomicUsize = AtomicUsize::new(0);
     let seed = [u8::try_from(STARTED.fetch_add(1, Ordering::Relaxed) % 256).unwrap(); 32];
-    RelaySettings { workers, port_min, port_max, addresses: vec![here()], dscp: Some(46), seed }
+    RelaySettings { workers, port_min, port_max, addresses: vec![here()], dscp: Some(46), kept_max: 1_000, seed }
 }
 
 fn start(workers: usize, port_min: u16, port_max: u16) -> (Relay, Receiver<Event>) {
@@ -339,8 +340,44 @@ fn two_hundred_flows_leave_nothing() {
             assert!(matches!(events.recv_timeout(WAIT).unwrap(), Event::Closed { .. }));
         }
     }
-    let Counts { flows, sockets, pairs_taken, .. } = relay.counts();
-    assert_eq!((flows, sockets, pairs_taken), (0, 0, 0));
+    let Counts { flows, kept, sockets, pairs_taken, .. } = relay.counts();
+    assert_eq!((flows, sockets, pairs_taken), (0, 4 * kept, 0));
+}
+
+/// Opens and closes many flows until sockets are kept, then one after the other until one has the ports of a flow before it.
+#[test]
+fn where_flows_come_and_go_fast_their_sockets_are_used_again() {
+    let (relay, events) = start(1, 40_000, 65_535);
+    let (begun, mut seen, mut next) = (std::time::Instant::now(), std::collections::BTreeSet::new(), 0);
+    let mut open_next = || {
+        next += 1;
+        (FlowId(next), open(&relay, &events, FlowId(next)))
+    };
+    while relay.counts().kept < limits::RELAY_KEPT_CHOICE_MIN {
+        assert!(begun.elapsed() < WAIT, "{:?}", relay.counts());
+        let opened: Vec<_> = (0..400).map(|_| open_next()).collect();
+        assert_eq!(relay.counts().sockets, 4 * (400 + relay.counts().kept), "each flow has its own");
+        opened.iter().for_each(|(flow, _)| relay.command(Command::Close { flow: *flow }));
+        for (_, ports) in opened {
+            assert!(matches!(events.recv_timeout(WAIT).unwrap(), Event::Closed { .. }));
+            seen.insert(ports);
+        }
+    }
+    let (flow, (caller, client)) = loop {
+        assert!(begun.elapsed() < WAIT, "{:?}", relay.counts());
+        let (flow, ports) = open_next();
+        if seen.contains(&ports) {
+            break (flow, ports);
+        }
+        close(&relay, &events, flow);
+    };
+    // What carried another flow carries this one: nothing is left of the other's peers.
+    let (mut caller, mut client) = (Phone::new("127.0.0.2", caller, 440), Phone::new("127.0.0.3", client, 697));
+    relay.command(Command::Set { flow, side: Side::Caller, stream: caller.stream((101, 96)) });
+    relay.command(Command::Set { flow, side: Side::Client, stream: client.stream((96, 101)) });
+    introduce(&events, &mut caller, &mut client);
+    cross(&mut caller, &client);
+    assert_eq!(cross(&mut client, &caller).2, caller.relay);
 }
 
 #[test]

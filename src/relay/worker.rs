@@ -7,6 +7,7 @@ use crate::media::{Closed, Command, Event};
 use crate::relay::bridge::{Bridge, Buffer, Port};
 use crate::relay::clock::Clock;
 use crate::relay::inbox::{Message, Receiver};
+use crate::relay::kept::{Kept, Locals};
 use crate::relay::socket::Opener;
 use crate::time::{Duration, Instant};
 use mio::{Events, Poll, Token};
@@ -28,6 +29,8 @@ const EVENTS: usize = 1_024;
 pub(super) struct Gauges {
     pub(super) heartbeat: AtomicU64,
     pub(super) flows: AtomicUsize,
+    /// Flows' worth of sockets that are kept.
+    pub(super) kept: AtomicUsize,
 }
 
 /// A worker's whole state. It owns its flows and their sockets; nobody else touches them.
@@ -42,8 +45,15 @@ pub(super) struct Worker<F> {
 }
 
 struct State {
+    /// Those of open flows, and the kept ones.
     bridges: Slab<Bridge>,
+    /// Open flows.
     by_id: HashMap<FlowId, usize>,
+    kept: Kept,
+    /// Flows opened since the last tick.
+    opened: u32,
+    /// Whether they were so many before it that sockets are kept.
+    keeps: bool,
     /// Sockets that may hold packets, each once, in the order of their turns.
     waiting: VecDeque<Port>,
     buffer: Box<Buffer>,
@@ -66,6 +76,9 @@ impl<F: Fn(Event)> Worker<F> {
         let state = State {
             bridges: Slab::new(),
             by_id: HashMap::new(),
+            kept: Kept::new(opener.kept_max, opener.ports.rng()),
+            opened: 0,
+            keeps: false,
             waiting: VecDeque::new(),
             buffer: Box::new([0; limits::RTP_BYTES_MAX + 1]),
             commands_left: false,
@@ -90,10 +103,12 @@ impl<F: Fn(Event)> Worker<F> {
                 Err(_) => self.drop_culprit(),
             }
         }
-        for bridge in self.state.bridges.drain() {
-            (self.tell)(bridge.closed());
+        for key in std::mem::take(&mut self.state.by_id).into_values() {
+            self.state.bridges.get(key).into_iter().for_each(|bridge| (self.tell)(bridge.closed()));
         }
+        self.state.bridges.clear();
         self.gauges.flows.store(0, Ordering::Relaxed);
+        self.gauges.kept.store(0, Ordering::Relaxed);
     }
 
     /// Waits, then does what is due: commands first, so that a closed flow forwards nothing more; then each waiting socket's
@@ -150,7 +165,7 @@ impl<F: Fn(Event)> Worker<F> {
     fn carry_out(&mut self, now: Instant, command: Command) {
         match command {
             Command::Open { flow, caller_local, client_local } => {
-                let opened = self.open(flow, caller_local, client_local);
+                let opened = self.open(now, flow, (caller_local, client_local));
                 (self.tell)(opened.unwrap_or_else(|reason| Event::Failed { flow, reason }));
             }
             Command::Set { flow, side, stream } => {
@@ -164,34 +179,69 @@ impl<F: Fn(Event)> Worker<F> {
                 }
             }
             Command::Close { flow } => {
-                let key = self.state.by_id.get(&flow).copied();
-                let closed = key.and_then(|key| self.remove(key)).map(|bridge| bridge.closed());
-                (self.tell)(closed.unwrap_or(Event::Closed { flow, report: Closed::default() }));
+                let report = self.close(now, flow).unwrap_or_default();
+                (self.tell)(Event::Closed { flow, report });
             }
         }
     }
 
-    fn open(&mut self, id: FlowId, caller: std::net::IpAddr, client: std::net::IpAddr) -> Result<Event, &'static str> {
+    fn open(&mut self, now: Instant, id: FlowId, locals: Locals) -> Result<Event, &'static str> {
         if self.state.by_id.contains_key(&id) {
             return Err("the flow is open already");
         }
-        let mut bridge = Bridge::open(id, caller, client, &self.opener)?;
-        let slot = self.state.bridges.vacant_entry();
-        bridge.register(self.poll.registry(), slot.key()).map_err(|_| "the kernel watches no more sockets")?;
+        let kept = self.state.kept.take(now, locals, limits::RELAY_KEPT_CHOICE_MIN);
+        let key = match kept.map_or_else(|| self.open_sockets(id, locals), Ok) {
+            Ok(key) => key,
+            // Better ports that somebody may guess than no call.
+            Err(reason) => self.state.kept.take(now, locals, 1).ok_or(reason)?,
+        };
+        let bridge = self.state.bridges.get_mut(key).ok_or("no such place")?;
+        bridge.reopen(id);
         let opened = bridge.opened();
-        self.state.by_id.insert(id, slot.key());
-        slot.insert(bridge);
-        self.gauges.flows.store(self.state.bridges.len(), Ordering::Relaxed);
+        self.state.by_id.insert(id, key);
+        self.state.opened += 1;
+        self.gauge();
         Ok(opened)
     }
 
-    /// Forgets a flow; its sockets and ports go when the caller drops it.
+    fn open_sockets(&mut self, id: FlowId, (caller, client): Locals) -> Result<usize, &'static str> {
+        let mut bridge = Bridge::open(id, caller, client, &self.opener)?;
+        let slot = self.state.bridges.vacant_entry();
+        bridge.register(self.poll.registry(), slot.key()).map_err(|_| "the kernel watches no more sockets")?;
+        let key = slot.key();
+        slot.insert(bridge);
+        Ok(key)
+    }
+
+    /// Ends a flow. Where flows come and go fast and ports are plenty, its sockets wait for the next one.
+    fn close(&mut self, now: Instant, flow: FlowId) -> Option<Closed> {
+        let key = self.state.by_id.remove(&flow)?;
+        let bridge = self.state.bridges.get_mut(key)?;
+        let (report, locals) = (bridge.flow.report(), bridge.locals());
+        if self.state.keeps && self.state.kept.has_room() && self.opener.ports.are_plenty([locals.0, locals.1]) {
+            bridge.rest();
+            self.state.kept.put(now, locals, key);
+            self.gauge();
+        } else {
+            self.remove(key);
+        }
+        Some(report)
+    }
+
+    /// Forgets a place; its sockets and ports go when the caller drops it.
     fn remove(&mut self, key: usize) -> Option<Bridge> {
         let bridge = self.state.bridges.try_remove(key)?;
-        self.state.by_id.remove(&bridge.id);
+        if self.state.by_id.get(&bridge.id) == Some(&key) {
+            self.state.by_id.remove(&bridge.id);
+        }
         self.state.waiting.retain(|port| port.key != key);
-        self.gauges.flows.store(self.state.bridges.len(), Ordering::Relaxed);
+        self.gauge();
         Some(bridge)
+    }
+
+    fn gauge(&self) {
+        self.gauges.flows.store(self.state.by_id.len(), Ordering::Relaxed);
+        self.gauges.kept.store(self.state.kept.count(), Ordering::Relaxed);
     }
 
     fn by_id(&mut self, flow: FlowId) -> Option<&mut Bridge> {
@@ -242,10 +292,18 @@ impl<F: Fn(Event)> Worker<F> {
             bridge.handle_timeout(now, &*self.tell);
         }
         self.state.at_work = None;
+        self.state.keeps = std::mem::take(&mut self.state.opened) >= limits::RELAY_KEEP_OPENS_MIN;
+        for _ in 0..limits::RELAY_KEPT_CLOSED_MAX {
+            let Some(key) = self.state.kept.poll_unwanted(now) else { break };
+            self.remove(key);
+        }
     }
 
     fn drop_culprit(&mut self) {
-        let culprit = self.state.at_work.take().and_then(|key| self.remove(key));
+        let culprit = self.state.at_work.take().and_then(|key| {
+            self.state.kept.forget(key);
+            self.remove(key)
+        });
         if let Some(bridge) = culprit {
             tracing::error!(flow = bridge.id.0, "a panic in the relay ended a flow");
             (self.tell)(Event::Failed { flow: bridge.id, reason: "fault in the relay" });
