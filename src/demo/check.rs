@@ -53,10 +53,9 @@ pub(super) struct Step {
 }
 
 /// The steps of the set-up, the same for every call and in the same order.
-pub(super) fn steps(caller: &CallerLeg, client: &ClientLeg) -> [Step; 7] {
+pub(super) fn steps(caller: &CallerLeg, client: &ClientLeg) -> [Step; 6] {
     let step = |name, from: Instant, to: Option<Instant>| Step { name, took: to.map(|to| to - from) };
     [
-        step("INVITE → 100 Trying", caller.invited, Some(caller.trying)),
         step("INVITE → 180 Ringing", caller.invited, Some(caller.ringing)),
         step("INVITE → notification", caller.invited, Some(client.notified)),
         step("callback INVITE → its 200 OK", client.called_back, Some(client.answered)),
@@ -190,7 +189,6 @@ pub(super) mod tests {
             plan,
             caller: Ok(CallerLeg {
                 invited: start,
-                trying: start,
                 ringing: start,
                 answered: start,
                 hearing: hearing(TONE_CLIENT, DIGITS),

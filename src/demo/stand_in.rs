@@ -194,6 +194,6 @@ async fn a_request_that_is_lost_is_sent_again() {
 async fn a_server_that_refuses_is_a_failure_of_both_ends() {
     let outcome = outcome(Fault::Refuses, 1).await;
     assert!(!outcome.holds());
-    let failures = ["1 × client: no notification within 5 s", "1 × trunk: 403 Forbidden instead of 100 Trying"];
+    let failures = ["1 × client: no notification within 5 s", "1 × trunk: 403 Forbidden instead of 180 Ringing"];
     assert_eq!(outcome.failures, failures);
 }

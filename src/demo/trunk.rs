@@ -19,7 +19,6 @@ pub(super) struct CallerLeg {
     /// When the INVITE left.
     pub(super) invited: Instant,
     /// When 100 came.
-    pub(super) trying: Instant,
     /// When 180 or 183 came.
     pub(super) ringing: Instant,
     /// When 200 came.
@@ -46,11 +45,10 @@ async fn tell(plan: &Plan, agent: &mut Agent, ladder: Ladder) -> Result<CallerLe
     let mut audio = Audio::bind(Lane::Trunk, ladder, Script::caller(), EVENTS).await?;
     let invited = agent.invite("", &offer(audio.address(), EVENTS)).await?;
     let soon = Duration::from_secs(2);
-    let trying = agent.expect(100..=100, &Wait::for_("100 Trying", soon)).await?.at;
     let ringing = agent.expect(180..=183, &Wait::for_("180 Ringing", soon)).await?.at;
     // The client has five seconds for its event and five for its answer.
     let ok = agent.expect(200..=299, &Wait::for_("200 OK to INVITE", Duration::from_secs(10))).await?;
     let answer = Answer::read(&ok.body).map_err(|lack| agent.failure(lack))?;
     let ending = talk(agent, &mut audio, &answer, plan.hangs_up == Lane::Trunk).await?;
-    Ok(CallerLeg { invited, trying, ringing, answered: ok.at, hearing: audio.finish(answer.events).await, ending })
+    Ok(CallerLeg { invited, ringing, answered: ok.at, hearing: audio.finish(answer.events).await, ending })
 }

@@ -117,7 +117,7 @@ fn done(switch: &mut Switch) -> Vec<String> {
 
 fn park(switch: &mut Switch, peer: char) -> CallRef {
     let heard = tell(switch, peer, "INVITE sip:1@x", "1 INVITE", "<sip:1@x>", true);
-    assert_eq!(heard, [format!("{peer}:100"), format!("{peer}:180"), "incoming".into()]);
+    assert_eq!(heard, [format!("{peer}:180"), "incoming".into()]);
     switch.lot.all().into_iter().next_back().unwrap()
 }
 
@@ -158,7 +158,7 @@ fn a_call_that_panics_as_it_arrives_gets_500_and_one_record() {
     let next = switch.lot.next();
     switch.fault = Some(CallRef { generation: next.generation + 1, ..next });
     let heard = tell(&mut switch, 'a', "INVITE sip:1@x", "1 INVITE", "<sip:1@x>", true);
-    assert_eq!(heard, ["a:100", "a:180", "a:500", "record 500 a"]);
+    assert_eq!(heard, ["a:180", "a:500", "record 500 a"]);
     check_other(&mut switch);
 }
 
@@ -169,7 +169,7 @@ fn a_parked_call_that_panics_ends_with_500_and_one_record() {
     park(&mut switch, 'c');
     switch.fault = Some(at);
     // What the step did before it broke is not done: no ports are opened that nobody would close.
-    assert_eq!(call_back(&mut switch, at), ["b:100", "a:500", "b:500", "gone failed", "record 500 a"]);
+    assert_eq!(call_back(&mut switch, at), ["a:500", "b:500", "gone failed", "record 500 a"]);
     check_other(&mut switch);
 }
 
@@ -178,7 +178,7 @@ fn a_bridged_call_that_panics_ends_with_bye_and_one_record() {
     let mut switch = switch();
     let at = park(&mut switch, 'a');
     park(&mut switch, 'c');
-    assert_eq!(call_back(&mut switch, at), ["open", "b:100"]);
+    assert_eq!(call_back(&mut switch, at), ["open"]);
     let heard = relay(&mut switch, at, opened);
     assert_eq!(heard, ["set", "set", "a:200", "b:200", "gone answered_elsewhere"]);
     for (peer, side) in [('a', Side::Caller), ('b', Side::Client)] {
@@ -253,10 +253,10 @@ fn the_log_has_the_reason_of_a_denial_and_no_secret() {
         let sealed = seal(&Keys::new(1, [7; 32]), &mut Rng::from_seed([4; 32]), &contents, &audience);
         (token, call) = (sealed.expose().to_owned(), id.to_string());
         let to = format!("<sip:demo@x>\r\nX-Bridge-Token: {token}\r\nAuthorization: Bearer {jwt}");
-        assert_eq!(tell(&mut switch, 'd', "INVITE sip:demo@x", "1 INVITE", &to, true), ["d:100", "d:403"]);
+        assert_eq!(tell(&mut switch, 'd', "INVITE sip:demo@x", "1 INVITE", &to, true), ["d:403"]);
         let forged = to.replace("X-Bridge-Token: ", "X-Bridge-Token: A");
         assert_eq!(tell(&mut switch, 'c', "INVITE sip:demo@x", "1 INVITE", &forged, true), ["c:403"]);
-        assert_eq!(call_back(&mut switch, at), ["open", "b:100"]);
+        assert_eq!(call_back(&mut switch, at), ["open"]);
         relay(&mut switch, at, opened);
     });
     let denial = log.lines().find(|line| line.contains("policy denied")).unwrap();
@@ -290,7 +290,7 @@ fn a_trunks_numbers_are_rewritten_before_a_route_is_looked_for_and_for_clients()
         trunk.calling = rules(&["a -> +4989"]).unwrap();
     });
     let heard = tell(&mut switch, 'b', "INVITE sip:0301@x", "1 INVITE", "<sip:0301@x>", true);
-    assert_eq!(heard, ["b:100", "b:180", "incoming"]);
+    assert_eq!(heard, ["b:180", "incoming"]);
     let heard = tell(&mut switch, 'c', "INVITE sip:301@x", "1 INVITE", "<sip:301@x>", true);
     assert_eq!(heard, ["c:404"], "no rule, no route");
     let invite = |peer| {
@@ -322,8 +322,8 @@ fn a_trunk_that_calls_too_often_is_told_when_to_come_back_and_what_is_refused_do
     let mut call =
         |peer, number| tell(&mut switch, peer, &format!("INVITE sip:{number}@x"), "1 INVITE", "<sip:1@x>", true);
     assert_eq!(call('a', "none"), ["a:404"]);
-    assert_eq!(call('b', "+49301"), ["b:100", "b:180", "incoming"]);
-    assert_eq!(call('c', "+49301"), ["c:100", "c:180", "incoming"]);
+    assert_eq!(call('b', "+49301"), ["b:180", "incoming"]);
+    assert_eq!(call('c', "+49301"), ["c:180", "incoming"]);
     assert_eq!(call('d', "+49301"), ["d:503"]);
     assert_eq!(switch.stats().refused.0.get("rate_trunk"), Some(&1));
 }
@@ -374,7 +374,7 @@ fn a_trunk_may_prove_a_password_and_nobody_else_is_taken_for_it() {
         assert_eq!(starts(&heard), expected, "{username} {password}");
     }
     let heard = called_from(&mut switch, 7, "five", &proof(&asked, "carrier", "right"));
-    assert_eq!(starts(&heard), ["100", "180"]);
+    assert_eq!(starts(&heard), ["180"]);
     // The same proof again is somebody else's.
     assert_eq!(starts(&called_from(&mut switch, 8, "six", &proof(&asked, "carrier", "right"))), ["401"]);
     assert_eq!(switch.calls(), 1);

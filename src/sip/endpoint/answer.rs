@@ -124,7 +124,7 @@ impl Endpoint {
         let reliable = new.path.transport.is_reliable();
         let is_invite = request.cseq().method == Method::Invite;
         let machine = if is_invite {
-            Machine::Invite(ServerInvite::new(reliable))
+            Machine::Invite(ServerInvite::new(now.at, reliable))
         } else {
             Machine::Other(ServerOther::new(now.at, reliable))
         };
@@ -152,13 +152,11 @@ impl Endpoint {
         id
     }
 
-    /// The INVITE is the one that is open in its dialog; 100 stops its repetition (§17.2.1).
-    pub(super) fn begin_invite(&mut self, now: Now, dialog: DialogId, id: ServerId, invite: &Message<'_>) {
+    /// The INVITE is the one that is open in its dialog.
+    pub(super) fn begin_invite(&mut self, dialog: DialogId, id: ServerId) {
         if let Some(held) = self.dialogs.get_mut(&dialog) {
             held.invite_received = Some(id);
         }
-        let trying = Reply { status: 100, reason: None, headers: &[], body: None };
-        self.answer_to(now, id, &trying, Answerable::from(invite));
     }
 
     pub(super) fn answer(&mut self, now: Now, id: ServerId, reply: &Reply<'_>) -> bool {
@@ -273,7 +271,7 @@ impl Endpoint {
         let Some(server) = self.server_mut(id) else { return };
         let todo = server.machine.handle_timeout(now.at);
         let dialog = server.dialog;
-        self.send_latest(id, todo);
+        self.send_latest(now, id, todo);
         self.settle_server(id, todo);
         if todo.tell == Tell::Unacknowledged {
             self.stats.unacknowledged += 1;
@@ -301,7 +299,11 @@ impl Endpoint {
         }
     }
 
-    pub(super) fn send_latest(&mut self, id: ServerId, todo: Todo) {
+    /// What a machine wants sent: the latest answer again, or 100 for want of any (§17.2.1).
+    pub(super) fn send_latest(&mut self, now: Now, id: ServerId, todo: Todo) {
+        if todo.send == Send::Trying {
+            self.answer(now, id, &Reply { status: 100, reason: None, headers: &[], body: None });
+        }
         if todo.send != Send::Response {
             return;
         }

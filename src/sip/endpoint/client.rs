@@ -381,7 +381,7 @@ impl Endpoint {
                 self.stats.repeats_received += 1;
                 client.ack.clone()
             }
-            (Send::Nothing | Send::Response, _) => return,
+            (Send::Nothing | Send::Response | Send::Trying, _) => return,
         };
         // The call may not have acknowledged the first 2xx yet.
         if !bytes.is_empty() {

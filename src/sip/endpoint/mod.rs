@@ -411,7 +411,7 @@ impl Endpoint {
         let mut held = Held::new(made);
         held.session = self.session_of(dialog, request);
         self.dialogs.insert(dialog, Box::new(held));
-        self.begin_invite(now, dialog, id, request);
+        self.begin_invite(dialog, id);
         Some((id, dialog))
     }
 

@@ -109,7 +109,7 @@ impl Endpoint {
             self.stats.unacknowledged += 1;
             self.notices.push_back(Notice::ProvisionalUnacknowledged { owner, dialog });
         } else if waiting.repeat.is_due(now.at) && !planted(Mutant::ReliableNotRepeated) {
-            self.send_latest(transaction, Todo { send: Send::Response, ..Todo::default() });
+            self.send_latest(now, transaction, Todo { send: Send::Response, ..Todo::default() });
         }
         self.settle_reliable(dialog);
     }

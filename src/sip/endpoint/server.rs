@@ -50,7 +50,7 @@ impl Endpoint {
         if let Some(id) = self.by_key.get(&key).copied()
             && !planted(Mutant::RepeatTakenAsNew)
         {
-            self.repeat_request(id);
+            self.repeat_request(now, id);
             return None;
         }
         if self.repeat_kept(now, path, key, &request) {
@@ -83,11 +83,11 @@ impl Endpoint {
     }
 
     /// The request came again: its latest answer goes again (§17.2).
-    fn repeat_request(&mut self, id: ServerId) {
+    fn repeat_request(&mut self, now: Now, id: ServerId) {
         self.stats.repeats_received += 1;
         if let Some(server) = self.server_mut(id) {
             let todo = server.machine.handle_request();
-            self.send_latest(id, todo);
+            self.send_latest(now, id, todo);
         }
     }
 
@@ -278,7 +278,7 @@ impl Endpoint {
         let transaction = self.open_server(now, &request, new);
         match glare {
             Some(status) => self.refuse_glare(now, transaction, status),
-            None if method == Method::Invite => self.begin_invite(now, dialog, transaction, &request),
+            None if method == Method::Invite => self.begin_invite(dialog, transaction),
             None => {}
         }
         if method == Method::Prack {

@@ -37,6 +37,8 @@ pub enum Send {
     Ack,
     /// Server: the latest response, for the first time or again.
     Response,
+    /// Server: 100, because there is no response yet.
+    Trying,
 }
 
 /// What the transaction's user must know.

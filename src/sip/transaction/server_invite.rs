@@ -3,7 +3,7 @@
 //! the same, since both give up at the same moment, 64*T1 after the 2xx, and one timer does for both.
 //! Not here: the responses themselves.
 
-use super::timer::{Repeat, T2, Timer};
+use super::timer::{Repeat, T2, TRYING, Timer};
 use super::{Class, Send, Tell, Todo, class};
 use crate::mutant::{Mutant, planted};
 use crate::time::{Duration, Instant};
@@ -17,8 +17,10 @@ pub struct ServerInvite {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
-    /// No final answer yet.
-    Proceeding,
+    /// No final answer yet. Until there is any, 100 is due.
+    Proceeding {
+        trying: Option<Instant>,
+    },
     /// Answered with 300 to 699; Timers G and H run.
     Completed {
         g: Option<Repeat>,
@@ -38,13 +40,13 @@ enum State {
 
 impl ServerInvite {
     /// An INVITE arrived.
-    pub fn new(reliable: bool) -> ServerInvite {
-        ServerInvite { state: State::Proceeding, reliable }
+    pub fn new(now: Instant, reliable: bool) -> ServerInvite {
+        ServerInvite { state: State::Proceeding { trying: Some(now + TRYING) }, reliable }
     }
 
     /// Whether a final answer is still owed.
     pub fn is_pending(&self) -> bool {
-        self.state == State::Proceeding
+        matches!(self.state, State::Proceeding { .. })
     }
 
     /// Whether the answer was a 2xx whose ACK has not come.
@@ -60,7 +62,7 @@ impl ServerInvite {
     /// Whether the latest response may have to be sent again.
     pub fn needs_response(&self) -> bool {
         match self.state {
-            State::Proceeding | State::Completed { .. } => true,
+            State::Proceeding { .. } | State::Completed { .. } => true,
             State::Accepted { repeat, .. } => repeat.is_some(),
             State::Confirmed { .. } | State::Terminated => false,
         }
@@ -69,7 +71,8 @@ impl ServerInvite {
     /// The INVITE arrived again.
     pub fn handle_request(&mut self) -> Todo {
         match self.state {
-            State::Proceeding | State::Completed { .. } => Todo::send(Send::Response),
+            State::Proceeding { trying: Some(_) } => Todo::send(Send::Trying),
+            State::Proceeding { trying: None } | State::Completed { .. } => Todo::send(Send::Response),
             // RFC 6026 §7.1: absorbed; the 2xx has its own schedule.
             State::Accepted { .. } | State::Confirmed { .. } => Todo::NOTHING,
             State::Terminated => Todo::ENDED,
@@ -88,7 +91,7 @@ impl ServerInvite {
                 self.state = State::Accepted { repeat: None, l };
                 Todo::tell(Tell::Acknowledged)
             }
-            State::Proceeding | State::Accepted { repeat: None, .. } | State::Confirmed { .. } => Todo::NOTHING,
+            State::Proceeding { .. } | State::Accepted { repeat: None, .. } | State::Confirmed { .. } => Todo::NOTHING,
             State::Terminated => Todo::ENDED,
         }
     }
@@ -102,7 +105,7 @@ impl ServerInvite {
         // §17.2.1 and §13.3.1.4: T1, doubling, at most T2. The 2xx over a reliable transport too: a later hop may not be.
         let repeat = Repeat::new(now, T2);
         self.state = match class(status) {
-            Class::Provisional => State::Proceeding,
+            Class::Provisional => State::Proceeding { trying: None },
             Class::Success => State::Accepted { repeat: Some(repeat), l: end(Timer::L) },
             Class::Failure => {
                 let g = Timer::G.duration(self.reliable).map(|_| repeat);
@@ -126,16 +129,19 @@ impl ServerInvite {
             State::Accepted { repeat: Some(repeat), .. } | State::Completed { g: Some(repeat), .. } => {
                 Todo::send_if(repeat.is_due(now) && !planted(Mutant::AnswerNotRepeated), Send::Response)
             }
-            State::Proceeding | State::Confirmed { .. } => Todo::NOTHING,
+            State::Proceeding { trying } => Todo::send_if(trying.is_some_and(|trying| now >= trying), Send::Trying),
+            State::Confirmed { .. } => Todo::NOTHING,
             State::Accepted { repeat: None, .. } | State::Completed { g: None, .. } => Todo::NOTHING,
             State::Terminated => Todo::ENDED,
         }
     }
 
-    /// When time matters next. Never while we owe the answer: how long a call may wait is the call's business.
+    /// When time matters next. Once it was answered provisionally, never while we owe the final answer: how long a call may wait is the
+    /// call's business.
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {
-            State::Proceeding | State::Terminated => None,
+            State::Proceeding { trying } => trying,
+            State::Terminated => None,
             State::Completed { g: repeat, h: end } | State::Accepted { repeat, l: end } => {
                 Some(repeat.map_or(end, |repeat| repeat.at().min(end)))
             }
@@ -161,7 +167,7 @@ mod tests {
     }
 
     fn after(status: u16, acknowledged: bool) -> ServerInvite {
-        let mut machine = ServerInvite::new(false);
+        let mut machine = ServerInvite::new(START, false);
         let _ = machine.handle_response(START, status);
         if acknowledged {
             let _ = machine.handle_ack(START);
@@ -169,10 +175,11 @@ mod tests {
         machine
     }
 
-    fn machines() -> [(&'static str, ServerInvite); 6] {
+    fn machines() -> [(&'static str, ServerInvite); 7] {
         let mut terminated = after(486, false);
         let _ = terminated.handle_timeout(at(32_000));
         [
+            ("unanswered", ServerInvite::new(START, false)),
             ("proceeding", after(180, false)),
             ("completed", after(486, false)),
             ("confirmed", after(486, true)),
@@ -187,6 +194,7 @@ mod tests {
         let (nothing, send, ended) = (Todo::NOTHING, Todo::send(Send::Response), Todo::ENDED);
         let expected = [
             // INVITE again, ACK, 1xx, 2xx, 4xx
+            ("unanswered", [Some(Todo::send(Send::Trying)), Some(nothing), Some(send), Some(send), Some(send)]),
             ("proceeding", [Some(send), Some(nothing), Some(send), Some(send), Some(send)]),
             ("completed", [Some(send), Some(nothing), None, None, None]),
             ("confirmed", [Some(nothing), Some(nothing), None, None, None]),
@@ -220,7 +228,7 @@ mod tests {
     fn a_final_answer_is_repeated_at_t1_to_t2_until_64_t1() {
         let every: Vec<u128> = [500, 1500].into_iter().chain((0..8).map(|n| 3500 + n * 4000)).collect();
         let unacknowledged = Todo { tell: Tell::Unacknowledged, ..Todo::ENDED };
-        let [proceeding, completed, confirmed, accepted, acknowledged, _] = machines().map(|(_, machine)| machine);
+        let [_, proceeding, completed, confirmed, accepted, acknowledged, _] = machines().map(|(_, machine)| machine);
         assert_eq!(proceeding.deadline(), None);
         assert_eq!(sent_until_the_end(completed), (every.clone(), Todo::ENDED, T1_64));
         assert_eq!(sent_until_the_end(confirmed), (Vec::new(), Todo::ENDED, Duration::from_secs(5)));
@@ -229,19 +237,34 @@ mod tests {
     }
 
     #[test]
+    fn trying_is_due_after_200_ms_without_any_answer() {
+        for reliable in [false, true] {
+            let unanswered = ServerInvite::new(START, reliable);
+            assert_eq!(unanswered.deadline(), Some(at(200)));
+            assert_eq!({ unanswered }.handle_timeout(at(199)), Todo::NOTHING);
+            assert_eq!({ unanswered }.handle_timeout(at(200)), Todo::send(Send::Trying));
+            for status in [100, 180] {
+                let mut answered = unanswered;
+                let _ = answered.handle_response(at(1), status);
+                assert_eq!((answered.deadline(), answered.handle_timeout(at(200))), (None, Todo::NOTHING), "{status}");
+            }
+        }
+    }
+
+    #[test]
     fn over_a_reliable_transport_only_2xx_is_repeated() {
-        let mut machine = ServerInvite::new(true);
+        let mut machine = ServerInvite::new(START, true);
         let _ = machine.handle_response(START, 486);
         assert_eq!(machine.deadline(), Some(START + T1_64), "Timer H alone");
         assert_eq!(machine.handle_ack(at(1)), Todo::ENDED, "Timer I is zero");
-        let mut machine = ServerInvite::new(true);
+        let mut machine = ServerInvite::new(START, true);
         let _ = machine.handle_response(START, 200);
         assert_eq!(machine.deadline(), Some(at(500)));
     }
 
     #[test]
     fn what_is_owed_and_awaited_is_known() {
-        let expected = [(true, false, true), (false, false, true), (false, false, false)];
+        let expected = [(true, false, true), (true, false, true), (false, false, true), (false, false, false)];
         let accepted = [(false, true, true), (false, false, false), (false, false, false)];
         for ((state, machine), expected) in machines().into_iter().zip(expected.into_iter().chain(accepted)) {
             let found = (machine.is_pending(), machine.awaits_ack(), machine.needs_response());

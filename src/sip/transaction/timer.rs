@@ -13,6 +13,10 @@ pub const T4: Duration = Duration::from_secs(5);
 /// 64*T1: how long a transaction tries, or waits for stragglers.
 pub const T1_64: Duration = Duration::from_secs(32);
 
+/// How long an INVITE may go without any answer before it gets 100 (RFC 3261 §17.2.1): where the user answers sooner, that stops its
+/// repetition as well.
+pub const TRYING: Duration = Duration::from_millis(200);
+
 /// The timers of SIP transactions.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Timer {
