@@ -142,8 +142,9 @@ impl World<'_> {
             return;
         }
         let is_older = match seen.cseq {
-            // A first INVITE that begins something has a 100 before anything else; one that came by two ways says nothing new.
-            1 => seen.status != 100,
+            // A first INVITE that is refused begins nothing, unless it is a caller's, who has a record all the same; one that came by two
+            // ways says nothing new.
+            1 => seen.status >= 300 && (self.agents[agent].part > 0 || seen.status == 482),
             number => self.uuids.get(&agent).is_some_and(|(cseq, _)| number < *cseq),
         };
         let Some(uuid) = self.asked_uuids.get(&(agent, seen.cseq)).filter(|_| !is_older) else { return };
@@ -165,8 +166,10 @@ impl World<'_> {
     fn callback_answered(&mut self, node: usize, agent: usize, seen: &Seen<'_>) -> Verdict {
         let call = self.call_of(agent);
         let is_credible = self.is_credible(&self.agents[agent]);
+        if let Some(call) = call.filter(|_| is_credible || seen.status < 300) {
+            self.nodes[node].calls.tried(call);
+        }
         match (seen.status, call) {
-            (100, Some(call)) => self.nodes[node].calls.tried(call),
             (200..300, _) => {
                 let party = self.party(node, agent);
                 let party = Party { is_credible, dialog: Hash::of(&[seen.call_id]), ..party };

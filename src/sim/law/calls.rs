@@ -157,7 +157,7 @@ impl Calls {
         }
     }
 
-    /// A callback was let in.
+    /// A callback was let in, or might have been.
     pub(crate) fn tried(&mut self, call: CallId) {
         if let Some(seen) = self.by_id.get_mut(&call) {
             seen.tried += 1;

@@ -274,12 +274,12 @@ impl Transactions {
             Some(_) | None => {
                 served.last = Some((seen.status, hash));
                 served.take_response(now, seen.status);
+                // Of two copies that came by different ways the one that is kept counts.
+                if verb == Verb::Invite && seen.status < 300 {
+                    self.invites.insert(invite(seen, seen.tag_of_from()), transaction(seen, verb));
+                }
                 match (verb, seen.status) {
                     (Verb::Invite, 200..) => self.invite_answered(seen),
-                    // Of two copies that came by different ways the one that is kept counts.
-                    (Verb::Invite, 100) => {
-                        _ = self.invites.insert(invite(seen, seen.tag_of_from()), transaction(seen, verb))
-                    }
                     (Verb::Bye, 200) => {
                         self.has_hung_up(seen);
                         self.timer_ends(now, talk(seen.call_id, seen.tag_of_to()))?;
