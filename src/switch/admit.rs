@@ -2,7 +2,8 @@
 //! Everybody else gets a final response and leaves nothing behind.
 //! Not here: callbacks (`callback`), and what becomes of a call once it is parked (`call`).
 
-use super::{Standing, Switch};
+use super::Switch;
+use super::step::Standing;
 use crate::call::{Call, Event, Facts, Pending, Refusal, Ring, Route, Trunk};
 use crate::id::{CallId, Side};
 use crate::limits;

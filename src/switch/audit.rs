@@ -1,7 +1,8 @@
 //! What only a simulation asks: which state met which event, and whether what is counted is what is there (RELIABILITY I6, I11).
 //! Not here: anything that the daemon needs; without the feature `sim` this file does not exist.
 
-use super::{Standing, Switch};
+use super::Switch;
+use super::step::Standing;
 use crate::call::{Call, Event, Phase};
 use crate::id::{CallId, CallRef, Side};
 use crate::media;

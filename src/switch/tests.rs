@@ -2,7 +2,8 @@
 //! Everything else about the switch is in `tests/flows`.
 
 use super::*;
-use crate::call::{Pattern, Route, Trunk};
+use crate::call::{Call, Notice, Pattern, Route, Trunk};
+use crate::id::Side;
 use crate::policy::{Algorithm, Grant, Grants, Keyring, Order, SigningKey, Users, VerifyingKey, mint};
 use crate::rng::Rng;
 use crate::secret::Secret;
@@ -10,7 +11,7 @@ use crate::sip::Transport;
 use crate::sip::auth::{self, Credentials};
 use crate::sip::endpoint::EndpointSettings;
 use crate::time::{Duration, Wall};
-use crate::token::{Audience, Contents, seal};
+use crate::token::{Audience, Contents, SubjectHash, seal};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Mutex;
