@@ -1,14 +1,14 @@
-//! Counters, gauges and histograms, written as Prometheus reads them (text format 0.0.4).
+//! All that is counted, and what Prometheus is told that it is.
 //! Not here: a registry that grows. Every family and every label value is listed in [`Metrics::new`], so that no peer can make
-//! the page longer; nothing is labelled by call, number or name. What is not listed counts as `other`.
+//! the page longer; nothing is labelled by call, number or name. What is not listed counts as `other`. How a number is counted is
+//! in `counts`, how it is written in `page`.
 
+use super::counts::{Counter, Family, Gauge, Histogram};
+use super::page::Page;
 use super::process;
 use crate::policy::Reason;
 use crate::sip::wire::Method;
-use crate::time::Duration;
-use std::fmt::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What the HTTP answer says of [`Metrics::render`]'s text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -26,9 +26,6 @@ const REJECTS: [&str; 9] = [
     "rate_trunk",
 ];
 
-/// What is not in a family's list.
-const OTHER: &str = "other";
-
 /// Transports with connections.
 const CONNECTIONS: [&str; 3] = ["tcp", "tls", "ws"];
 /// Why connections ended: `net::Ended`.
@@ -44,123 +41,6 @@ const CODES: [&str; 36] = [
     "416", "420", "422", "480", "481", "482", "483", "486", "487", "488", "489", "491", "500", "501", "503", "504",
     "505", "513", "600", "603",
 ];
-
-/// A number that only rises.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// One more.
-    pub fn inc(&self) {
-        self.add(1);
-    }
-
-    /// So many more.
-    pub fn add(&self, more: u64) {
-        self.0.fetch_add(more, Ordering::Relaxed);
-    }
-
-    /// The total, for what the switch or the relay counts itself and the daemon copies here.
-    pub fn set(&self, total: u64) {
-        self.0.store(total, Ordering::Relaxed);
-    }
-
-    /// The total.
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// A number that is what it is.
-#[derive(Debug, Default)]
-pub struct Gauge(AtomicU64);
-
-impl Gauge {
-    /// How many there are now.
-    pub fn set(&self, now: u64) {
-        self.0.store(now, Ordering::Relaxed);
-    }
-
-    /// One more.
-    pub fn inc(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// One fewer; never below zero.
-    pub fn dec(&self) {
-        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| now.checked_sub(1));
-    }
-
-    /// How many there are.
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// How long things took.
-#[derive(Debug)]
-pub struct Histogram {
-    bounds: &'static [f64],
-    /// Observations at or below each bound and above the one before; the last is beyond all bounds.
-    buckets: Vec<AtomicU64>,
-    sum_micros: AtomicU64,
-}
-
-impl Histogram {
-    fn new(bounds: &'static [f64]) -> Histogram {
-        Histogram {
-            bounds,
-            buckets: (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect(),
-            sum_micros: AtomicU64::new(0),
-        }
-    }
-
-    /// One more took so long.
-    pub fn observe(&self, took: Duration) {
-        let seconds = took.as_secs_f64();
-        let at = self.bounds.iter().take_while(|bound| seconds > **bound).count();
-        self.buckets.get(at).into_iter().for_each(|bucket| _ = bucket.fetch_add(1, Ordering::Relaxed));
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.sum_micros.fetch_add(micros, Ordering::Relaxed);
-    }
-}
-
-/// Numbers of one kind, told apart by the values of their labels; the list of these is closed.
-#[derive(Debug)]
-pub struct Family<T> {
-    members: Vec<(Vec<&'static str>, T)>,
-    labels: &'static [&'static str],
-}
-
-impl<T: Default> Family<T> {
-    /// One label with these values, and `other`.
-    fn one(labels: &'static [&'static str; 1], values: &[&'static str]) -> Family<T> {
-        let values = values.iter().copied().chain([OTHER]);
-        Family { labels, members: values.map(|value| (vec![value], T::default())).collect() }
-    }
-
-    /// Several labels in these combinations, and `other` in each of them.
-    fn many<const N: usize>(
-        labels: &'static [&'static str; N],
-        values: impl IntoIterator<Item = [&'static str; N]>,
-    ) -> Family<T> {
-        let values = values.into_iter().chain([[OTHER; N]]);
-        Family { labels, members: values.map(|values| (values.to_vec(), T::default())).collect() }
-    }
-}
-
-impl<T> Family<T> {
-    /// The member with this value; `other` if the list has none such.
-    pub fn with(&self, value: &str) -> &T {
-        self.with_all(&[value])
-    }
-
-    /// The same for a family of several labels, in their order.
-    pub fn with_all(&self, values: &[&str]) -> &T {
-        let found = self.members.iter().find(|(listed, _)| listed == values);
-        &found.or(self.members.last()).expect("a family has a member for the others").1
-    }
-}
 
 /// All that is counted.
 #[derive(Debug)]
@@ -419,69 +299,10 @@ fn escaped(name: &str) -> String {
     name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-/// The page as it grows.
-#[derive(Default)]
-struct Page(String);
-
-impl Page {
-    fn head(&mut self, name: &str, kind: &str, help: &str) {
-        self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"));
-    }
-
-    fn sample(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
-        self.line(format_args!("{name}{labels} {value}"));
-    }
-
-    fn line(&mut self, text: std::fmt::Arguments<'_>) {
-        writeln!(self.0, "{text}").expect("a String takes everything");
-    }
-
-    fn counter(&mut self, name: &str, help: &str, counter: &Counter) {
-        self.head(name, "counter", help);
-        self.sample(name, "", counter.get());
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, gauge: &Gauge) {
-        self.head(name, "gauge", help);
-        self.sample(name, "", gauge.get());
-    }
-
-    fn counters(&mut self, name: &str, help: &str, family: &Family<Counter>) {
-        self.head(name, "counter", help);
-        self.members(name, family, Counter::get);
-    }
-
-    fn gauges(&mut self, name: &str, help: &str, family: &Family<Gauge>) {
-        self.head(name, "gauge", help);
-        self.members(name, family, Gauge::get);
-    }
-
-    fn members<T>(&mut self, name: &str, family: &Family<T>, get: impl Fn(&T) -> u64) {
-        for (values, member) in &family.members {
-            // Label values are our own words: nothing in them needs escaping.
-            let labels: Vec<String> = family.labels.iter().zip(values).map(|(l, v)| format!("{l}=\"{v}\"")).collect();
-            self.sample(name, &format!("{{{}}}", labels.join(",")), get(member));
-        }
-    }
-
-    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
-        self.head(name, "histogram", help);
-        let bounds = histogram.bounds.iter().map(f64::to_string).chain(["+Inf".to_owned()]);
-        let mut total = 0;
-        for (bound, bucket) in bounds.zip(&histogram.buckets) {
-            total += bucket.load(Ordering::Relaxed);
-            self.sample(&format!("{name}_bucket"), &format!("{{le=\"{bound}\"}}"), total);
-        }
-        let sum = Duration::from_micros(histogram.sum_micros.load(Ordering::Relaxed));
-        self.sample(&format!("{name}_sum"), "", sum.as_secs_f64());
-        self.sample(&format!("{name}_count"), "", total);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::Wall;
+    use crate::time::{Duration, Wall};
     use std::collections::BTreeSet;
 
     fn metrics() -> Metrics {

@@ -2,8 +2,10 @@
 //! Not here: what is worth telling (the switch's effects and stats say it, the daemon carries it here), and the HTTP listener
 //! that hands the counters out (`http`). Nothing here ever makes the switch wait.
 
+pub mod counts;
 pub mod log;
 pub mod metrics;
+mod page;
 mod process;
 pub mod records;
 
