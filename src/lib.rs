@@ -27,6 +27,9 @@ pub mod switch;
 #[cfg(feature = "sim")]
 pub mod sim;
 
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
+
 pub mod config;
 pub mod daemon;
 pub mod demo;

@@ -18,7 +18,7 @@ const ORDER: [&[&str]; 16] = [
     &["event", "registrar"],
     &["switch"],
     &["config", "sim"],
-    &["telemetry"],
+    &["telemetry", "fuzz"],
     &["net", "resolve", "sync"],
     &["relay", "notify"],
     &["cluster"],
