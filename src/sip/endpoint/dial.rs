@@ -292,7 +292,7 @@ const FIRST_CSEQ: u32 = 1;
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Bench, Heard, OWNER, answer, header, summary};
+    use super::super::bench::{Bench, Heard, OWNER, answer, header, summary};
     use super::*;
 
     const INVITATION: Invitation<'static> = Invitation {

@@ -1,6 +1,6 @@
 //! Valid messages, answers and time in any order: whatever happens, the rules that nobody may break hold (RELIABILITY §4: I1 to I3, L2).
 
-use super::tests::{Ask, Bench, Heard, OWNER, VIA, answer, header, plain, summary};
+use super::bench::{Ask, Bench, Heard, OWNER, VIA, answer, header, plain, summary};
 use super::{ClientId, DialogId, Event, Method, ServerId};
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use std::collections::BTreeMap;

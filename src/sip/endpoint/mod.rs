@@ -5,21 +5,27 @@
 //! Not here: sockets and clocks (the shell), which calls are wanted (`switch`), and what a request does to a call (`call`).
 
 mod answer;
+#[cfg(test)]
+mod bench;
 mod check;
 mod client;
 mod dial;
 #[cfg(test)]
+mod dialogs;
+#[cfg(test)]
 mod disorder;
+#[cfg(test)]
+mod invites;
 mod key;
 mod out;
 mod outside;
 mod recent;
+#[cfg(test)]
+mod refusals;
 mod reliable;
 mod server;
 mod sessions;
 mod stats;
-#[cfg(test)]
-mod tests;
 mod traffic;
 #[cfg(test)]
 mod updates;

@@ -91,7 +91,7 @@ impl Endpoint {
 #[cfg(test)]
 mod tests {
     use super::super::Counts;
-    use super::super::tests::{Bench, Heard, answer, header, summary};
+    use super::super::bench::{Bench, Heard, answer, header, summary};
     use super::*;
     use crate::limits;
     use crate::sip::Transport;
@@ -165,7 +165,7 @@ mod tests {
     fn askers_do_not_hear_of_each_others_answers_and_a_call_hears_of_none() {
         let mut bench = Bench::new();
         let other = Asker::Binding(BindingId(7));
-        let dialog = bench.confirmed(&super::super::tests::Ask::invite());
+        let dialog = bench.confirmed(&super::super::bench::Ask::invite());
         let (first, one) = sent(&mut bench, &register());
         let message =
             Outside { method: Method::Message, body: Some(("text/plain", b"hi")), asker: other, ..register() };
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!((header(&two, "Content-Type"), header(&two, "Content-Length")), ("text/plain", "2"));
         assert_eq!(bench.hear(&answer(&two, 200, "")), Some(Heard::Outside(other, second, 200)));
         // A call that is lost takes its own requests with it and no others.
-        bench.endpoint.abandon(bench.now, super::super::tests::OWNER.call);
+        bench.endpoint.abandon(bench.now, super::super::bench::OWNER.call);
         assert_eq!(bench.hear(&answer(&one, 503, "")), Some(Heard::Outside(ASKER, first, 503)));
         assert!(bench.endpoint.made_by(dialog).is_none());
     }

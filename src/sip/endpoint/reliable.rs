@@ -138,7 +138,7 @@ impl Endpoint {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Ask, Bench, Heard, header, plain};
+    use super::super::bench::{Ask, Bench, Heard, header, plain};
     use super::*;
 
     fn prack(cseq: u32, dialog: DialogId, rack: &str) -> String {

@@ -57,7 +57,7 @@ impl Endpoint {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Ask, Bench, Heard, answer, header, plain, summary};
+    use super::super::bench::{Ask, Bench, Heard, answer, header, plain, summary};
     use crate::sip::wire::Method;
 
     const A: &str = "aaaaaaaaaaaa4aaa8aaaaaaaaaaaaaaa";

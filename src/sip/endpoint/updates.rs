@@ -1,7 +1,7 @@
 //! UPDATE as the endpoint sees it (RFC 3311): a request in a dialog that says where its sender is, both ways.
 
+use super::bench::{Ask, Bench, Heard, answer, header, plain, summary};
 use super::check;
-use super::tests::{Ask, Bench, Heard, answer, header, plain, summary};
 use crate::sip::wire::Method;
 
 const MOVED: &str = "Contact: <sip:gw@192.0.2.1:5099>\r\n";

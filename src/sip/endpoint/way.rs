@@ -121,7 +121,7 @@ impl Endpoint {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Ask, Bench, answer, header};
+    use super::super::bench::{Ask, Bench, answer, header};
     use super::super::{DialogId, Event};
     use super::*;
     use crate::sip::wire::Method;
