@@ -15,7 +15,10 @@ use tokio_tungstenite::tungstenite::{Message, WebSocket};
 
 /// What comes over a connection after its handshake.
 pub fn websocket(bytes: &[u8]) {
+    // As `http::sip` does; the library's own 128 kB a connection would take longer to get than all the rest.
     let config = WebSocketConfig::default()
+        .read_buffer_size(2048)
+        .write_buffer_size(0)
         .max_frame_size(Some(limits::CLIENT_MESSAGE_BYTES_MAX))
         .max_message_size(Some(limits::CLIENT_MESSAGE_BYTES_MAX));
     let mut socket = WebSocket::from_raw_socket(Connection(bytes), Role::Server, Some(config));
