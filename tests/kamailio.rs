@@ -166,6 +166,9 @@ impl Drop for Kamailio {
     }
 }
 
+/// What the benches' proxy does with each request, too.
+const USUAL: &str = include_str!("kamailio/usual.cfg");
+
 /// All calls go on to `next`; what is in a dialog goes where its Route says.
 fn configuration(sip: SocketAddr, tcp: SocketAddr, next: &str, tls: &str) -> String {
     format!(
@@ -188,33 +191,9 @@ loadmodule "siputils.so"
 {tls}
 modparam("rr", "enable_double_rr", 1)
 
+{USUAL}
 request_route {{
-    if (!mf_process_maxfwd_header("10")) {{
-        sl_send_reply("483", "Too Many Hops");
-        exit;
-    }}
-    if (method == "CANCEL") {{
-        if (t_check_trans()) {{
-            t_relay();
-        }}
-        exit;
-    }}
-    if (has_totag()) {{
-        if (loose_route()) {{
-            t_relay();
-        }} else if (method == "ACK") {{
-            t_check_trans();
-        }} else {{
-            sl_send_reply("404", "Not Here");
-        }}
-        exit;
-    }}
-    if (method == "OPTIONS") {{
-        sl_send_reply("200", "OK");
-        exit;
-    }}
-    t_check_trans();
-    record_route();
+    route(USUAL);
     $du = "{next}";
     t_relay();
 }}

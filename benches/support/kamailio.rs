@@ -93,6 +93,9 @@ impl Drop for Kamailio {
     }
 }
 
+/// What the tests' proxy does with each request, too.
+const USUAL: &str = include_str!("../../tests/kamailio/usual.cfg");
+
 /// What a proxy in front of a telephone does with a call, and nothing else.
 fn configuration(sip: SocketAddr, client: SocketAddr) -> String {
     format!(
@@ -115,33 +118,9 @@ loadmodule "maxfwd.so"
 loadmodule "siputils.so"
 loadmodule "dialog.so"
 
+{USUAL}
 request_route {{
-    if (!mf_process_maxfwd_header("10")) {{
-        sl_send_reply("483", "Too Many Hops");
-        exit;
-    }}
-    if (method == "CANCEL") {{
-        if (t_check_trans()) {{
-            t_relay();
-        }}
-        exit;
-    }}
-    if (has_totag()) {{
-        if (loose_route()) {{
-            t_relay();
-        }} else if (method == "ACK") {{
-            t_check_trans();
-        }} else {{
-            sl_send_reply("404", "Not Here");
-        }}
-        exit;
-    }}
-    if (method == "OPTIONS") {{
-        sl_send_reply("200", "OK");
-        exit;
-    }}
-    t_check_trans();
-    record_route();
+    route(USUAL);
     dlg_manage();
     $du = "sip:{client}";
     t_relay();
