@@ -23,6 +23,33 @@ fn client(daemon: &Daemon, scenario: &str, incoming: &Incoming, jwt: &str) -> Si
     Sipp::start(daemon, scenario, &keys)
 }
 
+/// How most of these begin: a call that waits, and somebody who was told of it.
+struct Parked {
+    daemon: Daemon,
+    subscriber: Subscriber,
+    trunk: Sipp,
+    incoming: Incoming,
+}
+
+impl Parked {
+    /// None without SIPp.
+    fn start(scenario: &str) -> Option<Parked> {
+        Parked::start_as(&Setup::default(), "demo", scenario)
+    }
+
+    /// With other settings, and for somebody else.
+    fn start_as(setup: &Setup, name: &str, scenario: &str) -> Option<Parked> {
+        if !is_installed() {
+            return None;
+        }
+        let daemon = Daemon::start_as(setup);
+        let mut subscriber = Subscriber::ready(&daemon, name);
+        let trunk = caller(&daemon, scenario);
+        let incoming = subscriber.incoming();
+        Some(Parked { daemon, subscriber, trunk, incoming })
+    }
+}
+
 /// The final status that a scenario with a refusal has seen.
 fn status(finished: &Finished) -> u16 {
     let finals = finished.messages.lines().filter_map(|line| line.strip_prefix("SIP/2.0 ")?.get(..3)?.parse().ok());
@@ -41,16 +68,11 @@ fn check(record: &Value, expected: &[(&str, Value)]) {
 
 #[test]
 fn either_side_may_hang_up_and_the_record_says_who() {
-    if !is_installed() {
-        return;
-    }
     for (caller_scenario, client_scenario, ended_by) in
         [("caller.xml", "client.xml", "client"), ("caller_hangs_up.xml", "client_hung_up_on.xml", "caller")]
     {
-        let daemon = Daemon::start();
-        let mut subscriber = Subscriber::ready(&daemon, "demo/web");
-        let trunk = caller(&daemon, caller_scenario);
-        let incoming = subscriber.incoming();
+        let parked = Parked::start_as(&Setup::default(), "demo/web", caller_scenario);
+        let Some(Parked { daemon, mut subscriber, trunk, incoming }) = parked else { return };
         let phone = client(&daemon, client_scenario, &incoming, &subscriber.jwt);
         assert_eq!(subscriber.gone(&incoming.call, "answered_elsewhere").as_deref(), Some("demo/web"));
         trunk.succeed();
@@ -72,13 +94,9 @@ fn either_side_may_hang_up_and_the_record_says_who() {
 
 #[test]
 fn a_caller_who_cancels_gets_487_and_a_late_callback_410() {
-    if !is_installed() {
+    let Some(Parked { daemon, mut subscriber, trunk, incoming }) = Parked::start("caller_cancels.xml") else {
         return;
-    }
-    let daemon = Daemon::start();
-    let mut subscriber = Subscriber::ready(&daemon, "demo");
-    let trunk = caller(&daemon, "caller_cancels.xml");
-    let incoming = subscriber.incoming();
+    };
     assert_eq!(subscriber.gone(&incoming.call, "caller_cancelled"), None);
     trunk.succeed();
     let (status, warning, reason) = refused(&daemon, &incoming, &subscriber.jwt);
@@ -112,13 +130,9 @@ fn a_call_that_nobody_answers_ends_in_the_fallback_and_a_late_callback_in_410() 
 
 #[test]
 fn of_several_callbacks_with_one_token_exactly_one_wins() {
-    if !is_installed() {
+    let Some(Parked { daemon, mut subscriber, trunk, incoming }) = Parked::start("caller.xml") else {
         return;
-    }
-    let daemon = Daemon::start();
-    let mut subscriber = Subscriber::ready(&daemon, "demo");
-    let trunk = caller(&daemon, "caller.xml");
-    let incoming = subscriber.incoming();
+    };
     let racers: Vec<Sipp> = (0..4).map(|_| client(&daemon, "client_races.xml", &incoming, &subscriber.jwt)).collect();
     let races: Vec<Finished> = racers.into_iter().map(Sipp::succeed).collect();
     let (winners, losers): (Vec<_>, Vec<_>) = races.iter().partition(|race| status(race) == 200);
@@ -172,13 +186,9 @@ fn a_callback_that_may_not_is_refused_and_the_right_one_still_gets_the_call() {
 
 #[test]
 fn a_callback_without_a_common_codec_gets_488_and_the_caller_waits_on() {
-    if !is_installed() {
+    let Some(Parked { daemon, subscriber, trunk, incoming }) = Parked::start("caller.xml") else {
         return;
-    }
-    let daemon = Daemon::start();
-    let mut subscriber = Subscriber::ready(&daemon, "demo");
-    let trunk = caller(&daemon, "caller.xml");
-    let incoming = subscriber.incoming();
+    };
     client(&daemon, "client_alien_codec.xml", &incoming, &subscriber.jwt).succeed();
     daemon.wait_for_calls("parked", 1.0);
     client(&daemon, "client.xml", &incoming, &subscriber.jwt).succeed();
@@ -188,13 +198,9 @@ fn a_callback_without_a_common_codec_gets_488_and_the_caller_waits_on() {
 
 #[test]
 fn hold_and_resume_are_carried_to_the_other_side() {
-    if !is_installed() {
+    let Some(Parked { daemon, subscriber, trunk, incoming }) = Parked::start("caller_holds.xml") else {
         return;
-    }
-    let daemon = Daemon::start();
-    let mut subscriber = Subscriber::ready(&daemon, "demo");
-    let trunk = caller(&daemon, "caller_holds.xml");
-    let incoming = subscriber.incoming();
+    };
     let phone = client(&daemon, "client_held.xml", &incoming, &subscriber.jwt);
     trunk.succeed();
     let held = phone.succeed();
@@ -228,19 +234,17 @@ fn a_stranger_gets_403_and_leaves_nothing() {
 
 #[test]
 fn beyond_each_cap_a_caller_is_told_when_to_try_again_and_those_who_wait_are_not_harmed() {
-    if !is_installed() {
-        return;
-    }
     for (key, id) in [
         ("park.calls_max", "cap_total"),
         ("park.per_trunk_max", "cap_trunk"),
         ("park.per_name_max", "cap_name"),
         ("park.per_source_max", "cap_source"),
     ] {
-        let daemon = Daemon::start_as(&Setup::with(&[&format!("{key}=1"), "park.retry_after_seconds=7"]));
-        let mut subscriber = Subscriber::ready(&daemon, "demo");
-        let trunk = caller(&daemon, "caller.xml");
-        let incoming = subscriber.incoming();
+        let setup = Setup::with(&[&format!("{key}=1"), "park.retry_after_seconds=7"]);
+        let Some(Parked { daemon, subscriber, trunk, incoming }) = Parked::start_as(&setup, "demo", "caller.xml")
+        else {
+            return;
+        };
         let finished = caller(&daemon, "caller_refused.xml").succeed();
         assert_eq!((status(&finished), finished.header("Retry-After")), (503, "7"), "{key}");
         assert!(finished.header("Warning").contains(id), "{key}: {}", finished.header("Warning"));
@@ -295,13 +299,9 @@ fn two_hundred_calls_at_fifty_a_second_are_all_bridged_and_each_has_its_record()
 
 #[test]
 fn after_everybody_is_gone_not_even_a_transaction_is_left() {
-    if !is_installed() {
+    let Some(Parked { daemon, subscriber, trunk, incoming }) = Parked::start("caller.xml") else {
         return;
-    }
-    let daemon = Daemon::start();
-    let mut subscriber = Subscriber::ready(&daemon, "demo");
-    let trunk = caller(&daemon, "caller.xml");
-    let incoming = subscriber.incoming();
+    };
     client(&daemon, "client.xml", &incoming, &subscriber.jwt).succeed();
     trunk.succeed();
     caller(&daemon, "caller_cancels.xml").succeed();
@@ -353,13 +353,9 @@ fn a_client_hands_its_caller_to_another_name_and_hears_what_came_of_it() {
 
 #[test]
 fn who_may_not_hand_calls_on_is_told_so_and_keeps_his_call() {
-    if !is_installed() {
+    let Some(Parked { daemon, subscriber, trunk, incoming }) = Parked::start("caller.xml") else {
         return;
-    }
-    let daemon = Daemon::start();
-    let mut subscriber = Subscriber::ready(&daemon, "demo");
-    let trunk = caller(&daemon, "caller.xml");
-    let incoming = subscriber.incoming();
+    };
     let keys = [("callback", incoming.sip.as_str()), ("token", &incoming.token), ("jwt", &subscriber.jwt)];
     let keys = [&keys[..], &[("refer_to", "sip:demo@pbx.example")]].concat();
     let phone = Sipp::start(&daemon, "client_transfer_refused.xml", &keys).succeed();
