@@ -20,6 +20,7 @@ use crate::net::{Door, Slots};
 use crate::notify::{Closing, Registry};
 use axum::Router;
 use axum::extract::State;
+use axum::extract::ws::WebSocketUpgrade;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -98,6 +99,16 @@ pub async fn serve_admin(listener: TcpListener, admin: Admin, shutdown: impl Fut
 /// What is not there is refused like everything else, with a problem document.
 fn refusing(router: Router) -> Router {
     router.fallback(|| async { Problem::NotFound }).method_not_allowed_fallback(|| async { Problem::Method })
+}
+
+/// A WebSocket that takes no more than a client's message, that reads so many bytes at a time and gathers nothing to write:
+/// 2.7 kB a connection with 1 kB to read into, instead of 134 kB.
+fn bounded(upgrade: WebSocketUpgrade, read_bytes: usize) -> WebSocketUpgrade {
+    upgrade
+        .read_buffer_size(read_bytes)
+        .write_buffer_size(0)
+        .max_frame_size(limits::CLIENT_MESSAGE_BYTES_MAX)
+        .max_message_size(limits::CLIENT_MESSAGE_BYTES_MAX)
 }
 
 /// The keys that verify events. Public, so any page may read them; short-lived in caches, so that a new key is seen soon.

@@ -2,10 +2,10 @@
 //! what goes to the client goes over the connection on which it came, whatever its Via and Contact say (`….invalid`).
 //! Not here: what is said (the switch), and who may (`policy`).
 
-use crate::http::Public;
 use crate::http::listener::Peer;
 use crate::http::origin;
 use crate::http::problem::Problem;
+use crate::http::{Public, bounded};
 use crate::limits;
 use crate::net::{Door, Ended, Passage};
 use crate::sip::wire::is_keep_alive;
@@ -41,15 +41,10 @@ pub(super) async fn open(
     }
     let Some(slot) = public.slots.take(peer.ip()) else { return Problem::Full.into_response() };
     let path = Path { transport: Transport::Ws, local: public.local, peer };
-    upgrade
-        .read_buffer_size(2048)
-        .write_buffer_size(0)
-        .max_frame_size(limits::CLIENT_MESSAGE_BYTES_MAX)
-        .max_message_size(limits::CLIENT_MESSAGE_BYTES_MAX)
-        .on_upgrade(move |socket| async move {
-            carry(socket, path, &public.door).await;
-            drop(slot);
-        })
+    bounded(upgrade, 2048).on_upgrade(move |socket| async move {
+        carry(socket, path, &public.door).await;
+        drop(slot);
+    })
 }
 
 async fn carry(mut socket: WebSocket, path: Path, door: &Door) {

@@ -2,12 +2,11 @@
 //! upgrade is refused here, the cheapest first.
 //! Not here: the channel's life (`channel`), and who may subscribe (`policy`, through `notify`).
 
-use crate::http::Public;
 use crate::http::channel;
 use crate::http::listener::Peer;
 use crate::http::origin;
 use crate::http::problem::Problem;
-use crate::limits;
+use crate::http::{Public, bounded};
 use crate::name::Name;
 use crate::net::Slot;
 use crate::notify::Subscription;
@@ -54,16 +53,10 @@ pub(super) async fn subscribe(
             return problem.into_response();
         }
     };
-    // 1 kB to read into and nothing to gather writes in: 2.7 kB a channel instead of 134 kB.
-    upgrade
-        .read_buffer_size(1024)
-        .write_buffer_size(0)
-        .max_frame_size(limits::CLIENT_MESSAGE_BYTES_MAX)
-        .max_message_size(limits::CLIENT_MESSAGE_BYTES_MAX)
-        .on_upgrade(move |socket| async move {
-            channel::run(socket, caller, &public.registry, peer).await;
-            drop(slot);
-        })
+    bounded(upgrade, 1024).on_upgrade(move |socket| async move {
+        channel::run(socket, caller, &public.registry, peer).await;
+        drop(slot);
+    })
 }
 
 fn admit(
