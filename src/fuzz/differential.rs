@@ -2,6 +2,8 @@
 //! the same RFC, must find in both what we put there. Where rsip is known to read otherwise, [`KNOWN`] says how; nothing else is let pass.
 //! Not here: what only we read (`message`).
 
+#![expect(clippy::disallowed_types, reason = "rsip is the oracle here")]
+
 use crate::sip::wire::write::{self, Reply, RequestHead};
 use crate::sip::wire::{Header, Host, Message, Method, NameAddr, Path, Start, Transport, Uri};
 use bytes::BytesMut;
@@ -9,8 +11,11 @@ use rsip::Response;
 use rsip::message::HeadersExt as _;
 use rsip::prelude::{ToTypedHeader as _, UntypedHeader as _};
 
+/// Whether a request has some thing in it.
+type Has = fn(&Message<'_>) -> bool;
+
 /// Where rsip 0.4 reads otherwise than RFC 3261 says, and whether a request has such a thing in it.
-const KNOWN: [(&str, fn(&Message<'_>) -> bool); 11] = [
+const KNOWN: [(&str, Has); 11] = [
     ("wants UTF-8 everywhere; the RFC lets TEXT and quoted strings be any bytes", |request| {
         std::str::from_utf8(request.bytes()).is_err()
     }),
