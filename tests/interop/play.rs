@@ -8,17 +8,21 @@ use crate::trace;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 /// SIPp's next port: not one of those that the kernel gives away, so that what is still sent to a scenario that is over reaches nobody.
 static PORT: AtomicU16 = AtomicU16::new(10_000);
-/// How arguments begin that are not SIPp's: a key of the configuration, a client's name and password, the realm of a registrar.
-const FOR_THE_DAEMON: [&str; 3] = ["set:", "user:", "realm:"];
+/// How arguments begin that are not SIPp's: a key of the configuration, a client's name and password, those that the trunk proves instead of
+/// being known by its address, the realm of a registrar.
+const FOR_THE_DAEMON: [&str; 4] = ["set:", "user:", "trunk:", "realm:"];
 /// The number that is dialled where the scenario leaves it open.
 pub(crate) const NUMBER: &str = "4930555000";
+/// To whom calls are handed, and what the scenarios write for it.
+const ANOTHER: &str = "charlie";
+const NUMBERS_OF_ANOTHER: [&str; 3] = ["charlie", "4930777", "test"];
 /// How long is waited before it is looked whether a scenario is over.
 const GLANCE: Duration = Duration::from_millis(50);
 /// How long SIPp may take to listen.
@@ -108,9 +112,19 @@ fn setup(run: Run<'_>, slot: u16, port: u16) -> Setup {
     set.extend(row.arguments.iter().filter_map(|argument| argument.strip_prefix("set:")).map(str::to_owned));
     let mut setup = Setup { set, ..Setup::default() };
     setup.tables = setup.tables.replace("allow =", &format!("{}allow =", ours_at(run, port)));
-    let users = row.arguments.iter().filter_map(|argument| argument.strip_prefix("user:")?.split_once(':'));
-    for (name, secret) in users {
+    let accounts = |what| row.arguments.iter().filter_map(move |argument| argument.strip_prefix(what)?.split_once(':'));
+    for (name, secret) in accounts("user:") {
         setup.tables += &format!("[[user]]\nname = \"{name}\"\nsecret = \"{secret}\"\nreceive = [\"{name}\"]\n");
+    }
+    for (name, secret) in accounts("trunk:") {
+        let by_password = format!("user = \"{name}\"");
+        setup.tables = setup.tables.replace("allow = [\"127.0.0.0/8\"]", &by_password);
+        setup.tables += &format!("[[user]]\nname = \"{name}\"\nsecret = \"{secret}\"\n");
+    }
+    if way == Way::RungHandsOver {
+        let route = |number| format!("[[route]]\nnumber = \"{number}\"\nname = \"{ANOTHER}\"\n");
+        let routes = NUMBERS_OF_ANOTHER.map(route).concat() + "[[route]]";
+        setup.tables = setup.tables.replace("[[route]]", &routes);
     }
     if way.is_rung() {
         setup.tables = setup.tables.replace("name = \"demo\"", "name = \"demo\"\nring = \"invite\"");
@@ -146,6 +160,7 @@ fn ours_at(Run { row, way, over }: Run<'_>, port: u16) -> String {
         Way::Alone | Way::NobodyAnswers | Way::Stranger | Way::Drained => String::new(),
         Way::Callback | Way::CallbackHungUpOn => String::new(),
         Way::Rung | Way::RungHungUpOn | Way::RungInVain | Way::RungReinvited | Way::RungHeld => String::new(),
+        Way::RungHandsOver => String::new(),
     }
 }
 
@@ -176,7 +191,8 @@ fn perform(run: Run<'_>, scenarios: &Path, daemon: &Daemon, port: u16) -> Finish
     let dir = lay_out_sounds(scenarios, daemon.dir());
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").display().to_string();
     let own = row.arguments.iter().filter(|argument| !FOR_THE_DAEMON.iter().any(|word| argument.starts_with(word)));
-    let own: Vec<String> = own.map(|argument| argument.replace("{own}", &here)).collect();
+    let fill_in = |argument: &String| argument.replace("{own}", &here).replace("{sip}", &daemon.sip.to_string());
+    let own: Vec<String> = own.map(fill_in).collect();
     let port = port.to_string();
     let start = |number: &str| {
         let transport = if over == Over::Tcp { "t1" } else { "u1" };
@@ -195,6 +211,7 @@ fn perform(run: Run<'_>, scenarios: &Path, daemon: &Daemon, port: u16) -> Finish
         Way::Callback | Way::CallbackHungUpOn => called_back(daemon, &start, manner),
         Way::Rung | Way::RungHungUpOn | Way::RungReinvited | Way::RungHeld => rung(daemon, &start, &port, Some(manner)),
         Way::RungInVain => rung(daemon, &start, &port, None),
+        Way::RungHandsOver => with_another(daemon, || rung(daemon, &start, &port, Some(manner))),
     }
 }
 
@@ -217,6 +234,7 @@ fn manner(way: Way) -> Manner {
         | Way::Drained
         | Way::Registrar
         | Way::Rung
+        | Way::RungHandsOver
         | Way::RungInVain
         | Way::Target => &[],
     };
@@ -281,20 +299,42 @@ fn answered(daemon: &Daemon, start: Start<'_>, manner: Manner, mut glance: impl 
                 continue;
             }
             let Some(event) = client.poll(GLANCE).filter(|event| event["type"] == "incoming") else { continue };
-            let incoming = Incoming::of(event);
-            let credentials = crate::common::story::credentials(&incoming.token, &client.jwt);
-            daemon.secrets.add(&incoming.token);
-            let (sip, is_over) = (daemon.sip, &is_over);
-            scope.spawn(move || {
-                let (mut phone, voice) = phone(sip);
-                phone.invite(&incoming.sip, &credentials, &other::offer(voice.address(), 1));
-                other::attend(phone, &voice, manner, is_over);
-            });
+            let (incoming, jwt) = (Incoming::of(event), client.jwt.clone());
+            let is_over = &is_over;
+            scope.spawn(move || call_back(daemon, &incoming, &jwt, manner, is_over));
             calls += 1;
         }
         is_over.store(true, Ordering::Relaxed);
     });
     sipp.wait()
+}
+
+/// Calls back and stays in the call.
+fn call_back(daemon: &Daemon, incoming: &Incoming, jwt: &str, manner: Manner, is_over: &AtomicBool) {
+    daemon.secrets.add(&incoming.token);
+    let credentials = crate::common::story::credentials(&incoming.token, jwt);
+    let (mut phone, voice) = phone(daemon.sip);
+    phone.invite(&incoming.sip, &credentials, &other::offer(voice.address(), 1));
+    other::attend(phone, &voice, manner, is_over);
+}
+
+/// Meanwhile somebody answers what is handed to the other name.
+fn with_another(daemon: &Daemon, play: impl FnOnce() -> Finished) -> Finished {
+    let mut another = Subscriber::ready(daemon, ANOTHER);
+    let is_over = AtomicBool::new(false);
+    let manner = Manner { deeds: &[], reinvite: 200 };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                if let Some(event) = another.poll(GLANCE).filter(|event| event["type"] == "incoming") {
+                    call_back(daemon, &Incoming::of(event), &another.jwt, manner, &is_over);
+                }
+            }
+        });
+        let finished = catch_unwind(AssertUnwindSafe(play));
+        is_over.store(true, Ordering::Relaxed);
+        finished.unwrap_or_else(|panic| resume_unwind(panic))
+    })
 }
 
 fn drained(daemon: &Daemon, start: Start<'_>, manner: Manner) -> Finished {
@@ -348,7 +388,7 @@ fn called_back(daemon: &Daemon, start: Start<'_>, manner: Manner) -> Finished {
 fn rung(daemon: &Daemon, start: Start<'_>, port: &str, manner: Option<Manner>) -> Finished {
     let here = SocketAddr::new(daemon.sip.ip(), port.parse().unwrap());
     let mut place = Phone::bound(here, daemon.sip, Wire::Plain);
-    let jwt = daemon.mint(&Rights::full("demo"));
+    let jwt = daemon.mint(&Rights::full("demo").transfer(ANOTHER));
     let headers = format!("Contact: <sip:demo@{here}>\r\nExpires: 600\r\nAuthorization: Bearer {jwt}\r\n");
     place.ask_with(&format!("sip:{}", daemon.sip), &format!("<sip:demo@{}>", daemon.sip), "REGISTER", &headers);
     place.expect(200);

@@ -39,7 +39,8 @@ pub(crate) struct Row {
     pub(crate) expect: Expect,
     /// What Parkway has to learn first.
     pub(crate) needs: Vec<String>,
-    /// For SIPp; `set:KEY=VALUE`, `user:NAME:PASSWORD` and `realm:NAME` are for the daemon.
+    /// For SIPp, with `{own}` for the table's directory and `{sip}` for the daemon's address; `set:KEY=VALUE`, `user:NAME:PASSWORD`,
+    /// `trunk:NAME:PASSWORD` and `realm:NAME` are for the daemon.
     pub(crate) arguments: Vec<String>,
     /// Why it is not applicable, why its outcome is right, or why it is known to fail.
     pub(crate) reason: String,
@@ -82,6 +83,8 @@ pub(crate) enum Way {
     RungReinvited,
     /// The same, and the caller holds, resumes and hangs up.
     RungHeld,
+    /// The same, and SIPp may hand the call to `charlie`, who answers.
+    RungHandsOver,
     /// SIPp is a target of a trunk that is asked for its health.
     Target,
     /// SIPp is the registrar of a trunk that wants a registration.
@@ -111,7 +114,13 @@ impl Row {
 impl Way {
     /// Whether SIPp is a telephone that is rung.
     pub(crate) fn is_rung(self) -> bool {
-        matches!(self, Way::Rung | Way::RungHungUpOn | Way::RungInVain | Way::RungReinvited | Way::RungHeld)
+        match self {
+            Way::Rung | Way::RungHungUpOn | Way::RungInVain | Way::RungReinvited | Way::RungHeld => true,
+            Way::RungHandsOver => true,
+            Way::Answered | Way::HungUpOn | Way::Reinvited | Way::Held | Way::ReinviteRefused | Way::Declined => false,
+            Way::Alone | Way::NobodyAnswers | Way::Stranger | Way::Drained | Way::Target | Way::Registrar => false,
+            Way::Callback | Way::CallbackHungUpOn => false,
+        }
     }
 
     fn parse(word: &str) -> Option<Way> {
@@ -133,6 +142,7 @@ impl Way {
             "rung-in-vain" => Way::RungInVain,
             "rung-reinvited" => Way::RungReinvited,
             "rung-held" => Way::RungHeld,
+            "rung-hands-over" => Way::RungHandsOver,
             "target" => Way::Target,
             "registrar" => Way::Registrar,
             _ => return None,
