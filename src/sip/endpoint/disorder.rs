@@ -62,7 +62,7 @@ struct World {
     cseq: u32,
     /// The final answer by top Via and method, whole.
     finals: BTreeMap<String, String>,
-    /// The newest RSeq and its CSeq by Call-ID.
+    /// The newest RSeq and its CSeq by dialog: a Call-ID whose dialog is over may begin another, which counts for itself.
     rings: BTreeMap<String, (u32, u32)>,
 }
 
@@ -112,7 +112,9 @@ impl World {
             }
             if let Ok(rseq) = header(&text, "RSeq").parse::<u32>() {
                 let cseq = header(&text, "CSeq").split(' ').next().and_then(|cseq| cseq.parse().ok()).unwrap_or(0);
-                let before = self.rings.insert(header(&text, "Call-ID").into(), (rseq, cseq));
+                let (_, dialog) =
+                    header(&text, "To").rsplit_once("tag=").expect("what must be acknowledged has a dialog");
+                let before = self.rings.insert(dialog.into(), (rseq, cseq));
                 assert!(before.is_none_or(|(before, _)| rseq == before || rseq == before + 1), "RSeq grows by one");
             }
             let key = format!("{} {}", header(&text, "Via"), &kind[4..]);
@@ -172,7 +174,7 @@ impl World {
             }
             Step::Prack(which) => {
                 let Some((dialog, ask)) = pick(&self.dialogs, *which).cloned() else { return };
-                let Some((rseq, cseq)) = self.rings.get(&ask.call_id).copied() else { return };
+                let Some((rseq, cseq)) = self.rings.get(&dialog.to_string()).copied() else { return };
                 let extra = format!("RAck: {rseq} {cseq} INVITE\r\n");
                 let n = 100 + self.cseq;
                 self.send(bench, Ask { call_id: ask.call_id, extra, ..Ask::within("PRACK", n, dialog) });
