@@ -246,6 +246,9 @@ pub const PASSED_HEADERS_MAX: usize = 8;
 pub const TELEPHONES_RUNG_MAX: usize = 32;
 /// Most branches of a forked INVITE of ours that are told apart when they answer; more are strange.
 pub const SIP_FORKS_MAX: usize = 8;
+/// Most reliable provisional responses of one branch that are acknowledged: one a minute (RFC 3261 §13.3.1.1) for an hour, and no endless
+/// PRACKs for whoever only counts up.
+pub const SIP_PRACKS_MAX: u32 = 64;
 /// Most header fields that the call and the endpoint add to one message of ours.
 pub const SIP_ADDED_HEADERS_MAX: usize = 24;
 /// Most parameters of one Authorization or WWW-Authenticate value: RFC 7616 names eleven.

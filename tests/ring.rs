@@ -66,6 +66,42 @@ impl Telephone {
         self.phone.poll_ack().expect("an ACK")
     }
 
+    /// It does not ring but reliably; the INVITE that lets it.
+    fn insist(&mut self) -> Message {
+        let refused = self.phone.expect_request("INVITE");
+        assert_eq!(refused.header("supported"), "timer");
+        self.phone.answer_invite_with(&refused, &self.name, 421, "Require: 100rel\r\n", "");
+        self.phone.poll_ack().expect("the ACK of a refusal");
+        let invite = self.phone.expect_request("INVITE");
+        assert_eq!((invite.header("supported"), invite.header("cseq")), ("100rel, timer", "2 INVITE"));
+        for name in ["call-id", "from", "to"] {
+            assert_eq!(invite.header(name), refused.header(name));
+        }
+        invite
+    }
+
+    /// It rings so that it has to be acknowledged; the PRACK.
+    fn ring_reliably(&mut self, invite: &Message, rseq: u32, sdp: &str) -> Message {
+        let headers = format!("Require: 100rel\r\nRSeq: {rseq}\r\n");
+        self.phone.answer_invite_with(invite, &self.name, 180, &headers, sdp);
+        let prack = self.phone.expect_request("PRACK");
+        assert_eq!(prack.header("rack"), format!("{rseq} {}", invite.header("cseq")));
+        assert!(prack.header("to").ends_with(&format!(";tag={}", self.name)), "{prack:#?}");
+        self.phone.answer(&prack, 200, "");
+        prack
+    }
+
+    /// It has offered something while it rang, and is lifted: it is asked for another offer.
+    fn lift_again(&mut self, invite: &Message) -> Message {
+        // Many repeat in the 2xx what they offered before; it means nothing there.
+        self.phone.answer_invite(invite, &self.name, 200, &self.voice.sdp());
+        let ack = self.phone.poll_ack().expect("an ACK");
+        assert_eq!(ack.body, "");
+        let again = self.phone.expect_request("INVITE");
+        assert_eq!((again.body.as_str(), again.header("call-id")), ("", invite.header("call-id")));
+        again
+    }
+
     /// It is not wanted any more; the CANCEL.
     fn stop(&mut self, invite: &Message) -> Message {
         let cancel = self.phone.expect_request("CANCEL");
@@ -170,4 +206,124 @@ fn a_telephone_that_declines_ends_the_call_for_all_if_it_may_answer() {
     one.phone.poll_ack().expect("an ACK");
     caller.phone.expect(603);
     assert_eq!(daemon.finish(1)[0]["outcome"], "declined");
+}
+
+/// The numbers of a session in `o=`.
+fn session(message: &Message) -> (String, u64) {
+    let origin = message.body.lines().find_map(|line| line.strip_prefix("o=")).unwrap();
+    let words: Vec<&str> = origin.split(' ').collect();
+    (words[1].to_owned(), words[2].parse().unwrap())
+}
+
+/// RFC 3262 §5, RFC 3261 §21.4.15.
+#[test]
+fn a_telephone_that_rings_only_reliably_is_rung_again_and_heard_after_it_was_lifted() {
+    let a = may_answer("a");
+    let daemon = daemon("ring = \"invite\"", &[("a", &a)]);
+    let mut one = Telephone::register(&daemon, "a");
+    let mut caller = park(&daemon);
+    let invite = one.insist();
+    let offer = one.voice.sdp();
+    let first = one.ring_reliably(&invite, 7, &offer);
+    assert_eq!((first.direction(), first.header("content-type")), ("inactive", "application/sdp"));
+    assert!(first.body.contains("m=audio 9 RTP/AVP 0 8 101\r\n"), "{}", first.body);
+    let second = one.ring_reliably(&invite, 8, "");
+    assert_eq!((second.body.as_str(), second.header("cseq")), ("", "4 PRACK"));
+    let again = one.lift_again(&invite);
+    assert_eq!(again.header("cseq"), "5 INVITE");
+    one.phone.answer(&again, 200, &common::voice::sdp(one.voice.address(), "sendrecv", 2));
+    let ack = one.phone.poll_ack().expect("an ACK with our answer");
+    let (number, version) = session(&first);
+    assert_eq!(session(&ack), (number, version + 1), "one session for the life of the leg");
+    let answer = caller.phone.expect(200);
+    caller.voice.talk(answer.audio().unwrap(), 440);
+    one.voice.talk(ack.audio().unwrap(), 350);
+    let mut desk = Side { phone: one.phone, voice: one.voice };
+    assert_hear_each_other(&caller, &desk);
+    desk.phone.hang_up();
+    caller.phone.be_hung_up_on();
+    let record = daemon.finish(1).remove(0);
+    assert_eq!((record["outcome"].as_str(), record["winner"].as_str()), (Some("answered"), Some("demo/a")));
+}
+
+#[test]
+fn a_telephone_that_rings_reliably_unasked_and_offers_when_it_is_lifted_is_answered_at_once() {
+    let a = may_answer("a");
+    let daemon = daemon("ring = \"invite\"", &[("a", &a)]);
+    let mut one = Telephone::register(&daemon, "a");
+    let mut caller = park(&daemon);
+    let invite = one.phone.expect_request("INVITE");
+    assert_eq!(one.ring_reliably(&invite, 1, "").body, "");
+    let ack = one.lift(&invite);
+    let answer = caller.phone.expect(200);
+    caller.voice.talk(answer.audio().unwrap(), 440);
+    one.voice.talk(ack.audio().unwrap(), 350);
+    let mut desk = Side { phone: one.phone, voice: one.voice };
+    assert_hear_each_other(&caller, &desk);
+    caller.phone.hang_up();
+    desk.phone.be_hung_up_on();
+    daemon.finish(1);
+}
+
+#[test]
+fn a_telephone_that_was_lifted_and_offers_nothing_better_leaves_the_caller_waiting() {
+    let (a, b) = (may_answer("a"), may_answer("b"));
+    let daemon = daemon("ring = \"invite\"", &[("a", &a), ("b", &b)]);
+    let mut one = Telephone::register(&daemon, "a");
+    let mut caller = park(&daemon);
+    let offer = one.voice.sdp();
+    let lifted = |one: &mut Telephone, invite: Message| {
+        one.ring_reliably(&invite, 1, &offer);
+        one.lift_again(&invite)
+    };
+    let invite = one.insist();
+    let again = lifted(&mut one, invite);
+    one.phone.answer(&again, 488, "");
+    one.phone.poll_ack().expect("the ACK of a refusal");
+    one.phone.be_hung_up_on();
+
+    // It hangs up by itself before it has said anything.
+    let mut other = Telephone::register(&daemon, "b");
+    let invite = other.phone.expect_request("INVITE");
+    let again = lifted(&mut other, invite);
+    other.phone.request("UPDATE", &offer);
+    assert_ne!(other.phone.expect(500).header("retry-after"), "", "not while it is asked itself");
+    other.phone.hang_up();
+    other.phone.answer(&again, 487, "");
+    other.phone.poll_ack().expect("the ACK of a refusal");
+    daemon.wait_for_calls("parked", 1.0);
+
+    // The caller gives up meanwhile.
+    let mut third = Telephone::register(&daemon, "a");
+    let invite = third.phone.expect_request("INVITE");
+    let again = lifted(&mut third, invite);
+    caller.phone.cancel();
+    caller.phone.expect(200);
+    caller.phone.expect(487);
+    let bye = third.phone.be_hung_up_on();
+    assert_eq!(bye.header("reason"), "SIP;cause=487;text=\"Caller hung up\"");
+    third.phone.answer(&again, 200, &third.voice.sdp());
+    assert_eq!(third.phone.poll_ack().expect("an ACK all the same").body, "");
+    assert_eq!(daemon.finish(1)[0]["outcome"], "caller_cancelled");
+}
+
+#[test]
+fn a_telephone_that_wants_what_there_is_not_is_not_rung_again() {
+    let (a, b) = (may_answer("a"), may_answer("b"));
+    let daemon = daemon("ring = \"invite\"", &[("a", &a), ("b", &b)]);
+    let (mut one, mut other) = (Telephone::register(&daemon, "a"), Telephone::register(&daemon, "b"));
+    let mut caller = park(&daemon);
+    let invite = one.phone.expect_request("INVITE");
+    one.phone.answer_invite_with(&invite, "a", 421, "Require: precondition\r\n", "");
+    one.phone.poll_ack().expect("an ACK");
+    assert!(one.phone.hears_nothing(Duration::from_millis(300)));
+    let again = other.insist();
+    other.phone.answer_invite_with(&again, "b", 421, "Require: 100rel\r\n", "");
+    other.phone.poll_ack().expect("an ACK");
+    assert!(other.phone.hears_nothing(Duration::from_millis(300)));
+    daemon.wait_for_calls("parked", 1.0);
+    caller.phone.cancel();
+    caller.phone.expect(200);
+    caller.phone.expect(487);
+    daemon.finish(1);
 }

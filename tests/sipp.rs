@@ -364,3 +364,24 @@ fn who_may_not_hand_calls_on_is_told_so_and_keeps_his_call() {
     let records = daemon.finish(1);
     check(&records[0], &[("outcome", json!("answered")), ("ended_by", json!("client")), ("transfers", json!([]))]);
 }
+
+#[test]
+fn a_telephone_that_rings_only_if_it_is_acknowledged_is_rung_lifted_and_bridged() {
+    if !is_installed() {
+        return;
+    }
+    let tables = "[[trunk]]\nname = \"gateway\"\nallow = [\"127.0.0.0/8\"]\n\n\
+                  [[route]]\nnumber = \"*\"\nname = \"demo\"\nring = \"invite\"\n";
+    let daemon = Daemon::start_as(&Setup { tables: tables.into(), ..Setup::default() });
+    let jwt = daemon.mint(&Rights::full("demo"));
+    let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let registration = [("name", "demo"), ("jwt", jwt.as_str())];
+    let here = ["-m", "1", "-p", &port.to_string()];
+    Sipp::start_with(&daemon, "telephone_registers.xml", &registration, &here).succeed();
+    let telephone = Sipp::serve(daemon.dir(), "telephone_insists.xml", port, &["-m", "1", "-mi", "127.0.0.1"]);
+    let trunk = caller(&daemon, "caller.xml");
+    let heard = telephone.succeed();
+    trunk.succeed();
+    assert_eq!(heard.messages.matches("PRACK sip:telephone@").count(), 2, "{}", heard.messages);
+    check(&daemon.finish(1)[0], &[("outcome", json!("answered")), ("ended_by", json!("client"))]);
+}

@@ -2,10 +2,12 @@
 //! Either way it has said what it offers and waits for our answer: in the response to its INVITE, or in the ACK of its 2xx.
 //! Not here: whether it may have the call (`switch`), and the joining itself (`merging`).
 
-use super::leg::{Answered, Leaving, Pending, Refusal, SDP, described_in, plain};
+use super::early::Spoken;
+use super::leg::{Answered, Leaving, Pending, Refusal, SDP, described, described_in, plain};
 use super::session_timer::SessionTimer;
 use super::{Turn, record};
 use crate::sip::endpoint::{ClientId, DialogId, Endpoint, ServerId};
+use crate::sip::wire::{Head, Method};
 use bytes::Bytes;
 use std::net::IpAddr;
 
@@ -28,6 +30,9 @@ pub struct Rung {
     pub invite: ClientId,
     /// The telephone's address.
     pub peer: IpAddr,
+    /// Of one that has offered something before it was lifted, what was said then, and what it said when it was asked for another offer: the
+    /// INVITE is the one that asked.
+    pub spoken: Option<Box<(Spoken, Bytes)>>,
 }
 
 impl Joining {
@@ -62,7 +67,18 @@ impl Joining {
 
     /// What it offers; empty if it leaves that to us.
     pub(super) fn offer(&self, endpoint: &Endpoint) -> Bytes {
-        described_in(endpoint, self.dialog())
+        match self {
+            Joining::Rung(Rung { spoken: Some(spoken), .. }) => described(&spoken.1),
+            Joining::Called(_) | Joining::Rung(_) => described_in(endpoint, self.dialog()),
+        }
+    }
+
+    /// The session of ours that it knows already, if it knows one.
+    pub(super) fn spoken(&self) -> Option<Spoken> {
+        match self {
+            Joining::Rung(leg) => leg.spoken.as_ref().map(|spoken| spoken.0),
+            Joining::Called(_) => None,
+        }
     }
 
     /// It gets the call, with a session description.
@@ -96,14 +112,28 @@ impl Joining {
 }
 
 impl Rung {
-    /// The ACK, with our answer. The session timer runs if the telephone wants one (RFC 4028 §7.2).
-    fn answer(self, turn: &mut Turn<'_>, sdp: &[u8]) -> Answered {
-        turn.endpoint.acknowledge(turn.now, self.dialog, self.invite, Some((SDP, sdp)));
+    /// It was lifted, and its offer was answered before: it is asked for another one, by a re-INVITE without an offer (RFC 3261 §14.1).
+    pub fn ask_again(&self, turn: &mut Turn<'_>) -> Option<ClientId> {
+        turn.endpoint.acknowledge(turn.now, self.dialog, self.invite, None);
+        self.answered(turn).send(turn, Method::Invite, None)
+    }
+
+    /// The leg, with the session timer that it wants (RFC 4028 §7.2).
+    fn answered(&self, turn: &mut Turn<'_>) -> Answered {
         let mut timer = SessionTimer::default();
         if let Some(answer) = record::made_by(turn.endpoint, self.dialog) {
             timer.take(turn.now.at, &answer);
         }
+        if let Some((again, _)) = self.spoken.as_ref().and_then(|spoken| Head::of_kept(&spoken.1)) {
+            timer.take(turn.now.at, &again);
+        }
         Answered { dialog: self.dialog, peer: self.peer, timer, refresh: None }
+    }
+
+    /// The ACK, with our answer.
+    fn answer(self, turn: &mut Turn<'_>, sdp: &[u8]) -> Answered {
+        turn.endpoint.acknowledge(turn.now, self.dialog, self.invite, Some((SDP, sdp)));
+        self.answered(turn)
     }
 
     /// RFC 3261 §13.2.2.4: a 2xx is acknowledged, whatever becomes of it; then it is hung up on.

@@ -88,7 +88,7 @@ pub(super) const SDP: &str = "application/sdp";
 
 /// A request in a dialog whose session does not exist yet. An UPDATE without an offer says only where its sender is (RFC 3311 §5.2);
 /// anything else would change what is not there (RFC 3261 §14.2).
-pub(super) fn too_early(turn: &mut Turn<'_>, transaction: ServerId, request: &Message<'_>) {
+pub fn too_early(turn: &mut Turn<'_>, transaction: ServerId, request: &Message<'_>) {
     if request.start().method() == Some(Method::Update) && request.body().is_empty() {
         turn.endpoint.respond(turn.now, transaction, &plain(200));
         return;
@@ -186,7 +186,11 @@ impl Pending {
 
 /// The session description in the message that made a dialog, as its sender wrote it; empty if it had none.
 pub(super) fn described_in(endpoint: &Endpoint, dialog: DialogId) -> Bytes {
-    let Some(message) = endpoint.made_by(dialog) else { return Bytes::new() };
+    endpoint.made_by(dialog).map(described).unwrap_or_default()
+}
+
+/// The same of any message.
+pub(super) fn described(message: &Bytes) -> Bytes {
     match Head::of_kept(message).map(|(head, body)| head.content_of(body)) {
         // A part of the message that the dialog keeps anyway, not a copy.
         Some(Content::Description(description)) => message.slice_ref(description),

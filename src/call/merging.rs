@@ -11,6 +11,7 @@
 //! ```
 
 use super::bridged::{Bridge, Bridged};
+use super::early::Spoken;
 use super::ending::Ending;
 use super::joining::Joining;
 use super::leg::{Answered, Refusal, too_early};
@@ -213,6 +214,7 @@ impl Merging {
         };
         let mut ends =
             Ends { caller: end(caller, self.caller.peer(), turn), client: end(client, self.client.peer(), turn) };
+        ends.client = ends.client.after(self.client.spoken());
         let says = self.says_both();
         let heard = Offers::read(&says).and_then(|offers| Ok((ends.hear_offers(&offers, turn)?, offers)));
         match heard {
@@ -449,6 +451,13 @@ impl Client {
         match self {
             Client::Joining(leg) => leg.peer(),
             Client::Answered(leg) => leg.peer,
+        }
+    }
+
+    fn spoken(&self) -> Option<Spoken> {
+        match self {
+            Client::Joining(leg) => leg.spoken(),
+            Client::Answered(_) => None,
         }
     }
 

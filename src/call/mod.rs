@@ -6,6 +6,7 @@
 mod arriving;
 mod bridged;
 mod change;
+mod early;
 mod ending;
 mod held;
 mod identity;
@@ -26,8 +27,9 @@ mod talk;
 mod transfer;
 mod transferor;
 
+pub use early::Spoken;
 pub use joining::{Joining, Rung};
-pub use leg::{Pending, Refusal, Ring, plain};
+pub use leg::{Pending, Refusal, Ring, plain, too_early};
 pub use merging::Callback;
 pub use notice::{ClientMessage, ClientMessageKind, Gone, GoneReason, Incoming, Notice};
 pub use record::{EndedBy, Outcome, Record, Transfer};

@@ -71,7 +71,7 @@ impl Held {
             client.refuse(turn, &refusal);
             return self;
         }
-        self.session.renew_client(turn.settings, turn.rng.u64() >> 1, client.peer());
+        self.session.renew_client(turn.settings, turn.rng.u64() >> 1, &client);
         turn.endpoint.join_sessions([self.caller.dialog, client.dialog()]);
         let (client, until) = (Client::Joining(client), turn.now.at + limits::REJOIN_MAX);
         self.rejoining =

@@ -2,6 +2,8 @@
 //! Not here: who is told when (`merging`, `bridged`).
 
 use super::Settings;
+use super::early::Spoken;
+use super::joining::Joining;
 use super::leg::Refusal;
 use crate::id::{FlowId, Side};
 use crate::limits;
@@ -82,6 +84,14 @@ impl End {
             said: 0,
             signalling,
         }
+    }
+
+    /// An end that has heard of a session of ours before, once, and is told of the same one from now on.
+    pub(super) fn after(mut self, spoken: Option<Spoken>) -> End {
+        if let Some(Spoken { session_id }) = spoken {
+            self.local = Local { session_id, ..self.local }.changed(self.local.direction);
+        }
+        self
     }
 
     /// It has said something new. If that was an offer, the lines of its session are the offer's from now on.
@@ -172,9 +182,9 @@ impl Session {
     }
 
     /// The client is gone, and another will have its place: with the same ports, and nothing of what was said.
-    pub(super) fn renew_client(&mut self, settings: &Settings, session_id: u64, peer: IpAddr) {
-        let address = settings.reachable(self.client.local.address, peer);
-        self.client = End::new(address, session_id, peer);
+    pub(super) fn renew_client(&mut self, settings: &Settings, session_id: u64, client: &Joining) {
+        let address = settings.reachable(self.client.local.address, client.peer());
+        self.client = End::new(address, session_id, client.peer()).after(client.spoken());
     }
 
     /// What the relay is told of a caller that waits for another client: that its address stays valid, and that nobody hears it.

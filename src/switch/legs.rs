@@ -33,6 +33,9 @@ impl Switch {
             return self.step(now, owner.call, Event::FromTransferor(event));
         }
         let bye = request.start().method() == Some(Method::Bye);
+        if self.lifted_asks(now, owner.call, dialog, transaction, request) {
+            return;
+        }
         if !(bye && self.withdraw(now, owner.call, Some(transaction), |asking| asking.is_dialog(dialog))) {
             self.endpoint.respond(now, transaction, &plain(481));
         }

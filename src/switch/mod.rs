@@ -15,6 +15,7 @@ mod effect;
 mod identity;
 mod input;
 mod legs;
+mod lifted;
 mod lot;
 mod outbound;
 mod posted;
@@ -330,7 +331,7 @@ impl Switch {
                 }
                 self.hear_response(now, (owner, dialog), transaction, Some(&message));
             }
-            endpoint::Event::Failed { transaction, .. } if self.telephone_failed(transaction) => {}
+            endpoint::Event::Failed { transaction, .. } if self.telephone_failed(now, transaction) => {}
             endpoint::Event::Failed { owner, dialog, transaction, .. } => {
                 self.hear_response(now, (owner, dialog), transaction, None);
             }

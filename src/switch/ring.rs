@@ -5,7 +5,7 @@
 
 use super::Switch;
 use super::callback::{Asking, Caller};
-use crate::call::{ClientMessage, ClientMessageKind, Event, Incoming, Joining, Refusal, Rung};
+use crate::call::{ClientMessage, ClientMessageKind, Event, Incoming, Joining, Refusal, Rung, Spoken};
 use crate::event::Hearer;
 use crate::id::{BindingId, CallId, CallRef, Side};
 use crate::limits;
@@ -14,7 +14,7 @@ use crate::name::Name;
 use crate::policy::{Action, MediaKinds};
 use crate::registrar::Who;
 use crate::secret::Secret;
-use crate::sip::endpoint::{ClientId, DialogId, Invitation, Owner};
+use crate::sip::endpoint::{ClientId, DialogId, Invitation, Owner, RELIABLY};
 use crate::sip::wire::{Head, Message, Start};
 use crate::time::Now;
 use crate::token::{self, Audience, Contents};
@@ -22,14 +22,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// A telephone that rings.
-struct Ring {
-    call: CallRef,
-    binding: BindingId,
-    name: Name,
-    who: Who,
-    token: Secret<String>,
-    dialog: DialogId,
-    peer: IpAddr,
+pub(super) struct Ring {
+    pub(super) call: CallRef,
+    pub(super) binding: BindingId,
+    pub(super) name: Name,
+    pub(super) who: Who,
+    pub(super) token: Secret<String>,
+    pub(super) dialog: DialogId,
+    pub(super) peer: IpAddr,
+    /// What it was told of a session of ours while it rang.
+    pub(super) spoken: Option<Spoken>,
+    pub(super) stage: Stage,
+}
+
+/// How far a telephone is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stage {
+    /// It rings.
+    Ringing,
+    /// The same, and its INVITE says that it may ring reliably: it would not have rung otherwise.
+    Insisting,
+    /// It was lifted, and asked for an offer that can be answered with ports.
+    Lifted,
 }
 
 /// All that ring, by the INVITE and by the call.
@@ -40,12 +54,22 @@ pub(super) struct Rings {
 }
 
 impl Rings {
-    fn add(&mut self, invite: ClientId, ring: Ring) {
+    pub(super) fn add(&mut self, invite: ClientId, ring: Ring) {
         self.by_call.insert((ring.call, invite));
         self.by_invite.insert(invite, ring);
     }
 
-    fn remove(&mut self, invite: ClientId) -> Option<Ring> {
+    pub(super) fn get_mut(&mut self, invite: ClientId) -> Option<&mut Ring> {
+        self.by_invite.get_mut(&invite)
+    }
+
+    /// The INVITE of a telephone that was lifted, by its dialog.
+    pub(super) fn lifted(&self, call: CallRef, dialog: DialogId) -> Option<ClientId> {
+        let is_it = |ring: &Ring| ring.stage == Stage::Lifted && ring.dialog == dialog;
+        self.of(call).into_iter().find(|invite| self.by_invite.get(invite).is_some_and(is_it))
+    }
+
+    pub(super) fn remove(&mut self, invite: ClientId) -> Option<Ring> {
         let ring = self.by_invite.remove(&invite)?;
         self.by_call.remove(&(ring.call, invite));
         Some(ring)
@@ -87,21 +111,32 @@ impl Switch {
             self.stats.told.note("withheld");
             return;
         };
-        let passed = self.passed_headers(call);
-        let passed: Vec<(&str, &str)> = passed.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let Some(binding) = self.registrar.get(id) else { return };
+        self.dial(now, ring, incoming, None);
+    }
+
+    /// Sends a telephone its INVITE, or another one after a refusal.
+    pub(super) fn dial(&mut self, now: Now, ring: Ring, incoming: &Incoming, refusal: Option<&Message<'_>>) {
+        let passed = self.passed_headers(ring.call);
+        let passed = passed.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let reliably = (ring.stage == Stage::Insisting).then_some(RELIABLY);
+        let headers: Vec<(&str, &str)> = reliably.into_iter().chain(passed).collect();
+        let Some(binding) = self.registrar.get(ring.binding) else { return };
         let (Some(contact), path) = (binding.contact(), binding.path) else { return };
         let invitation = Invitation {
             uri: &contact.uri,
             from: &caller_of(incoming),
             to: &format!("<{}>", self.herald.sip_uri(&binding.name)),
             route: "",
-            headers: &passed,
+            headers: &headers,
             body: None,
             opens: false,
         };
-        let owner = Owner { call, side: Side::Client };
-        match self.endpoint.invite(now, path, owner, &invitation) {
+        let owner = Owner { call: ring.call, side: Side::Client };
+        let sent = match refusal {
+            Some(refusal) => self.endpoint.invite_again(now, path, owner, &invitation, refusal),
+            None => self.endpoint.invite(now, path, owner, &invitation),
+        };
+        match sent {
             Some((invite, dialog)) => self.rings.add(invite, Ring { dialog, ..ring }),
             None => self.stats.told.note("dropped"),
         }
@@ -137,7 +172,8 @@ impl Switch {
         let token = Secret::new(token.expose().to_owned());
         let (name, who, peer) = (binding.name.clone(), binding.who.clone(), binding.path.peer.ip());
         // Its dialog gets its name when the INVITE is sent.
-        Some(Ring { call, binding: id, name, who, token, dialog: DialogId::NONE, peer })
+        let (dialog, spoken, stage) = (DialogId::NONE, None, Stage::Ringing);
+        Some(Ring { call, binding: id, name, who, token, dialog, peer, spoken, stage })
     }
 
     /// A telephone's response, if it is one that was rung: whether it was.
@@ -146,6 +182,7 @@ impl Switch {
         if status < 200 {
             let Some(ring) = self.rings.by_invite.get(&invite) else { return false };
             let (call, by) = (ring.call, ring.name.clone());
+            self.acknowledge_ringing(now, invite, response);
             if status == 180 {
                 self.step(now, call, Event::Ringing { by });
             }
@@ -153,7 +190,13 @@ impl Switch {
         }
         let Some(ring) = self.rings.remove(invite) else { return false };
         match status {
-            200..300 => self.telephone_joins(now, invite, ring),
+            _ if ring.stage == Stage::Lifted => self.lifted_answers(now, invite, ring, response),
+            200..300 if self.endpoint.is_described(ring.dialog) => self.lift(now, invite, ring),
+            200..300 => {
+                let leg = Rung { dialog: ring.dialog, invite, peer: ring.peer, spoken: None };
+                self.telephone_joins(now, leg, ring);
+            }
+            EXTENSION_REQUIRED if ring.stage == Stage::Ringing => self.ring_reliably(now, ring, response),
             // RFC 3261 §21.6: nobody there wants the call; as a client says it on its channel.
             DECLINED => self.decline_by(now, ring),
             _ => tracing::debug!(peer = %ring.peer, status, "a telephone does not take the call"),
@@ -162,8 +205,12 @@ impl Switch {
     }
 
     /// A telephone said nothing, or its connection is gone: whether it was one that was rung.
-    pub(super) fn telephone_failed(&mut self, invite: ClientId) -> bool {
-        self.rings.remove(invite).is_some()
+    pub(super) fn telephone_failed(&mut self, now: Now, invite: ClientId) -> bool {
+        let Some(ring) = self.rings.remove(invite) else { return false };
+        if ring.stage == Stage::Lifted {
+            self.hang_up_lifted(now, invite, &ring, &Refusal::status(408), None);
+        }
+        true
     }
 
     /// Whoever may answer a call may decline it.
@@ -180,8 +227,8 @@ impl Switch {
     }
 
     /// A telephone was lifted: it is a callback from here on.
-    fn telephone_joins(&mut self, now: Now, invite: ClientId, ring: Ring) {
-        let leg = Joining::Rung(Rung { dialog: ring.dialog, invite, peer: ring.peer });
+    pub(super) fn telephone_joins(&mut self, now: Now, leg: Rung, ring: Ring) {
+        let leg = Joining::Rung(leg);
         match self.claim_of(now, &ring) {
             Ok((caller, claim, call, id)) => self.ask_policy(now, Asking { leg, call, id, claim, caller }),
             Err(refusal) => {
@@ -204,15 +251,23 @@ impl Switch {
     /// A call waits no more: its telephones stop to ring, and hear why.
     pub(super) fn stop_ringing(&mut self, now: Now, call: CallRef, reason: Option<&str>) {
         for invite in self.rings.of(call) {
-            self.rings.remove(invite);
+            let ring = self.rings.remove(invite);
             if planted(Mutant::RingsOn) {
                 continue;
             }
-            self.endpoint.cancel(now, invite, reason);
+            match ring.filter(|ring| ring.stage == Stage::Lifted) {
+                Some(ring) => {
+                    let refusal = Refusal::status(486).with_first("Reason", reason.map(str::to_owned));
+                    self.hang_up_lifted(now, invite, &ring, &refusal, None);
+                }
+                None => self.endpoint.cancel(now, invite, reason),
+            }
         }
     }
 }
 
+/// Extension Required (RFC 3261 §21.4.15).
+const EXTENSION_REQUIRED: u16 = 421;
 /// Decline (RFC 3261 §21.6.2).
 const DECLINED: u16 = 603;
 

@@ -208,6 +208,11 @@ impl Phone {
 
     /// Answers an INVITE that makes a dialog, whose tag of ours is `tag`.
     pub(crate) fn answer_invite(&mut self, invite: &Message, tag: &str, status: u16, sdp: &str) {
+        self.answer_invite_with(invite, tag, status, "", sdp);
+    }
+
+    /// The same with these header lines.
+    pub(crate) fn answer_invite_with(&mut self, invite: &Message, tag: &str, status: u16, headers: &str, sdp: &str) {
         let mut invite = invite.clone();
         invite.add_to(&format!(";tag={tag}"));
         if (200..300).contains(&status) {
@@ -217,7 +222,7 @@ impl Phone {
             self.target = invite.contact().to_owned();
             self.call_id = invite.header("call-id").to_owned();
         }
-        self.answer(&invite, status, sdp);
+        self.answer_with(&invite, status, headers, sdp);
     }
 
     /// The ACK of the other side, if it comes in time.
@@ -232,6 +237,11 @@ impl Phone {
 
     /// Answers a request of the other side; so will its repetitions be.
     pub(crate) fn answer(&mut self, request: &Message, status: u16, sdp: &str) {
+        self.answer_with(request, status, "", sdp);
+    }
+
+    /// The same with these header lines.
+    pub(crate) fn answer_with(&mut self, request: &Message, status: u16, headers: &str, sdp: &str) {
         let mut text = format!("SIP/2.0 {status} As the test says\r\n");
         for (name, long) in [("via", "Via"), ("from", "From"), ("to", "To"), ("call-id", "Call-ID"), ("cseq", "CSeq")] {
             request.all(name).for_each(|value| text += &format!("{long}: {value}\r\n"));
@@ -239,7 +249,8 @@ impl Phone {
         if !sdp.is_empty() {
             text += "Content-Type: application/sdp\r\n";
         }
-        text += &format!("Contact: <sip:phone@{}>\r\nContent-Length: {}\r\n\r\n{sdp}", self.address(), sdp.len());
+        let contact = format!("Contact: <sip:phone@{}>\r\n", self.address());
+        text += &format!("{contact}{headers}Content-Length: {}\r\n\r\n{sdp}", sdp.len());
         self.answers.insert(request.key(), text.clone());
         self.send(&text);
     }

@@ -322,7 +322,13 @@ impl Endpoint {
         let (whose, method, is_silent) = (client.whose, client.method, client.is_silent);
         match (client.dialling.is_some(), status) {
             (true, 200..300) => return self.is_answered(now, id, todo, message),
-            (true, ..200) => self.send_cancel(now, id),
+            (true, ..200) => {
+                self.send_cancel(now, id);
+                if !self.is_in_order(id, &message) {
+                    self.settle_client(id, todo);
+                    return None;
+                }
+            }
             (true | false, _) => {}
         }
         if let Some(dialog) = whose.dialog() {

@@ -6,6 +6,7 @@
 
 use super::client::{Client, Whose};
 use super::out::exact;
+use super::prack::Early;
 use super::way::{Way, Ways};
 use super::{ClientId, DialogId, Due, Endpoint, Event, Held, Owner};
 use crate::limits;
@@ -48,6 +49,16 @@ pub(super) struct Dialling {
     first: Option<u128>,
     /// Other branches that have answered, by their fingerprint, and the ACK that each gets again.
     forks: ArrayVec<(u128, Bytes), { limits::SIP_FORKS_MAX }>,
+    /// Branches that ring and want to know that it was heard.
+    pub(super) early: Vec<Early>,
+}
+
+/// What an INVITE is known by.
+struct Named<'n> {
+    id: ClientId,
+    dialog: DialogId,
+    call_id: &'n [u8],
+    cseq: u32,
 }
 
 /// Whether the INVITE is still wanted.
@@ -68,6 +79,14 @@ pub(super) struct Cancel {
     request: Bytes,
 }
 
+impl Dialling {
+    /// What there has been in the early dialog of a branch: the number of our latest request, and whether an offer has its answer.
+    fn so_far(&self, peer: u128, invite: u32) -> (u32, bool) {
+        let early = self.early.iter().find(|early| early.is_of(peer));
+        early.map_or((invite, false), Early::so_far)
+    }
+}
+
 impl Endpoint {
     /// Sends an INVITE outside of any dialog over `path`. What comes of it are [`Event::Response`]s and [`Event::Failed`] of `owner`;
     /// with the first 2xx there is the dialog, and [`Endpoint::acknowledge`] is due. `None`: the tables are full.
@@ -78,12 +97,49 @@ impl Endpoint {
         owner: Owner,
         invitation: &Invitation<'_>,
     ) -> Option<(ClientId, DialogId)> {
-        if self.is_full() || self.dialogs.len() >= limits::SIP_DIALOGS_MAX {
-            self.stats.full += 1;
+        if self.has_no_room() {
             return None;
         }
         let (dialog, id) = (DialogId::from_chance(self.rng.u64()), self.new_branch());
-        let (from, call_id) = (format!("{};tag={dialog}", invitation.from), format!("{:032x}", self.rng.u128()));
+        let call_id = format!("{:032x}", self.rng.u128());
+        let named = Named { id, dialog, call_id: call_id.as_bytes(), cseq: FIRST_CSEQ };
+        Some(self.send_invite(now, path, owner, invitation, &named))
+    }
+
+    /// The same once more after a refusal that says how it would be taken (§8.1.3.5): with the same Call-ID and tag, and the next number.
+    pub fn invite_again(
+        &mut self,
+        now: Now,
+        path: Path,
+        owner: Owner,
+        invitation: &Invitation<'_>,
+        refusal: &Message<'_>,
+    ) -> Option<(ClientId, DialogId)> {
+        let dialog = refusal.from().tag().and_then(DialogId::parse)?;
+        let cseq = refusal.cseq().number.checked_add(1)?;
+        if self.dialogs.contains_key(&dialog) || self.has_no_room() {
+            return None;
+        }
+        let named = Named { id: self.new_branch(), dialog, call_id: refusal.call_id(), cseq };
+        Some(self.send_invite(now, path, owner, invitation, &named))
+    }
+
+    fn has_no_room(&mut self) -> bool {
+        let is_full = self.is_full() || self.dialogs.len() >= limits::SIP_DIALOGS_MAX;
+        self.stats.full += u64::from(is_full);
+        is_full
+    }
+
+    fn send_invite(
+        &mut self,
+        now: Now,
+        path: Path,
+        owner: Owner,
+        invitation: &Invitation<'_>,
+        named: &Named<'_>,
+    ) -> (ClientId, DialogId) {
+        let Named { id, dialog, call_id, cseq } = *named;
+        let from = format!("{};tag={dialog}", invitation.from);
         let session = SessionId { local: self.keys.session(dialog), remote: Uuid::default() }.text();
         let branch = Branch::new(id.0);
         let head = RequestHead {
@@ -94,8 +150,8 @@ impl Endpoint {
             branch: branch.as_str(),
             from: from.as_bytes(),
             to: invitation.to.as_bytes(),
-            call_id: call_id.as_bytes(),
-            cseq: FIRST_CSEQ,
+            call_id,
+            cseq,
             contact: None,
             route: invitation.route.as_bytes(),
             headers: invitation.headers,
@@ -104,11 +160,11 @@ impl Endpoint {
         let bytes = self.output.request(path, Some(&session), Some((dialog, path.transport)), head);
         let reopen = Some(path.peer).filter(|_| invitation.opens && path.transport.is_reliable());
         let ways = Ways { first: Way { path, reopen }, otherwise: None };
-        let mut client = Client::new(Whose::Leg { owner, dialog }, Method::Invite, ways, &bytes, FIRST_CSEQ);
+        let mut client = Client::new(Whose::Leg { owner, dialog }, Method::Invite, ways, &bytes, cseq);
         client.dialling = Some(Box::default());
         self.clients.insert(id, Box::new(client));
         self.start_client(now, id);
-        Some((id, dialog))
+        (id, dialog)
     }
 
     /// The INVITE is not wanted any more, and nobody hears what becomes of it: a CANCEL goes as soon as it may, and whoever answers all the
@@ -221,6 +277,7 @@ impl Endpoint {
         let dialling = client.dialling.as_ref()?;
         let is_wanted = matches!(dialling.wish, Wish::Wanted);
         let known = dialling.first == Some(peer) || planted(Mutant::ForkTaken);
+        let (cseq, is_described) = dialling.so_far(peer, cseq);
         match todo.tell {
             Tell::Response if is_wanted => {
                 let dialling = self.clients.get_mut(&id).and_then(|client| client.dialling.as_mut());
@@ -228,6 +285,7 @@ impl Endpoint {
                 let answer = exact(message.bytes());
                 let mut held = Held::new(Dialog::answered(owner, answer, peer, path, cseq));
                 held.session = self.session_of(dialog, &message);
+                held.is_described = is_described;
                 self.dialogs.insert(dialog, Box::new(held));
                 self.settle_client(id, todo);
                 Some(Event::Response { owner, dialog, transaction: id, method: Method::Invite, message })
@@ -264,7 +322,8 @@ impl Endpoint {
         let Whose::Leg { owner, .. } = whose else { return };
         // A dialog for as long as it takes to write two requests in it; their transactions outlive it.
         let passing = DialogId::from_chance(self.rng.u64());
-        let dialog = Dialog::answered(owner, exact(answer.bytes()), peer, way.path, cseq);
+        let (latest, _) = dialling.so_far(peer, cseq);
+        let dialog = Dialog::answered(owner, exact(answer.bytes()), peer, way.path, latest);
         self.dialogs.insert(passing, Box::new(Held::new(dialog)));
         let branch = self.new_branch();
         let ack = self.write_request(passing, branch, Method::Ack, cseq, &[], None);
@@ -291,11 +350,11 @@ impl Endpoint {
 const FIRST_CSEQ: u32 = 1;
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::bench::{Bench, Heard, OWNER, answer, header, summary};
     use super::*;
 
-    const INVITATION: Invitation<'static> = Invitation {
+    pub(crate) const INVITATION: Invitation<'static> = Invitation {
         uri: "sip:anna@192.0.2.1:5071",
         from: "\"Caller\" <sip:+4930@sip.example>",
         to: "<sip:anna@sip.example>",
@@ -305,14 +364,14 @@ mod tests {
         opens: false,
     };
 
-    struct Dialled {
-        bench: Bench,
-        id: ClientId,
-        dialog: DialogId,
-        invite: String,
+    pub(crate) struct Dialled {
+        pub(crate) bench: Bench,
+        pub(crate) id: ClientId,
+        pub(crate) dialog: DialogId,
+        pub(crate) invite: String,
     }
 
-    fn dial() -> Dialled {
+    pub(crate) fn dial() -> Dialled {
         let mut bench = Bench::new();
         let (id, dialog) = bench.endpoint.invite(bench.now, bench.path, OWNER, &INVITATION).unwrap();
         let invite = bench.sent().pop().unwrap();
@@ -321,12 +380,17 @@ mod tests {
 
     impl Dialled {
         /// The telephone answers the INVITE, under this tag.
-        fn hear(&mut self, status: u16, tag: &str) -> Option<Heard> {
-            let contact = "Contact: <sip:anna@192.0.2.1:5071>\r\n";
-            let text = answer(&self.invite, status, contact);
-            let to = header(&text, "To").to_owned();
-            let text = if tag.is_empty() { text } else { text.replace(&to, &format!("{to};tag={tag}")) };
+        pub(crate) fn hear(&mut self, status: u16, tag: &str) -> Option<Heard> {
+            let text = self.answer(status, tag, "");
             self.bench.hear(&text)
+        }
+
+        /// What it answers, with further header lines.
+        pub(crate) fn answer(&self, status: u16, tag: &str, headers: &str) -> String {
+            let contact = format!("Contact: <sip:anna@192.0.2.1:5071>\r\n{headers}");
+            let text = answer(&self.invite, status, &contact);
+            let to = header(&text, "To").to_owned();
+            if tag.is_empty() { text } else { text.replace(&to, &format!("{to};tag={tag}")) }
         }
     }
 

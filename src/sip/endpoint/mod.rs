@@ -19,6 +19,7 @@ mod invites;
 mod key;
 mod out;
 mod outside;
+mod prack;
 mod recent;
 #[cfg(test)]
 mod refusals;
@@ -34,6 +35,7 @@ mod way;
 pub use crate::sip::dialog::{DialogId, Owner};
 pub use dial::Invitation;
 pub use outside::{Asker, Outside};
+pub use prack::{RELIABLY, is_reliable};
 pub use stats::{Counts, Stats};
 pub use traffic::Traffic;
 
@@ -258,6 +260,8 @@ struct Held {
     /// What its messages say of both ends, and the dialog that it is joined to.
     session: SessionId,
     joined: Option<DialogId>,
+    /// The peer's offer had its answer by our PRACK.
+    is_described: bool,
     /// The call is done with it; it is here for `bye_waiting` alone.
     is_closed: bool,
 }
@@ -274,6 +278,7 @@ impl Held {
             reliable: None,
             session: SessionId::default(),
             joined: None,
+            is_described: false,
             is_closed: false,
         }
     }

@@ -1,0 +1,70 @@
+//! What is said to a telephone that rings and has offered a session already, as one must that rings reliably (RFC 3262 §5): yes to what it
+//! offers, and nothing to be sent or heard until it is lifted, somebody may have the call, and there are ports.
+//! Not here: the PRACK that carries it (`sip::endpoint`), and the session that comes of it (`merging`).
+
+use crate::id::Side;
+use crate::sdp::{self, Agreement, Description, Direction, Local};
+use std::net::{IpAddr, SocketAddr};
+
+/// The discard port: of a stream that is inactive nobody sends to it.
+const NOWHERE: u16 = 9;
+
+/// The number of a session of ours that a peer was told of once: it stays the same in all that we tell it later (RFC 3264 §8).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Spoken {
+    /// In `o=`.
+    pub session_id: u64,
+}
+
+impl Spoken {
+    /// The answer to an offer, from one of our addresses: its audio as it is, inactive, and nothing else. `None`: there is nothing in it that
+    /// could be answered.
+    pub fn answer(self, offer: &[u8], from: IpAddr) -> Option<Vec<u8>> {
+        let offer = Description::parse(offer).ok()?;
+        let agreement = match offer.audio() {
+            Some((_, audio)) => sdp::agree(audio, audio).ok()?,
+            // Every line is refused, whatever we have.
+            None => Agreement::by_default(),
+        };
+        let address = SocketAddr::new(from, NOWHERE);
+        let local = Local { address, session_id: self.session_id, version: 0, direction: Direction::Inactive };
+        let mut out = Vec::new();
+        sdp::write_answer(&mut out, &offer, Side::Client, &agreement, &local.changed(Direction::Inactive));
+        Some(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(media: &str) -> Option<String> {
+        let offer = format!("v=0\r\no=t 1 1 IN IP4 192.0.2.7\r\ns=-\r\nc=IN IP4 192.0.2.7\r\nt=0 0\r\n{media}");
+        let answer = Spoken { session_id: 5 }.answer(offer.as_bytes(), "192.0.2.1".parse().unwrap())?;
+        String::from_utf8(answer).ok()
+    }
+
+    /// RFC 3264 §6, §6.1.
+    #[test]
+    fn the_audio_is_taken_as_it_is_offered_and_stays_inactive() {
+        for direction in ["", "a=sendrecv\r\n", "a=sendonly\r\n", "a=inactive\r\n"] {
+            let both = answer(&format!(
+                "m=audio 4000 RTP/AVP 8 96\r\na=rtpmap:96 opus/48000/2\r\n{direction}m=video 4002 RTP/AVP 97\r\n"
+            ));
+            let expected = "v=0\r\no=parkway 5 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 8 96\r\n\
+                            a=rtpmap:8 PCMA/8000\r\na=rtpmap:96 opus/48000/2\r\na=inactive\r\nm=video 0 RTP/AVP 97\r\n";
+            assert_eq!(both.as_deref(), Some(expected), "{direction}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_relayed_is_refused_and_what_cannot_be_read_has_no_answer() {
+        for media in ["m=video 4000 RTP/AVP 97\r\n", "m=audio 4000 RTP/SAVP 0\r\n"] {
+            let refused = media.replace("4000", "0");
+            assert!(answer(media).is_some_and(|answer| answer.ends_with(&refused)), "{media}");
+        }
+        for media in ["m=audio 4000 RTP/AVP 96\r\n", "m=audio x RTP/AVP 0\r\n"] {
+            assert_eq!(answer(media), None, "{media}");
+        }
+    }
+}
