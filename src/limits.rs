@@ -283,5 +283,9 @@ pub const BINDINGS_PER_NAME_MAX: usize = 16;
 pub const BINDINGS_PER_SOURCE_MAX: usize = 1_000;
 /// Longest Contact value of a registration, bytes: real ones have less than 300.
 pub const SIP_CONTACT_BYTES_MAX: usize = 1024;
+/// Most proxies between a client that registers and us (RFC 3327): an edge, a load balancer, and as many again.
+pub const PATHS_MAX: usize = 4;
+/// Longest Path of a registration, all of its values together, bytes: Kamailio's are some 60 each, with a token of a flow 150.
+pub const PATH_BYTES_MAX: usize = 1024;
 /// Clients over SIP that are told something between two looks at anything else: sealing and signing for each takes some 50 µs.
 pub const BINDINGS_TOLD_AT_ONCE: usize = 32;

@@ -8,8 +8,8 @@ mod common;
 
 use common::authority::Authority;
 use common::sipp::is_installed;
-use common::story::NUMBER;
-use common::{Daemon, Setup, Sipp, Subscriber, program, until};
+use common::story::{NUMBER, Side, assert_hear_each_other, park};
+use common::{Daemon, Phone, Rights, Setup, Sipp, Subscriber, Voice, Wire, program, until};
 use std::fs;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -74,6 +74,57 @@ fn calls(transport: &str) {
     );
 }
 
+/// An edge: telephones register through it with a Path (RFC 3327), and are rung through it. None of them knows where we are.
+#[test]
+fn a_telephone_behind_an_edge_registers_and_is_rung_through_it() {
+    let path = Path::new("/usr/lib/x86_64-linux-gnu/kamailio/modules/path.so");
+    if !program::is_installed("kamailio", "kamailio") || !program::is_there(path) {
+        return;
+    }
+    for transport in ["udp", "tcp"] {
+        let dir = tempfile::TempDir::new().unwrap();
+        let tables = "[[trunk]]\nname = \"carrier\"\nallow = [\"127.0.0.1\"]\n\
+                      [[route]]\nnumber = \"*\"\nname = \"demo\"\nring = \"invite\"\n";
+        let daemon = Daemon::start_as(&Setup { tables: tables.into(), ..Setup::default() });
+        let edge = Kamailio::start(dir.path(), &format!("sip:{};transport={transport}", daemon.sip), false);
+        let jwt = daemon.mint(&Rights::full("demo"));
+        let mut phone = Phone::new(edge.sip, Wire::Plain);
+        let aor = format!("<sip:demo@{}>", daemon.sip);
+        let contact = format!("Contact: <sip:anna@{}>\r\nExpires: 600\r\nSupported: path\r\n", phone.address());
+        phone.ask_with(
+            &format!("sip:{}", daemon.sip),
+            &aor,
+            "REGISTER",
+            &format!("{contact}Authorization: Bearer {jwt}\r\n"),
+        );
+        let vector = phone.expect(200).header("path").to_owned();
+        assert!(vector.contains(&format!("{}", edge.address(transport))) && vector.contains(";lr"), "{vector}");
+        let mut caller = park(&daemon);
+        let invite = phone.expect_request("INVITE");
+        assert!(invite.start.starts_with(&format!("INVITE sip:anna@{} ", phone.address())), "{invite:#?}");
+        assert_eq!((invite.all("via").count(), invite.header("route")), (2, ""), "the edge has taken itself out");
+        let mut voice = Voice::bind();
+        // The ringing has to be acknowledged, by the edge too.
+        phone.answer_invite_with(&invite, "anna", 183, "Require: 100rel\r\nRSeq: 4\r\n", &voice.sdp());
+        let prack = phone.expect_request("PRACK");
+        assert_eq!((prack.header("rack"), prack.direction()), ("4 1 INVITE", "inactive"));
+        phone.answer(&prack, 200, "");
+        phone.answer_invite(&invite, "anna", 200, "");
+        phone.poll_ack().expect("an ACK");
+        let again = phone.expect_request("INVITE");
+        phone.answer(&again, 200, &common::voice::sdp(voice.address(), "sendrecv", 2));
+        let ack = phone.poll_ack().expect("an ACK with our answer");
+        let answer = caller.phone.expect(200);
+        caller.voice.talk(answer.audio().unwrap(), 440);
+        voice.talk(ack.audio().unwrap(), 350);
+        let mut desk = Side { phone, voice };
+        assert_hear_each_other(&caller, &desk);
+        caller.phone.hang_up();
+        desk.phone.be_hung_up_on();
+        assert_eq!(daemon.finish(1)[0]["outcome"], "answered");
+    }
+}
+
 /// Over TLS nobody is a trunk by his address, only by what he shows.
 fn setup(dir: &Path, transport: &str) -> Setup {
     let file = |name: &str| dir.join(name);
@@ -99,6 +150,7 @@ struct Kamailio {
     child: Child,
     /// Where it takes calls, over UDP.
     sip: SocketAddr,
+    tcp: SocketAddr,
     log: PathBuf,
 }
 
@@ -129,7 +181,7 @@ impl Kamailio {
         let mut command = Command::new("kamailio");
         command.args(["-DD", "-E", "-m", "64", "-M", "8", "-f"]).arg(dir.join("kamailio.cfg")).arg("-Y").arg(dir);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let mut kamailio = Kamailio { child: command.spawn().unwrap(), sip, log: dir.join("kamailio.log") };
+        let mut kamailio = Kamailio { child: command.spawn().unwrap(), sip, tcp, log: dir.join("kamailio.log") };
         until("Kamailio answers", Duration::from_secs(20), || {
             let ended = kamailio.child.try_wait().unwrap();
             let log = || fs::read_to_string(dir.join("kamailio.log")).unwrap_or_default();
@@ -137,6 +189,10 @@ impl Kamailio {
             kamailio.answers().then_some(())
         });
         kamailio
+    }
+
+    fn address(&self, transport: &str) -> SocketAddr {
+        if transport == "tcp" { self.tcp } else { self.sip }
     }
 
     fn answers(&self) -> bool {
@@ -188,13 +244,24 @@ loadmodule "rr.so"
 loadmodule "pv.so"
 loadmodule "maxfwd.so"
 loadmodule "siputils.so"
+loadmodule "path.so"
 {tls}
 modparam("rr", "enable_double_rr", 1)
 
 {USUAL}
 request_route {{
+    if (method == "REGISTER") {{
+        add_path();
+        $du = "{next}";
+        t_relay();
+        exit;
+    }}
     route(USUAL);
-    $du = "{next}";
+    if ($hdr(Route) == $null) {{
+        $du = "{next}";
+    }} else {{
+        loose_route();
+    }}
     t_relay();
 }}
 "#

@@ -1,7 +1,7 @@
 //! One client that is reached over SIP: who it is, over which path, until when, and what it has to be told.
 //! Not here: finding it (`registrar`), and writing what it is told (`event`).
 
-use super::{Order, Wanted};
+use super::{Order, Vector, Wanted};
 use crate::call::Gone;
 use crate::id::{BindingId, CallId};
 use crate::limits;
@@ -50,6 +50,8 @@ pub enum Kind {
 pub struct Contact {
     /// Its URI, for requests to it.
     pub uri: String,
+    /// The proxies that requests to it go by.
+    pub vector: Vector,
     /// Preference in thousandths (RFC 3261 §20.10).
     pub q: u16,
     /// `+sip.instance` with its quotes (RFC 5626 §4.1).
@@ -65,8 +67,8 @@ pub struct Contact {
 impl Contact {
     pub(super) fn new(wanted: &Wanted, order: &Order<'_>) -> Contact {
         let Wanted { uri, q, instance, reg_id, .. } = wanted.clone();
-        let text_only = false;
-        Contact { uri, q, instance, reg_id, text_only, call_id: order.call_id.to_owned(), cseq: order.cseq }
+        let (text_only, vector, call_id) = (false, order.vector.clone(), order.call_id.to_owned());
+        Contact { uri, vector, q, instance, reg_id, text_only, call_id, cseq: order.cseq }
     }
 
     /// A later request says the same contact anew; what it was found to take holds on.
@@ -132,6 +134,11 @@ impl Binding {
     pub(super) fn new(id: BindingId, (name, who, path): (&Name, &Who, Path), expires: Instant, kind: Kind) -> Binding {
         let (name, who) = (name.clone(), who.clone());
         Binding { id, name, who, path, expires, kind, parcels: VecDeque::new(), sending: None, queued: false }
+    }
+
+    /// Whether a connection may be opened to where it is reached: not to a client, which only comes to us, but to the proxy before it.
+    pub fn opens(&self) -> bool {
+        self.contact().is_some_and(|contact| contact.vector.listens == Some(self.path.peer))
     }
 
     /// The contact, if it is one.

@@ -6,10 +6,12 @@ mod binding;
 mod contact;
 #[cfg(test)]
 mod tests;
+mod vector;
 
 pub use crate::policy::Who;
 pub use binding::{Binding, Contact, Dialog, Kind, Parcel};
 pub use contact::{Contacts, Wanted};
+pub use vector::Vector;
 
 use crate::id::BindingId;
 use crate::limits;
@@ -58,6 +60,8 @@ pub struct Order<'o> {
     pub who: &'o Who,
     /// What the request came over.
     pub path: Path,
+    /// The proxies that it came by.
+    pub vector: &'o Vector,
     /// Its Call-ID.
     pub call_id: &'o str,
     /// Its CSeq.
@@ -205,10 +209,22 @@ impl Registrar {
         exact.chain(below).flatten().copied().collect()
     }
 
-    /// Whoever came over a path that is gone.
+    /// Whoever came over a path.
     pub fn over(&self, path: Path) -> Vec<BindingId> {
         let from = (path, BindingId(0));
         self.by_path.range(from..).take_while(|(over, _)| *over == path).map(|(_, id)| *id).collect()
+    }
+
+    /// A path is gone, and with it whoever came over it (RFC 5626 §5.3). Whoever came by a proxy stays, if that can be told where to be
+    /// reached: the connection was the proxy's, and it carries others.
+    pub fn lose(&mut self, path: Path) {
+        for id in self.over(path) {
+            let Some(mut binding) = self.take(id) else { continue };
+            if let Some(peer) = binding.contact().and_then(|contact| contact.vector.listens) {
+                binding.path = Path { peer, ..path };
+                self.put(binding);
+            }
+        }
     }
 
     /// One whose time is up.

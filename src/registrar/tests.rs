@@ -39,6 +39,7 @@ struct Bench {
     now: Instant,
     name: Name,
     path: Path,
+    vector: Vector,
     cseq: u32,
     call_id: &'static str,
 }
@@ -46,13 +47,14 @@ struct Bench {
 impl Bench {
     fn new() -> Bench {
         let registrar = Registrar::new(Lifetimes::default());
-        Bench { registrar, now: Instant(0), name: name("foo"), path: path("192.0.2.1:5060"), cseq: 0, call_id: "1" }
+        let (path, vector) = (path("192.0.2.1:5060"), Vector::default());
+        Bench { registrar, now: Instant(0), name: name("foo"), path, vector, cseq: 0, call_id: "1" }
     }
 
     fn order<R>(&mut self, body: impl FnOnce(&mut Registrar, Instant, &Order<'_>) -> R) -> R {
         let who = Who::User("anna".into());
-        let Bench { registrar, now, name, path, cseq, call_id } = self;
-        body(registrar, *now, &Order { name, who: &who, path: *path, call_id, cseq: *cseq, longest: HOUR })
+        let Bench { registrar, now, name, path, vector, cseq, call_id } = self;
+        body(registrar, *now, &Order { name, who: &who, path: *path, vector, call_id, cseq: *cseq, longest: HOUR })
     }
 
     fn register(&mut self, headers: &str) -> Result<Vec<BindingId>, Unfit> {
@@ -278,4 +280,32 @@ fn a_client_is_told_one_thing_at_a_time_and_not_of_what_is_over() {
     );
     binding.forget_parcels();
     assert!(binding.pop().is_none() && !binding.is_terminated());
+}
+
+/// RFC 3327 §5.4, RFC 5626 §5.3.
+#[test]
+fn whoever_came_by_a_proxy_outlives_the_proxys_connection_if_that_listens_somewhere() {
+    let listens: std::net::SocketAddr = "192.0.2.1:5070".parse().unwrap();
+    let proxy = Path { transport: Transport::Tcp, ..path("192.0.2.1:40001") };
+    for (vector, stays) in [
+        (Vector::default(), false),
+        (Vector { route: "<sip:p.example;lr>".into(), ..Vector::default() }, false),
+        (Vector { route: "<sip:192.0.2.1:5070;lr>".into(), listens: Some(listens), keeps_flow: false }, true),
+    ] {
+        let mut bench = Bench { path: proxy, vector: vector.clone(), ..Bench::new() };
+        let id = bench.register("Contact: <sip:a@10.0.0.1>;expires=600\r\n").unwrap()[0];
+        assert!(bench.registrar.get(id).is_some_and(|binding| !binding.opens()), "it is there already");
+        bench.registrar.lose(proxy);
+        let there = bench.registrar.get(id).map(|binding| (binding.path.peer, binding.opens()));
+        assert_eq!(there, stays.then_some((listens, true)), "{vector:?}");
+        assert_eq!((bench.registrar.over(proxy), bench.registrar.counts().0), (vec![], usize::from(stays)));
+        // Nor does it come and go with what is opened in its place.
+        bench.registrar.lose(Path { peer: listens, ..proxy });
+        assert_eq!(bench.registrar.get(id).is_some(), stays);
+        // The proxy has another connection by now: it is told anew, and goes back on that.
+        bench.path = Path { transport: Transport::Tcp, ..path("192.0.2.1:40002") };
+        let fresh = bench.register("Contact: <sip:a@10.0.0.1>;expires=600\r\n").unwrap();
+        assert_eq!(fresh.len(), 1);
+        assert_eq!(bench.registrar.over(bench.path), fresh);
+    }
 }

@@ -359,3 +359,49 @@ fn in_a_drain_nobody_new_is_taken_and_at_the_stop_subscribers_are_told() {
     assert!(last.is_some_and(|text| text.contains("Subscription-State: terminated;reason=deactivated")), "{sent:?}");
     assert_eq!(bench.switch.bindings(), (0, 0));
 }
+
+/// RFC 3327 §5.3, §5.4.
+#[test]
+fn a_client_behind_proxies_is_told_by_them_and_sees_them_if_it_knows_of_that() {
+    let proxies = "<sip:edge2.example;lr>, <sip:edge1.example;lr>";
+    let (line, knows) = (format!("Path: {proxies}\r\n"), "Supported: gruu, Path\r\n");
+    for (headers, status, shown) in [
+        (String::new(), "200", None),
+        (knows.to_owned(), "200", None),
+        (line.clone(), "200", None),
+        (format!("{line}{knows}"), "200", Some(proxies)),
+        (format!("{line}{knows}Require: path\r\n"), "200", Some(proxies)),
+        (format!("{knows}Path: <sip:strict.example>\r\n"), "400", None),
+        (format!("{knows}{}", line.repeat(limits::PATHS_MAX)), "400", None),
+    ] {
+        let mut bench = Bench::new();
+        let register = bench.request("REGISTER", &format!("{headers}Authorization: Bearer {}\r\n", jwt(3600)));
+        bench.switch.handle(bench.now, Input::Datagram { path: bench.path, bytes: register.as_bytes() });
+        let (_, answer) = bench.messages().remove(0);
+        assert!(answer.starts_with(&format!("SIP/2.0 {status} ")), "{headers}: {answer}");
+        assert_eq!(answer.lines().find_map(|line| line.strip_prefix("Path: ")), shown, "{headers}");
+        bench.park();
+        let told = bench.messages().into_iter().find(|(_, text)| text.starts_with("MESSAGE sip:a@198.51.100.7:5060 "));
+        let routed =
+            told.as_ref().map(|(path, text)| (path, text.lines().find_map(|line| line.strip_prefix("Route: "))));
+        let by = headers.contains(proxies).then_some(proxies);
+        assert_eq!(routed, (status == "200").then_some((&bench.path, by)), "{headers}");
+    }
+}
+
+#[test]
+fn flows_are_promised_only_if_the_proxy_next_to_the_client_keeps_them() {
+    for (path, promised) in
+        [("", true), ("Path: <sip:e.example;lr;ob>\r\n", true), ("Path: <sip:e.example;lr>\r\n", false)]
+    {
+        let mut bench = Bench::new();
+        let register =
+            bench.request("REGISTER", &format!("{path}Supported: outbound\r\nAuthorization: Bearer {}\r\n", jwt(3600)));
+        let flow = ">;reg-id=1;+sip.instance=\"<urn:uuid:1>\"\r\nX-Padding";
+        let register = register.replace(">\r\nX-Padding", flow);
+        bench.switch.handle(bench.now, Input::Datagram { path: bench.path, bytes: register.as_bytes() });
+        let (_, answer) = bench.messages().remove(0);
+        assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
+        assert_eq!(answer.contains("Require: outbound\r\n"), promised, "{path}");
+    }
+}

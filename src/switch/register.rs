@@ -10,7 +10,7 @@ use crate::id::{BindingId, CallId};
 use crate::limits;
 use crate::name::Name;
 use crate::policy::{Action, MediaKinds, Reason};
-use crate::registrar::{Binding, Contact, Contacts, Order, Unfit};
+use crate::registrar::{Binding, Contact, Contacts, Order, Unfit, Vector};
 use crate::sip::Path;
 use crate::sip::endpoint::Reply;
 use crate::sip::wire::{Header, Message};
@@ -66,10 +66,13 @@ impl Switch {
         self.allow(now, Action::Register, identified, (&name, path), None)?;
         let contacts = Contacts::read(request);
         let contacts = contacts.ok_or_else(|| Refusal::warned(400, "contact_invalid", "a Contact cannot be read"))?;
+        let vector = Vector::read(request, path.peer);
+        let vector =
+            vector.ok_or_else(|| Refusal::warned(400, "path_invalid", "a Path cannot be read or is too long"))?;
         let call_id = String::from_utf8_lossy(request.call_id());
         let (who, longest) = (identified.who(), identified.lasts(now));
         let cseq = request.cseq().number;
-        let order = Order { name: &name, who: &who, path, call_id: &call_id, cseq, longest };
+        let order = Order { name: &name, who: &who, path, vector: &vector, call_id: &call_id, cseq, longest };
         let fresh = match contacts {
             Contacts::None => Ok(Vec::new()),
             Contacts::All => self.registrar.clear(&order).map(|()| Vec::new()),
@@ -118,16 +121,23 @@ impl Switch {
         for (binding, contact) in self.registrar.contacts_of(name) {
             write_contact(&mut contacts, now, binding, contact);
         }
-        // RFC 5626 §6: told to a client that knows of flows and has asked for one.
+        // RFC 3327 §5.3: for a client that can see from it whether a proxy has put itself there which it does not know.
+        let vector = Vector::read(request, path.peer).unwrap_or_default();
+        let shown = if request.lists(Header::Supported, PATH) { vector.route.as_str() } else { "" };
+        // RFC 5626 §6: told to a client that knows of flows and has asked for one, unless a proxy that keeps none is in between.
         let flows =
             self.registrar.contacts_of(name).any(|(_, contact)| contact.instance.is_some() && contact.reg_id.is_some());
-        let flows = flows && request.lists(Header::Supported, "outbound");
-        let headers = [("Contact", contacts.as_str()), ("Require", if flows { "outbound" } else { "" })];
+        let flows = flows && request.lists(Header::Supported, "outbound") && (vector.is_empty() || vector.keeps_flow);
+        let required = if flows { "outbound" } else { "" };
+        let headers = [("Contact", contacts.as_str()), ("Path", shown), ("Require", required)];
         let headers: Vec<_> = headers.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         let reply = Reply { status: 200, reason: None, headers: &headers, body: None };
         self.endpoint.reply_known(now, path, request, &reply);
     }
 }
+
+/// The extension (RFC 3327 §4).
+const PATH: &str = "path";
 
 impl Identified {
     /// How long the credential is good.

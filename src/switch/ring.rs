@@ -126,10 +126,10 @@ impl Switch {
             uri: &contact.uri,
             from: &caller_of(incoming),
             to: &format!("<{}>", self.herald.sip_uri(&binding.name)),
-            route: "",
+            route: &contact.vector.route,
             headers: &headers,
             body: None,
-            opens: false,
+            opens: binding.opens(),
         };
         let owner = Owner { call: ring.call, side: Side::Client };
         let sent = match refusal {

@@ -172,8 +172,8 @@ impl Switch {
     fn send(&mut self, now: Now, id: BindingId, parcel: &Parcel, document: &str) -> Option<ClientId> {
         let fresh = (self.rng.u64(), self.rng.u128());
         let binding = self.registrar.get_mut(id)?;
-        let (path, left) = (binding.path, (binding.expires - now.at).as_secs());
-        let mut mail = Mail { endpoint: &mut self.endpoint, herald: &self.herald, now, id, path };
+        let (path, opens, left) = (binding.path, binding.opens(), (binding.expires - now.at).as_secs());
+        let mut mail = Mail { endpoint: &mut self.endpoint, herald: &self.herald, now, id, path, opens };
         match &mut binding.kind {
             Kind::Contact(contact) => mail.message(&binding.name, contact, fresh, document),
             Kind::Subscription(dialog) => {
@@ -218,10 +218,10 @@ impl Switch {
         self.send_next(now, id);
     }
 
-    /// A path is gone, and with it whoever came over it (RFC 5626 §5.3).
+    /// A path is gone, and with it whoever came over it.
     pub(super) fn lose_path(&mut self, path: Path) {
-        for id in self.registrar.over(path).into_iter().filter(|_| !planted(Mutant::BindingKept)) {
-            self.registrar.remove(id);
+        if !planted(Mutant::BindingKept) {
+            self.registrar.lose(path);
         }
     }
 
@@ -246,7 +246,7 @@ impl Switch {
         let Some(mut binding) = self.registrar.remove(id) else { return };
         let (path, is_told) = (binding.path, binding.is_terminated());
         if let (Kind::Subscription(dialog), false) = (&mut binding.kind, is_told) {
-            let mut mail = Mail { endpoint: &mut self.endpoint, herald: &self.herald, now, id, path };
+            let mut mail = Mail { endpoint: &mut self.endpoint, herald: &self.herald, now, id, path, opens: false };
             mail.notify(dialog, &format!("terminated;reason={reason}"), "");
         }
     }
@@ -259,6 +259,7 @@ struct Mail<'m> {
     now: Now,
     id: BindingId,
     path: Path,
+    opens: bool,
 }
 
 impl Mail<'_> {
@@ -273,11 +274,11 @@ impl Mail<'_> {
             to: &format!("<{own}>"),
             call_id: &format!("{call_id:032x}"),
             cseq: 1,
-            route: "",
+            route: &to.vector.route,
             contact: None,
             headers: &[],
             body: body(kind, document),
-            opens: false,
+            opens: self.opens,
             asker: Asker::Binding(self.id),
         };
         self.endpoint.send_outside(self.now, self.path, &message)
@@ -298,7 +299,7 @@ impl Mail<'_> {
             contact: Some(&format!("<sip:{}@{}{transport}>", dialog.local_tag, self.herald.sip_host)),
             headers: &[("Event", &dialog.event), ("Subscription-State", state)],
             body: body(JSON, document),
-            opens: false,
+            opens: self.opens,
             asker: Asker::Binding(self.id),
         };
         self.endpoint.send_outside(self.now, self.path, &notify)

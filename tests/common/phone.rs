@@ -243,7 +243,8 @@ impl Phone {
     /// The same with these header lines.
     pub(crate) fn answer_with(&mut self, request: &Message, status: u16, headers: &str, sdp: &str) {
         let mut text = format!("SIP/2.0 {status} As the test says\r\n");
-        for (name, long) in [("via", "Via"), ("from", "From"), ("to", "To"), ("call-id", "Call-ID"), ("cseq", "CSeq")] {
+        let copied = [("via", "Via"), ("from", "From"), ("to", "To"), ("call-id", "Call-ID"), ("cseq", "CSeq")];
+        for (name, long) in copied.into_iter().chain([("record-route", "Record-Route")]) {
             request.all(name).for_each(|value| text += &format!("{long}: {value}\r\n"));
         }
         if !sdp.is_empty() {

@@ -75,6 +75,12 @@ pub fn route<'a>(made_by: &Message<'a>, role: Role, target: &'a [u8], source: So
     Routed { uri: first.as_bytes(), route, peer, named }
 }
 
+/// Where a URI says that whoever was heard from `source` listens, if it names that host.
+pub fn listens(uri: &Uri<'_>, source: SocketAddr) -> Option<SocketAddr> {
+    let named = routable(uri, source).map(|named| named.address);
+    named.filter(|address| address.ip() == source.ip().to_canonical())
+}
+
 /// The address in a URI, if it has one that a datagram can be sent to from the socket on which `source` was heard. Peers elsewhere
 /// cannot point us at ourselves or at what is on our own link only, where clouds keep their metadata (RELIABILITY A18).
 fn routable(uri: &Uri<'_>, source: SocketAddr) -> Option<Named> {

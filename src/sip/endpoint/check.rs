@@ -88,7 +88,7 @@ impl Refusal {
 /// Every option that the request requires and that we do not support (§8.2.2.3).
 fn unsupported(request: &Message<'_>, out: &mut String) {
     out.clear();
-    for value in required(request).filter(|option| !is_supported(option)) {
+    for value in required(request).filter(|option| !is_supported(request, option)) {
         if !out.is_empty() {
             out.push_str(", ");
         }
@@ -101,15 +101,17 @@ fn required<'a>(request: &Head<'a>) -> impl Iterator<Item = &'a [u8]> {
     request.values(Header::Require).chain(request.values(Header::ProxyRequire))
 }
 
-fn is_supported(option: &[u8]) -> bool {
-    EXTENSIONS.iter().any(|extension| option.eq_ignore_ascii_case(extension.as_bytes()))
+fn is_supported(request: &Head<'_>, option: &[u8]) -> bool {
+    // RFC 3327 §5.2: a proxy may require that its Path is kept.
+    let of_registrations = (request.method() == Some(Method::Register)).then_some("path");
+    EXTENSIONS.into_iter().chain(of_registrations).any(|extension| option.eq_ignore_ascii_case(extension.as_bytes()))
 }
 
 /// What must be understood: extensions, and the namespace of a priority (RFC 4412 §4.6.2).
 fn check_required(request: &Message<'_>) -> Result<(), Refusal> {
     let is_priority = |option: &[u8]| option.eq_ignore_ascii_case(b"resource-priority");
     let has_priority = request.other("Resource-Priority").is_some();
-    if required(request).all(|option| is_supported(option) || is_priority(option) && has_priority) {
+    if required(request).all(|option| is_supported(request, option) || is_priority(option) && has_priority) {
         return if required(request).any(is_priority) { Err(Refusal::ResourcePriority) } else { Ok(()) };
     }
     Err(Refusal::Extension)
@@ -283,6 +285,10 @@ mod tests {
             ("Record-Route: x\r\n", "", Some(Refusal::Malformed)),
         ] {
             assert_eq!(outcome("INVITE", "sip:foo@192.0.2.9", headers, body), expected, "{headers:?} {body:?}");
+        }
+        for (method, expected) in [("REGISTER", None), ("INVITE", Some(Refusal::Extension))] {
+            let required = "Require: Path\r\nProxy-Require: path\r\n";
+            assert_eq!(outcome(method, "sip:foo@192.0.2.9", required, ""), expected, "RFC 3327 is of registrations");
         }
         for contact in ["Contact: tel:+15550100\r\n", "Contact: <sip:a@\r\n", "Contact: sip:a@192.0.2.15060\r\n"] {
             for method in ["OPTIONS", "BYE"] {
