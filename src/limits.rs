@@ -175,6 +175,8 @@ pub const TLS_NAMES_MAX: usize = 4_096;
 pub const TARGETS_MAX: usize = 16;
 /// How long a registrar may take to answer before the next target is tried: it may have to ask others, but nobody is waiting for a call.
 pub const REGISTER_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long it is waited at the end that a registrar hears that we are not there any more: a challenge, its proof, and a repetition.
+pub const UNREGISTER_WAIT_MAX: Duration = Duration::from_secs(2);
 /// First pause after a registration failed everywhere, twice as long after each further one (RFC 5626 §4.5).
 pub const REGISTER_PAUSE_MIN: Duration = Duration::from_secs(30);
 /// Longest pause between two tries to register (RFC 5626 §4.5).

@@ -1,5 +1,5 @@
 //! The trunks that the daemon goes to, with SIPp in their place: a gateway that leaves and comes back, over UDP and TCP; a registrar that
-//! asks for proof; two targets of which one is gone; and a trunk that proves a password to us; TLS
+//! asks for proof, and is told when we leave; two targets of which one is gone; and a trunk that proves a password to us; TLS
 //! between two daemons.
 //! Not here: single answers and their order (`trunk`), DNS (`resolve`), calls from trunks (`sipp`).
 
@@ -99,6 +99,47 @@ fn a_registrar_that_asks_for_proof_gets_it_and_a_wrong_one_or_another_realm_none
         }
         daemon.finish(0);
     }
+}
+
+/// RFC 3261 §10.2.2: with the first signal, whatever calls there are.
+#[test]
+fn a_registrar_is_told_when_we_leave_and_a_silent_one_is_waited_for_until_the_second_signal() {
+    if !is_installed() {
+        return;
+    }
+    let carrier = |dir: &TempDir, port: u16, calls: &str| {
+        let keys = format!(
+            "targets = [\"127.0.0.1:{port}\"]\nhealth_seconds = 0\n{}",
+            register("sip:us@carrier.example", PASSWORD)
+        );
+        let arguments = ["-m", calls, "-key", "realm", "carrier.example"];
+        let registrar = Sipp::serve(dir.path(), "registrar_left.xml", port, &arguments);
+        let daemon = daemon(&keys);
+        wait_for(&daemon, "parkway_trunk_registered", 1.0);
+        (registrar, daemon)
+    };
+    let (dir, port_of_one) = (TempDir::new().unwrap(), port());
+    let (registrar, mut left) = carrier(&dir, port_of_one, "1");
+    left.signal("TERM");
+    let heard = registrar.succeed().messages;
+    assert_eq!(heard.matches("\nExpires: 0\r").count(), 2, "and again with the proof: {heard}");
+    assert_eq!(left.wait(SOON).code(), Some(0));
+    assert!(left.log().contains("the registration is taken back"), "{}", left.log());
+
+    let (registrar, mut hurried) = carrier(&dir, port(), "1");
+    drop(registrar);
+    hurried.signal("TERM");
+    common::until("the drain begins", SOON, || hurried.log().contains("draining: no new calls").then_some(()));
+    hurried.signal("TERM");
+    assert_eq!(hurried.wait(SOON).code(), Some(0));
+    let log = hurried.log();
+    assert!(!log.contains("the registration is taken back") && !log.contains("was not taken back"), "{log}");
+
+    let (registrar, mut unheard) = carrier(&dir, port(), "1");
+    drop(registrar);
+    unheard.signal("TERM");
+    assert_eq!(unheard.wait(SOON).code(), Some(0));
+    assert!(unheard.log().contains("the registration was not taken back"), "{}", unheard.log());
 }
 
 #[test]

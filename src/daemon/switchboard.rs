@@ -65,8 +65,10 @@ pub(super) enum Closing {
     Open,
     /// Calls may run out until then.
     Draining(tokio::time::Instant),
-    /// Calls are being ended; at that time whatever is left is left.
+    /// Calls are being ended, and registrars have been told; at that time whatever is left is left.
     Stopping(tokio::time::Instant),
+    /// The same, and no registrar is waited for.
+    Hurrying(tokio::time::Instant),
 }
 
 impl Switchboard {
@@ -160,7 +162,12 @@ impl Switchboard {
                     self.closing = Closing::Draining(tokio::time::Instant::now() + longest);
                 }
             }
-            Word::Stop => self.stop(),
+            Word::Stop => {
+                self.stop();
+                if let Closing::Stopping(until) = self.closing {
+                    self.closing = Closing::Hurrying(until);
+                }
+            }
             Word::ReopenRecords => self.records.reopen(),
             Word::Keys(keys, keyring) => self.input(Input::Keys { keys, keyring }),
         }
@@ -169,7 +176,7 @@ impl Switchboard {
     fn stop(&mut self) {
         self.input(Input::Stop);
         self.status.drain();
-        if !matches!(self.closing, Closing::Stopping(_)) {
+        if !matches!(self.closing, Closing::Stopping(_) | Closing::Hurrying(_)) {
             self.closing = Closing::Stopping(tokio::time::Instant::now() + limits::STOP_MAX);
         }
     }
@@ -186,7 +193,7 @@ impl Switchboard {
         }
         match self.closing {
             Closing::Draining(until) if tokio::time::Instant::now() >= until => self.stop(),
-            Closing::Open | Closing::Draining(_) | Closing::Stopping(_) => {}
+            Closing::Open | Closing::Draining(_) | Closing::Stopping(_) | Closing::Hurrying(_) => {}
         }
     }
 
@@ -196,7 +203,7 @@ impl Switchboard {
         let due = self.ends.due.map_or(due, |ends| ends.min(due));
         match self.closing {
             Closing::Open => due,
-            Closing::Draining(until) | Closing::Stopping(until) => due.min(until),
+            Closing::Draining(until) | Closing::Stopping(until) | Closing::Hurrying(until) => due.min(until),
         }
     }
 
@@ -216,7 +223,11 @@ impl Switchboard {
     fn is_done(&self) -> bool {
         match self.closing {
             Closing::Open | Closing::Draining(_) => false,
-            Closing::Stopping(until) => self.is_quiet() || tokio::time::Instant::now() >= until,
+            Closing::Stopping(until) => {
+                let is_quiet = self.is_quiet() && !self.switch.trunks().is_leaving();
+                is_quiet || tokio::time::Instant::now() >= until
+            }
+            Closing::Hurrying(until) => self.is_quiet() || tokio::time::Instant::now() >= until,
         }
     }
 

@@ -186,7 +186,10 @@ impl Switch {
             Input::Client(message) => self.handle_client(now, message),
             Input::Answer { question, answer } => self.handle_answer(now, question, answer),
             Input::Located { at, found } => self.handle_located(now, at, found),
-            Input::Drain => self.draining = true,
+            Input::Drain => {
+                self.draining = true;
+                self.leave_trunks(now);
+            }
             Input::Stop => self.stop(now, || Event::Stop),
             Input::Abandon => {
                 self.stop(now, || Event::Stop);
@@ -197,6 +200,7 @@ impl Switch {
 
     fn stop(&mut self, now: Now, how: fn() -> Event<'static>) {
         self.draining = true;
+        self.leave_trunks(now);
         self.lot.all().into_iter().for_each(|at| self.step(now, at, how()));
         self.end_subscriptions(now);
     }

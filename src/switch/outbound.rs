@@ -25,6 +25,11 @@ impl Switch {
         self.with_turn(now, |trunks, turn| trunks.handle_timeout(turn));
     }
 
+    /// No more calls from trunks that know where we are by our registration.
+    pub(super) fn leave_trunks(&mut self, now: Now) {
+        self.with_turn(now, |trunks, turn| trunks.leave(turn));
+    }
+
     pub(super) fn handle_located(&mut self, now: Now, at: TargetId, found: Result<Vec<Hop>, Unlocated>) {
         self.with_turn(now, |trunks, turn| trunks.handle_located(turn, at, found));
     }

@@ -163,6 +163,20 @@ impl Trunks {
         self.settle();
     }
 
+    /// No more calls are wanted: registrars are told that we are not there.
+    pub fn leave(&mut self, turn: &mut Turn<'_>) {
+        for trunk in 0..self.lines.len() {
+            let step = |registration: &mut Registration, now, _: &[Way]| (registration.leave(now), Outcome::Pending);
+            self.step_registration(turn, trunk, step);
+        }
+        self.settle();
+    }
+
+    /// Whether one of them may still say something to that.
+    pub fn is_leaving(&self) -> bool {
+        self.lines.iter().filter_map(|line| line.registration.as_ref()).any(Registration::is_leaving)
+    }
+
     /// Each trunk's name, whether it is up, and whether it has our registration; `None` where none is wanted.
     pub fn standings(&self, now: Now) -> impl Iterator<Item = (&Arc<str>, bool, Option<bool>)> {
         self.lines.iter().map(move |line| {
@@ -296,9 +310,14 @@ impl Trunks {
     }
 
     fn tell_registration(&self, trunk: usize, outcome: Outcome) {
-        let Some(name) = self.lines.get(trunk).map(|line| &line.settings.name) else { return };
+        let Some(line) = self.lines.get(trunk) else { return };
+        let (name, is_over) = (&line.settings.name, line.registration.as_ref().is_some_and(Registration::is_over));
         match outcome {
             Outcome::Held(true) => tracing::info!(trunk = %name, "registered"),
+            Outcome::Left => tracing::info!(trunk = %name, "the registration is taken back"),
+            Outcome::Failed(status) if is_over => {
+                tracing::warn!(trunk = %name, status, "the registration was not taken back; it ends with its time");
+            }
             Outcome::Failed(status) => {
                 tracing::warn!(trunk = %name, status, "the registration failed; it is tried again");
             }

@@ -8,6 +8,7 @@
 //!            ├─ 423 ─▶ REGISTER with the time that it wants, once
 //!            ├─ silence, 408, 503 ─▶ the next way … ─▶ none left: pause
 //!            └─ anything else: pause
+//!  leave, if it is held, or as soon as it is: REGISTER, Expires 0 ─▶ 401, 407: once more with the proof │ anything else, silence: over
 //! ```
 
 use crate::id::TargetId;
@@ -70,6 +71,10 @@ pub(super) struct Registration {
     expires: u64,
     failures: u32,
     enrolment: Enrolment,
+    /// By which way it was made: only that way has our Contact as the registrar knows it.
+    made_by: Option<Way>,
+    /// It is being taken back (§10.2.2), and until then it is waited for what the registrar says to that.
+    leaving: Option<Instant>,
     state: State,
 }
 
@@ -81,6 +86,8 @@ enum State {
     Sending(Attempt),
     /// It is out; if there is no answer by then, the next way is tried.
     Sent { request: ClientId, attempt: Attempt, until: Instant },
+    /// It was taken back, or we have said so: nothing more comes of it.
+    Over,
 }
 
 /// What has been tried.
@@ -93,6 +100,8 @@ struct Attempt {
     proved: bool,
     /// Whether a longer time was asked for already.
     lengthened: bool,
+    /// Whether it takes the registration back.
+    leaves: bool,
 }
 
 /// What came of an answer, for the log.
@@ -104,6 +113,8 @@ pub(super) enum Outcome {
     Held(bool),
     /// It failed, with this status.
     Failed(u16),
+    /// It is taken back.
+    Left,
 }
 
 impl Registration {
@@ -112,8 +123,8 @@ impl Registration {
         let expires = wants.life.as_secs();
         let (cseq, failures, enrolment) = (0, 0, Enrolment::Absent);
         let state = State::Resting { until: Instant::default() };
-        let contact = String::new();
-        Registration { wants, call_id, from_tag, contact, cseq, expires, failures, enrolment, state }
+        let (contact, made_by, leaving) = (String::new(), None, None);
+        Registration { wants, call_id, from_tag, contact, cseq, expires, failures, enrolment, made_by, leaving, state }
     }
 
     pub(super) fn wants(&self) -> &Arc<Registered> {
@@ -131,16 +142,53 @@ impl Registration {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.state {
             State::Resting { until } | State::Sent { until, .. } => Some(until),
-            State::Sending(_) => None,
+            State::Sending(_) | State::Over => None,
         }
+    }
+
+    /// Takes it back (§10.2.2). One that is being made has to have its answer first (§10.2).
+    pub(super) fn leave(&mut self, now: Instant) -> Option<Enrol> {
+        if self.leaving.is_some() {
+            return None;
+        }
+        let end = now + limits::UNREGISTER_WAIT_MAX;
+        self.leaving = Some(end);
+        match &mut self.state {
+            State::Sent { until, .. } => {
+                *until = end;
+                None
+            }
+            State::Resting { .. } | State::Sending(_) | State::Over => self.take_back(now),
+        }
+    }
+
+    /// Whether it is still to be seen what the registrar says to that.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.is_some() && !self.is_over()
+    }
+
+    /// Whether nothing more comes of it.
+    pub(super) fn is_over(&self) -> bool {
+        self.state == State::Over
+    }
+
+    fn take_back(&mut self, now: Instant) -> Option<Enrol> {
+        let way = self.made_by.filter(|_| matches!(self.enrolment(now), Enrolment::Held(_)));
+        self.enrolment = Enrolment::Absent;
+        self.state = State::Over;
+        Some(self.send(Attempt { way: way?, tried: 0, proved: false, lengthened: true, leaves: true }, None))
     }
 
     /// Time has passed, and these are the ways. Without any it is tried again a little later: DNS may not have answered yet.
     pub(super) fn handle_timeout(&mut self, now: Instant, ways: &[Way], chance: u32) -> (Option<Enrol>, Outcome) {
         match self.state {
             State::Resting { until } if now >= until => (self.begin(now, ways), Outcome::Pending),
+            State::Sent { until, .. } if now >= until && self.leaving.is_some() => {
+                self.state = State::Over;
+                (None, Outcome::Failed(408))
+            }
             State::Sent { attempt, until, .. } if now >= until => self.pass_over(now, attempt, ways, (408, chance)),
-            State::Resting { .. } | State::Sent { .. } | State::Sending(_) => (None, Outcome::Pending),
+            State::Resting { .. } | State::Sent { .. } | State::Sending(_) | State::Over => (None, Outcome::Pending),
         }
     }
 
@@ -149,7 +197,7 @@ impl Registration {
             self.state = State::Resting { until: now + limits::LOCATE_MAX / 8 };
             return None;
         };
-        Some(self.send(Attempt { way: *way, tried: 0, proved: false, lengthened: false }, None))
+        Some(self.send(Attempt { way: *way, tried: 0, proved: false, lengthened: false, leaves: false }, None))
     }
 
     /// The REGISTER that was asked for is out, or could not be sent.
@@ -163,7 +211,8 @@ impl Registration {
         let State::Sending(attempt) = self.state else { return None };
         match request {
             Some(request) => {
-                self.state = State::Sent { request, attempt, until: now + limits::REGISTER_WAIT_MAX };
+                let until = self.leaving.unwrap_or(now + limits::REGISTER_WAIT_MAX);
+                self.state = State::Sent { request, attempt, until };
                 None
             }
             None => self.fail_over(now, attempt, ways, chance),
@@ -183,13 +232,23 @@ impl Registration {
             return (None, Outcome::Pending);
         }
         match (status, answer) {
+            (200..300, Some(_)) if attempt.leaves => {
+                self.state = State::Over;
+                (None, Outcome::Left)
+            }
             (200..300, Some(answer)) => {
                 let is_new = matches!(self.enrolment(now), Enrolment::Absent);
                 let contact = Uri::parse(self.contact.as_bytes()).ok();
                 let granted = contact.and_then(|contact| granted(answer, &contact));
                 self.hold(now, granted.unwrap_or(self.expires), chance);
-                (None, Outcome::Held(is_new))
+                self.made_by = Some(attempt.way);
+                match self.leaving {
+                    Some(_) => (self.take_back(now), Outcome::Pending),
+                    None => (None, Outcome::Held(is_new)),
+                }
             }
+            // It was to be renewed, and is to be taken back now: what there was before is still there.
+            _ if self.leaving.is_some() && !attempt.leaves => (self.take_back(now), Outcome::Pending),
             // §22.2: the proof is for a request of its own, with the next CSeq. A second challenge says that it was wrong.
             (401 | 407, Some(answer)) if !attempt.proved => match self.prove(answer, cnonce) {
                 Some(proof) => (Some(self.send(Attempt { proved: true, ..attempt }, Some(proof))), Outcome::Pending),
@@ -218,12 +277,13 @@ impl Registration {
         // 2^31 - 1 registrations take longer than anybody waits; from there it begins anew.
         self.cseq = if self.cseq >= (1 << 31) - 1 { 1 } else { self.cseq + 1 };
         self.state = State::Sending(attempt);
-        Enrol { way: attempt.way, cseq: self.cseq, expires: self.expires, proof }
+        let expires = if attempt.leaves { 0 } else { self.expires };
+        Enrol { way: attempt.way, cseq: self.cseq, expires, proof }
     }
 
     fn fail_over(&mut self, now: Instant, attempt: Attempt, ways: &[Way], chance: u32) -> Option<Enrol> {
         let tried = attempt.tried + 1;
-        let Some(way) = ways.get(tried) else {
+        let Some(way) = ways.get(tried).filter(|_| self.leaving.is_none()) else {
             self.pause(now, chance);
             return None;
         };
@@ -261,6 +321,10 @@ impl Registration {
 
     /// RFC 5626 §4.5: twice as long each time, and of that between half and all, by chance.
     fn pause(&mut self, now: Instant, chance: u32) {
+        if self.leaving.is_some() {
+            self.state = State::Over;
+            return;
+        }
         let longest = limits::REGISTER_PAUSE_MIN * (1 << self.failures.min(10));
         let longest = longest.min(limits::REGISTER_PAUSE_MAX);
         self.failures = self.failures.saturating_add(1);

@@ -366,6 +366,97 @@ fn a_registrar_that_is_silent_or_busy_is_passed_over_for_the_next_target() {
     assert!(bench.asked().contains(&"REGISTER udp:192.0.2.8:5060".to_owned()));
 }
 
+/// One that is held, and nothing else under way.
+fn held(targets: &[&str]) -> (Bench, String) {
+    let mut bench = Bench::new(targets, None, Some(registered(Some("registrar.example"))));
+    let first = register(&mut bench);
+    bench.answer(&first, 200, "Expires: 3600\r\n");
+    assert!(bench.is_registered());
+    (bench, first)
+}
+
+fn leave(bench: &mut Bench) {
+    bench.turn(|trunks, turn| trunks.leave(turn));
+}
+
+/// RFC 3261 §10.2.2.
+#[test]
+fn a_registration_is_taken_back_with_proof_and_never_made_again() {
+    let (mut bench, first) = held(&["192.0.2.7"]);
+    leave(&mut bench);
+    let back = register(&mut bench);
+    assert_eq!((header(&back, "Expires"), header(&back, "CSeq")), ("0", "2 REGISTER"));
+    for name in ["Call-ID", "From", "To", "Contact"] {
+        assert_eq!(header(&back, name), header(&first, name), "{name}");
+    }
+    assert!(bench.trunks.is_leaving() && !bench.is_registered());
+    leave(&mut bench);
+    assert_eq!(bench.asked(), [""; 0], "once is enough");
+    bench.answer(&back, 401, CHALLENGE);
+    let proven = register(&mut bench);
+    assert_eq!((header(&proven, "Expires"), header(&proven, "CSeq")), ("0", "3 REGISTER"));
+    assert!(header(&proven, "Authorization").starts_with("Digest username=\"us\""));
+    assert!(bench.trunks.is_leaving());
+    bench.answer(&proven, 200, "");
+    assert!(!bench.trunks.is_leaving());
+    bench.pass(10_000);
+    assert_eq!(bench.asked(), [""; 0]);
+}
+
+#[test]
+fn a_registrar_that_will_not_hear_of_it_is_not_waited_for() {
+    for status in [Some(403), Some(423), Some(503), Some(408), None] {
+        // There is another target, which never knew of us.
+        let (mut bench, _) = held(&["192.0.2.7", "192.0.2.8"]);
+        leave(&mut bench);
+        let back = register(&mut bench);
+        match status {
+            Some(status) => bench.answer(&back, status, "Min-Expires: 60\r\n"),
+            None => bench.pass(limits::UNREGISTER_WAIT_MAX.as_secs()),
+        }
+        assert!(!bench.trunks.is_leaving(), "{status:?}");
+        bench.pass(10_000);
+        assert!(bench.sent().iter().all(|(_, text)| *text == back), "{status:?}: it is repeated at most");
+    }
+}
+
+#[test]
+fn what_is_not_registered_is_not_taken_back_and_what_is_being_made_has_its_answer_first() {
+    let mut bench = Bench::new(&["192.0.2.7"], None, Some(registered(None)));
+    let first = register(&mut bench);
+    bench.answer(&first, 500, "");
+    leave(&mut bench);
+    assert_eq!((bench.asked(), bench.trunks.is_leaving()), (vec![], false));
+    bench.pass(10_000);
+    assert_eq!(bench.asked(), [""; 0]);
+    // §10.2: not before the final answer to the one before.
+    for (status, taken_back) in [(Some(200), true), (Some(403), false), (Some(401), false), (None, false)] {
+        let mut bench = Bench::new(&["192.0.2.7"], None, Some(registered(None)));
+        let first = register(&mut bench);
+        leave(&mut bench);
+        assert_eq!((bench.asked(), bench.trunks.is_leaving()), (vec![], true), "{status:?}");
+        match status {
+            Some(status) => bench.answer(&first, status, CHALLENGE),
+            None => bench.pass(limits::UNREGISTER_WAIT_MAX.as_secs()),
+        }
+        assert_eq!(bench.trunks.is_leaving(), taken_back, "{status:?}");
+        let sent: Vec<String> = bench.sent().into_iter().map(|(_, text)| text).collect();
+        let expires: Vec<&str> =
+            sent.iter().filter(|text| **text != first).map(|text| header(text, "Expires")).collect();
+        assert_eq!(expires, if taken_back { vec!["0"] } else { vec![] }, "{status:?}");
+    }
+    // It was to be renewed: what there was before is still there.
+    let (mut bench, _) = held(&["192.0.2.7"]);
+    bench.pass(3_300);
+    let again = register(&mut bench);
+    leave(&mut bench);
+    bench.answer(&again, 403, "");
+    assert_eq!(header(&register(&mut bench), "Expires"), "0");
+    assert!(bench.trunks.is_leaving());
+    bench.pass(limits::UNREGISTER_WAIT_MAX.as_secs());
+    assert!(!bench.trunks.is_leaving());
+}
+
 #[test]
 fn a_way_without_a_listener_of_ours_is_no_way() {
     let mut bench = Bench::new(&["[2001:db8::7]", "sips:192.0.2.7"], Some(10), None);
@@ -381,8 +472,15 @@ fn any_order_of_events_keeps_to_the_rules() {
         let mut chance = Rng::from_seed([seed; 32]);
         let mut bench = Bench::new(&["gw.example", "192.0.2.7"], Some(7), Some(registered(None)));
         let (mut open, mut cseq, mut proofs): (Vec<String>, u32, u32) = (Vec::new(), 0, 0);
-        for _ in 0..400 {
+        let (leaves, mut left_at) = (chance.below(600), None);
+        for step in 0..400 {
+            if step == leaves {
+                leave(&mut bench);
+                left_at = Some((bench.now.at, cseq));
+            }
             bench.pass(u64::from(chance.below(4)));
+            let is_over = left_at.is_some_and(|(at, _)| bench.now.at >= at + limits::UNREGISTER_WAIT_MAX);
+            assert!(!(is_over && bench.trunks.is_leaving()), "seed {seed}: it is not waited for longer");
             for (_, text) in bench.sent() {
                 if open.contains(&text) {
                     continue;
@@ -392,6 +490,8 @@ fn any_order_of_events_keeps_to_the_rules() {
                     // A repetition of an earlier one has its number.
                     assert!(number <= cseq + 1, "{number} after {cseq}");
                     cseq = cseq.max(number);
+                    let is_back = left_at.is_none_or(|(_, before)| number <= before || header(&text, "Expires") == "0");
+                    assert!(is_back, "seed {seed}: nothing is registered any more: {text}");
                     proofs += u32::from(!header(&text, "Authorization").is_empty());
                 }
                 open.push(text);
