@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! # for people                      given park=30s policy=asks      how the switch is set up
-//! trunk  -> INVITE offer=pcma       who tells the switch what       trunk, trunk2, client, client2, stranger: user agents
+//! trunk  -> INVITE offer=pcma       who tells the switch what       trunk, client, client2, telephone, stranger: user agents
 //! trunk  <- 180                     who must hear what next         notify, media, policy, record: what else the switch does
 //! time   +32s                       so much time passes             channel, operator: who else tells it things
 //! clock  +60m                       somebody sets the wall clock
@@ -12,7 +12,7 @@
 //! A user agent says `INVITE`, `ACK`, `CANCEL`, `BYE`, `OPTIONS`, or a status as its response; `ACK cseq=1` acknowledges an earlier 2xx, `BYE cseq=2` has that number, `again` repeats its last message and `again BYE`
 //! the last of that name; `forked` repeats its INVITE by another way, `INVITE late` is in the dialog that is over. An INVITE takes `offer=pcma,pcmu,te101` (`unversioned`: with the version of the last one), `to=number`, `token`, `bearer`
 //! (twice for two of the header), `as=subject`, `call=2`. Any message takes headers, as `+Name:value`, and `multipart` puts the
-//! description among other parts; `PRACK rack` acknowledges the last reliable response, and
+//! description among other parts; `PRACK rack` acknowledges the last reliable response, a telephone says `REGISTER bearer` and is rung if the route `rings`, and
 //! `body=text` is a body of another kind. What was heard can be looked into: `Warning:denied`, `sdp:a=sendonly`,
 //! `formats=8,101`, `empty`, `x3` for three of them.
 //! Order matters within what one of them hears. Whatever is heard and not mentioned is an error, and so is whatever is left at the end.

@@ -46,7 +46,7 @@ struct Dialog {
     is_over: bool,
 }
 
-/// What an INVITE has besides a dialog's headers, made by the stage.
+/// What an INVITE or REGISTER has besides a dialog's headers, made by the stage.
 pub(crate) struct Extras {
     /// The user part of the Request-URI.
     pub(crate) user: String,
@@ -117,6 +117,7 @@ impl Actor {
             "ACK" => self.acknowledge(words)?,
             "CANCEL" => self.cancel(),
             "INVITE" => self.invite(words, extras)?,
+            "REGISTER" => self.register(words, extras)?,
             status if status.parse::<u16>().is_ok() => self.respond(status, words)?,
             method => self.request(method, words)?,
         };
@@ -153,6 +154,17 @@ impl Actor {
         let branch = self.branch();
         self.dialog.invite = (self.dialog.cseq, branch.clone());
         Ok(self.write("INVITE", &branch, self.dialog.cseq, extras, &body))
+    }
+
+    /// From here on it may be rung.
+    fn register(&mut self, words: &Words, extras: Option<Extras>) -> Result<Vec<u8>, String> {
+        let Extras { user, headers } = extras.ok_or("a REGISTER without a name")?;
+        self.begin(&user);
+        let extras = [headers, free(words)?].concat();
+        let branch = self.branch();
+        let bytes = self.write("REGISTER", &branch, 1, extras, "");
+        self.dialog.is_over = true;
+        Ok(bytes)
     }
 
     fn begin(&mut self, user: &str) {
@@ -227,7 +239,7 @@ impl Actor {
             ("CSeq", format!("{number} {method}")),
         ];
         let says = |header: &str| extras.iter().any(|(name, _)| *name == header);
-        if matches!(method, "INVITE" | "UPDATE") && !says("Contact") {
+        if matches!(method, "INVITE" | "UPDATE" | "REGISTER") && !says("Contact") {
             headers.push(("Contact", self.contact()));
         }
         if !says("Max-Forwards") {
@@ -242,8 +254,18 @@ impl Actor {
         let method = words.next_prefixed("CSeq:").map(String::from);
         let wanted = |request: &&Text| method.as_ref().is_none_or(|method| request.title() == *method);
         let request = self.received.iter().rev().find(wanted).ok_or("no such request came")?;
-        let copied =
+        let mut copied =
             ["From", "To", "Call-ID", "CSeq"].map(|name| (name, request.header(name).unwrap_or("").to_string()));
+        // It was rung: the dialog is as though it had called, the other way round (RFC 3261 §12.1.1).
+        if request.tag("To").is_none() {
+            copied[1].1 += &format!(";tag={}", self.name);
+            let (remote_tag, target) =
+                (request.tag("From").map(String::from), request.contact().unwrap_or_default().into());
+            let to = copied[0].1.split(";tag=").next().unwrap_or_default().to_owned();
+            let (call_id, tag, is_confirmed) = (copied[2].1.clone(), self.name.clone(), status.starts_with('2'));
+            let is_over = status >= "300";
+            self.dialog = Dialog { call_id, tag, to, remote_tag, target, is_confirmed, is_over, ..Dialog::default() };
+        }
         let vias = request.all("Via").into_iter().map(|via| ("Via", via.to_string()));
         let contact = matches!(request.title().as_str(), "INVITE" | "UPDATE").then(|| ("Contact", self.contact()));
         let free = free(words)?;

@@ -69,6 +69,13 @@ impl Law {
 
     fn requested(&mut self, message: &Text, bytes: &[u8]) -> Result<(), String> {
         let (number, method) = message.cseq();
+        // RFC 3261 §9.1: it has all of its INVITE.
+        if method == "CANCEL" {
+            return match self.asked.contains_key(message.branch()) {
+                true => Ok(()),
+                false => Err("a CANCEL of nothing".into()),
+            };
+        }
         if let Some(kept) = self.asked.insert(message.branch().into(), bytes.to_vec()) {
             return if kept == bytes || method == "ACK" {
                 Ok(())

@@ -40,6 +40,7 @@ pub(crate) struct Plan {
     pub(crate) media_holds: bool,
     pub(crate) session_expires: u32,
     pub(crate) reliable: bool,
+    pub(crate) rings: bool,
     pub(crate) identity: call::Identity,
 }
 
@@ -57,6 +58,7 @@ impl Default for Plan {
             media_holds: false,
             session_expires: 1800,
             reliable: false,
+            rings: false,
             identity: call::Identity::From,
         }
     }
@@ -78,6 +80,7 @@ impl Plan {
             self.identity = call::Identity::Asserted;
         }
         self.reliable |= words.has("reliable");
+        self.rings |= words.has("rings");
         self.asks |= words.value("policy") == Some("asks");
         self.media_holds |= words.value("media") == Some("holds");
         words.finish()
@@ -118,7 +121,7 @@ impl Plan {
             ..Trunk::default()
         };
         let route = Route {
-            invites: false,
+            invites: self.rings,
             number: Pattern::parse(NUMBER).expect("a number"),
             name: name(NAME),
             ring: self.ring,

@@ -131,7 +131,8 @@ impl Stage {
     fn tell_message(&mut self, who: &str, words: &Words) -> Result<(), String> {
         self.enter(who)?;
         let late = words.has("late");
-        let begins = words.verb() == "INVITE" && !late && self.actors.get(who).is_some_and(Actor::is_idle);
+        let is_idle = self.actors.get(who).is_some_and(Actor::is_idle);
+        let begins = words.verb() == "REGISTER" || words.verb() == "INVITE" && !late && is_idle;
         let extras = if begins { Some(self.extras(who, words)?) } else { None };
         let quiet = matches!(words.verb(), "again" | "forked");
         let actor = self.actors.get_mut(who).ok_or("nobody")?;
@@ -156,7 +157,7 @@ impl Stage {
         self.input(&format!("{who} -> {start}"), Input::Datagram { path, bytes })
     }
 
-    /// Somebody enters the stage when first named: `trunk…` from the trunk's network, `client…` and everybody else from elsewhere.
+    /// Somebody enters the stage when first named: `trunk…` from the trunk's network, everybody else from elsewhere.
     fn enter(&mut self, who: &str) -> Result<(), String> {
         if self.actors.contains_key(who) {
             return Ok(());
@@ -166,6 +167,7 @@ impl Stage {
         let address = match kind {
             "trunk" => format!("192.0.2.10:{}", 5060 + number),
             "client" => format!("198.51.100.10:{}", 6000 + number),
+            "telephone" => format!("198.51.100.20:{}", 8000 + number),
             "stranger" => format!("198.51.100.66:{}", 7000 + number),
             _ => return Err(format!("nobody is called {who}")),
         };
@@ -174,10 +176,10 @@ impl Stage {
         Ok(())
     }
 
-    /// What an INVITE says besides a dialog's headers: whom it calls, with which token and credential.
+    /// What an INVITE or REGISTER says besides a dialog's headers: whom it is for, with which token and credential.
     fn extras(&self, who: &str, words: &Words) -> Result<Extras, String> {
         let subject = words.value("as").unwrap_or(who);
-        let default = if who.starts_with("client") { NAME } else { NUMBER };
+        let default = if who.starts_with("client") || who.starts_with("telephone") { NAME } else { NUMBER };
         let mut user = words.value("to").unwrap_or(default).to_string();
         let mut headers = Vec::new();
         let call = words.number::<usize>("call")?.unwrap_or(self.parked.len());
