@@ -132,8 +132,8 @@ impl Endpoint {
 
 #[cfg(test)]
 mod tests {
-    use super::super::dial::tests::{Dialled, INVITATION, dial};
     use super::super::bench::{Heard, OWNER, answer, header, summary};
+    use super::super::dial::tests::{Dialled, INVITATION, dial};
     use super::super::{Event, Invitation};
     use super::*;
 
