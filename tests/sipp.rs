@@ -337,6 +337,7 @@ fn a_client_hands_its_caller_to_another_name_and_hears_what_came_of_it() {
     transferor.succeed();
     phone.succeed();
     trunk.succeed();
+    daemon.wait_for_metric("parkway_transfers_total{result=\"accepted\"}", Duration::from_secs(5), |now| now == 1.0);
     let records = daemon.finish(1);
     let expected = [
         ("outcome", json!("answered")),
@@ -361,6 +362,7 @@ fn who_may_not_hand_calls_on_is_told_so_and_keeps_his_call() {
     let phone = Sipp::start(&daemon, "client_transfer_refused.xml", &keys).succeed();
     assert!(phone.header("Warning").contains("transfer_not_granted"), "{}", phone.messages);
     trunk.succeed();
+    daemon.wait_for_metric("parkway_transfers_total{result=\"denied\"}", Duration::from_secs(5), |now| now == 1.0);
     let records = daemon.finish(1);
     check(&records[0], &[("outcome", json!("answered")), ("ended_by", json!("client")), ("transfers", json!([]))]);
 }

@@ -45,9 +45,11 @@ impl Status {
         let (contacts, subscriptions) = switch.bindings();
         metrics.sip_bindings.set(count(contacts));
         metrics.subscriptions.with("sip").set(count(subscriptions));
-        for (tally, family) in
-            [(&stats.registrations, &metrics.sip_registrations_total), (&stats.told, &metrics.sip_events_total)]
-        {
+        for (tally, family) in [
+            (&stats.registrations, &metrics.sip_registrations_total),
+            (&stats.told, &metrics.sip_events_total),
+            (&stats.transfers, &metrics.transfers_total),
+        ] {
             tally.0.iter().for_each(|(result, total)| family.with(result).set(*total));
         }
         for transport in [Transport::Tcp, Transport::Tls, Transport::Ws] {

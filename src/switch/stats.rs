@@ -21,6 +21,8 @@ pub struct Stats {
     pub registrations: Tally,
     /// What clients were told over SIP: `delivered`, `withheld` by policy, `refused` or `unanswered` by the client, `dropped` for want of room.
     pub told: Tally,
+    /// Transfers that were asked for: `accepted`, `denied` (not granted, or too many of one call), `refused` (unclear, nobody there, not now).
+    pub transfers: Tally,
     /// Calls that were lost to a panic.
     pub panics: u64,
 }

@@ -48,13 +48,21 @@ impl Switch {
                     false => format!("refer;id={}", request.cseq().number),
                 });
                 let referral = Referral { transaction, route, event, permit };
+                let before = self.transfers(owner);
                 self.step(now, owner.call, Event::Referred(Box::new(referral)));
+                self.stats.transfers.note(if self.transfers(owner) > before { "accepted" } else { "refused" });
             }
             Err(refusal) => {
+                self.stats.transfers.note(if refusal.status == 403 { "denied" } else { "refused" });
                 tracing::info!(peer = %path, status = refusal.status, reason = refusal.id, "a transfer was refused");
                 refusal.write(|reply| self.endpoint.respond(now, transaction, reply));
             }
         }
+    }
+
+    /// How often the call was handed on.
+    fn transfers(&self, owner: Owner) -> usize {
+        self.lot.get(owner.call).map_or(0, |call| call.facts().transfers.len())
     }
 
     fn referred(

@@ -95,6 +95,8 @@ pub struct Metrics {
     pub sip_registrations_total: Family<Counter>,
     /// Events for clients over SIP: `delivered`, `withheld` by policy, `refused` or `unanswered` by the client, `dropped` for want of room.
     pub sip_events_total: Family<Counter>,
+    /// Transfers that were asked for: `accepted`, `denied` (not granted, or too many of one call), `refused` (unclear, nobody there, not now).
+    pub transfers_total: Family<Counter>,
     /// Pairs of RTP and RTCP ports: `used`, `resting` before they are used again, `free`.
     pub rtp_port_pairs: Family<Gauge>,
     /// RTP packets forwarded.
@@ -154,6 +156,7 @@ impl Metrics {
             sip_bindings: Gauge::default(),
             sip_registrations_total: Family::one(&["result"], &["accepted", "unauthorized", "refused"]),
             sip_events_total: Family::one(&["result"], &["delivered", "withheld", "refused", "unanswered", "dropped"]),
+            transfers_total: Family::one(&["result"], &["accepted", "denied", "refused"]),
             rtp_port_pairs: Family::one(&["state"], &["used", "resting", "free"]),
             rtp_packets_total: Counter::default(),
             rtp_dropped_total: Family::one(&["reason"], &["source", "malformed", "unbridged"]),
@@ -269,6 +272,7 @@ impl Metrics {
             &self.sip_registrations_total,
         );
         page.counters("parkway_sip_events_total", "Events for clients over SIP.", &self.sip_events_total);
+        page.counters("parkway_transfers_total", "Transfers that were asked for.", &self.transfers_total);
         page.gauges("parkway_rtp_port_pairs", "Pairs of RTP and RTCP ports.", &self.rtp_port_pairs);
         page.counter("parkway_rtp_packets_total", "RTP packets forwarded.", &self.rtp_packets_total);
         page.counters("parkway_rtp_dropped_total", "RTP and RTCP packets dropped.", &self.rtp_dropped_total);
