@@ -9,6 +9,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
+use support::Arguments;
 use support::daemon::Parkway;
 use support::generator::{Deed, Generator, Outcome, Plan};
 use support::kamailio::Kamailio;
@@ -63,25 +64,14 @@ struct Options {
 
 impl Options {
     fn read() -> Options {
-        let arguments: Vec<String> = std::env::args().collect();
-        let given = |flag: &str| arguments.iter().any(|argument| argument == flag);
-        let value = |flag: &str| {
-            let at = arguments.iter().position(|argument| argument == flag)?;
-            arguments.get(at + 1)
-        };
-        let number = |flag: &str, otherwise: u32, in_test: u32| {
-            let otherwise = if support::is_test() { in_test } else { otherwise };
-            value(flag).map_or(otherwise, |text| text.parse().expect("a number"))
-        };
-        let seconds =
-            |flag: &str, otherwise: u32, in_test: u32| Duration::from_secs(number(flag, otherwise, in_test).into());
+        let arguments = Arguments::read();
         Options {
-            only: value("--only").cloned(),
-            kamailio: !given("--parkway") && Kamailio::is_installed(),
-            rate: number("--rate", 2_500, 200),
-            measured: seconds("--seconds", 8, 1),
-            warm_up: seconds("--warm-up", 34, 0),
-            repeats: number("--repeats", 3, 1),
+            only: arguments.value("--only").cloned(),
+            kamailio: !arguments.given("--parkway") && Kamailio::is_installed(),
+            rate: arguments.number("--rate", 2_500, 200),
+            measured: arguments.seconds("--seconds", 8, 1),
+            warm_up: arguments.seconds("--warm-up", 34, 0),
+            repeats: arguments.number("--repeats", 3, 1),
             test: support::is_test(),
         }
     }
@@ -340,13 +330,8 @@ fn row(
 }
 
 fn row_of(what: &str, values: &BTreeMap<Server, Vec<f64>>, goal: &str, digits: usize) -> [String; 5] {
-    let median =
-        |server: Server| values.get(&server).filter(|values| !values.is_empty()).map(|all| support::median(all));
-    let text = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.digits$}"));
-    let (parkway, kamailio) = (median(Server::Parkway), median(Server::Kamailio));
-    let ratio = parkway.zip(kamailio).filter(|(_, theirs)| *theirs > 0.0);
-    let ratio = ratio.map_or("–".to_owned(), |(ours, theirs)| format!("{:.2}", ours / theirs));
-    [what.into(), text(parkway), text(kamailio), ratio, goal.into()]
+    let of = |server: Server| values.get(&server).map(Vec::as_slice).unwrap_or_default();
+    support::compare(what, of(Server::Parkway), of(Server::Kamailio), goal, digits)
 }
 
 /// What is common to both servers: Kamailio tells no clients and opens no RTP ports, so of Parkway the thread that has the SIP sockets.

@@ -1,20 +1,35 @@
 //! One leg of a call as a trunk or a client sees it: the requests of a script, each built from what Parkway answered to the one before.
 //! Not here: sockets, retransmission, and any judgement; a bench looks at the status and goes on.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
-/// What both sides offer: G.711 and telephone-event.
-const OFFER: &str = "v=0\r\n\
-    o=- 20518 1 IN IP4 127.0.0.1\r\n\
-    s=-\r\n\
-    c=IN IP4 127.0.0.1\r\n\
-    t=0 0\r\n\
-    m=audio 40100 RTP/AVP 8 0 101\r\n\
-    a=rtpmap:8 PCMA/8000\r\n\
-    a=rtpmap:0 PCMU/8000\r\n\
-    a=rtpmap:101 telephone-event/8000\r\n\
-    a=fmtp:101 0-15\r\n\
-    a=ptime:20\r\n";
+/// Where nobody listens, for calls whose audio does not matter.
+const NO_MEDIA: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 40_100);
+
+/// What a side offers or answers: G.711 and telephone-event.
+pub(crate) fn description(media: SocketAddr) -> String {
+    format!(
+        "v=0\r\n\
+         o=- 20518 1 IN IP4 {ip}\r\n\
+         s=-\r\n\
+         c=IN IP4 {ip}\r\n\
+         t=0 0\r\n\
+         m=audio {port} RTP/AVP 8 0 101\r\n\
+         a=rtpmap:8 PCMA/8000\r\n\
+         a=rtpmap:0 PCMU/8000\r\n\
+         a=rtpmap:101 telephone-event/8000\r\n\
+         a=fmtp:101 0-15\r\n\
+         a=ptime:20\r\n",
+        ip = media.ip(),
+        port = media.port(),
+    )
+}
+
+/// Where a description in a message wants the audio.
+pub(crate) fn media_address(message: &str) -> Option<SocketAddrV4> {
+    let word = |prefix: &str| message.lines().find_map(|line| line.strip_prefix(prefix)?.split(' ').next());
+    Some(SocketAddrV4::new(word("c=IN IP4 ")?.trim().parse().ok()?, word("m=audio ")?.parse().ok()?))
+}
 
 /// A user agent client's view of its dialog.
 pub(crate) struct Leg {
@@ -27,12 +42,18 @@ pub(crate) struct Leg {
     to: String,
     /// `Route` lines for the proxies between (RFC 3261 §12.1.2).
     routes: String,
+    media: SocketAddr,
 }
 
 impl Leg {
     /// A leg that has not sent anything yet.
     pub(crate) fn new(number: u64, own: SocketAddr, target: &str) -> Leg {
-        Leg { number, own, target: target.into(), to: format!("<{target}>"), routes: String::new() }
+        Leg { number, own, target: target.into(), to: format!("<{target}>"), routes: String::new(), media: NO_MEDIA }
+    }
+
+    /// The same with its audio there.
+    pub(crate) fn with_media(self, media: SocketAddr) -> Leg {
+        Leg { media, ..self }
     }
 
     /// The INVITE, with further header lines; without any it has about 880 bytes, which is what trunks send.
@@ -47,7 +68,7 @@ impl Leg {
              P-Asserted-Identity: <sip:+4917012345678@trunk.example.net;user=phone>\r\n\
              {more}Content-Type: application/sdp\r\n"
         );
-        self.request("INVITE", 1, "invite", &more, OFFER)
+        self.request("INVITE", 1, "invite", &more, &description(self.media))
     }
 
     /// Takes Parkway's tag and Contact from a response.
@@ -85,7 +106,7 @@ impl Leg {
     }
 
     fn request(&self, method: &str, cseq: u32, branch: &str, more: &str, body: &str) -> String {
-        let Leg { number, own, target, to, routes } = self;
+        let Leg { number, own, target, to, routes, .. } = self;
         format!(
             "{method} {target} SIP/2.0\r\n\
              Via: SIP/2.0/UDP {own};rport;branch=z9hG4bK-524287-1---{number:016x}-{branch}\r\n\
@@ -133,7 +154,7 @@ pub(crate) fn respond_with_tag(request: &str, status: &str, own: SocketAddr, bod
     let more = format!("{more}Contact: <sip:client@{own}>\r\n");
     match body {
         Body::None => respond(request, status, &more, ""),
-        Body::Answer => respond(request, status, &(more + "Content-Type: application/sdp\r\n"), OFFER),
+        Body::Answer => respond(request, status, &(more + "Content-Type: application/sdp\r\n"), &description(NO_MEDIA)),
     }
 }
 

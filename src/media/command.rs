@@ -162,6 +162,8 @@ pub struct Counters {
     pub dropped_unbridged: u64,
     /// Dropped: the kernel had no room to send it (EAGAIN, ENOBUFS) or no route.
     pub dropped_unsent: u64,
+    /// How often the leg's host said that nobody listens where RTP is sent (ICMP port unreachable): its caller hears nothing.
+    pub refused: u64,
     /// How often the validated address changed its SSRC: a transfer behind it, a restart, or somebody's forgery.
     pub ssrc_changes: u32,
     /// RTCP packets forwarded.

@@ -93,11 +93,25 @@ impl Flow {
         outcome
     }
 
+    /// The address that all RTP of `side` comes from and goes to until the next [`Flow::set`] or [`Flow::clear`], once that is certain.
+    #[inline]
+    pub fn settled(&self, side: Side) -> Option<SocketAddr> {
+        match side {
+            Side::Caller => self.caller.settled(),
+            Side::Client => self.client.settled(),
+        }
+    }
+
     /// The kernel did not take an RTP packet that `side` sent and that [`Flow::receive`] said to forward.
     pub fn unsent(&mut self, side: Side) {
         let counters = self.leg(side).counters();
         counters.packets_forwarded = counters.packets_forwarded.saturating_sub(1);
         counters.dropped_unsent += 1;
+    }
+
+    /// The host at `side`'s address said that nobody listens there.
+    pub fn refused(&mut self, side: Side) {
+        self.leg(side).counters().refused += 1;
     }
 
     /// As [`Flow::unsent`], of an RTCP packet.

@@ -139,6 +139,13 @@ impl Latch {
         self.pinned.map(|pinned| pinned.address)
     }
 
+    /// The address that is alone on this port until signalling says something new: pinned, and the one that signalling names. A learned
+    /// address never is, because it has to give way to the named one.
+    #[inline]
+    pub fn settled(&self) -> Option<SocketAddr> {
+        self.pinned().filter(|pinned| !self.learning && self.is_named(*pinned))
+    }
+
     /// Whether validated packets of `ssrc` come from this IP address.
     pub fn has_heard(&self, ip: IpAddr, ssrc: u32) -> bool {
         self.pinned.is_some_and(|pinned| pinned.ssrc == ssrc && pinned.address.ip().to_canonical() == ip.to_canonical())

@@ -117,6 +117,12 @@ impl Leg {
         self.rtp.destination(now)
     }
 
+    /// Who alone speaks for its RTP port, and is alone sent to, until it is set anew.
+    #[inline]
+    pub(super) fn settled(&self) -> Option<SocketAddr> {
+        self.rtp.settled()
+    }
+
     /// Where the next RTCP packet for this leg goes.
     pub(super) fn destination_rtcp(&self) -> Option<SocketAddr> {
         self.rtcp.destination_beside(&self.rtp)

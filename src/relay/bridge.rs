@@ -3,7 +3,7 @@
 
 use crate::id::{FlowId, Side};
 use crate::limits;
-use crate::media::{Event, Flow, Outcome};
+use crate::media::{Event, Flow, Outcome, Stream};
 use crate::relay::kept::Locals;
 use crate::relay::socket::{LegSockets, Opener};
 use crate::time::Instant;
@@ -81,6 +81,8 @@ impl Bridge {
 
     /// The flow is over, its sockets stay. What still comes for it finds a flow that knows nobody, and goes nowhere.
     pub(super) fn rest(&mut self) {
+        self.caller.dissolve();
+        self.client.dissolve();
         self.flow = Flow::new(self.id);
     }
 
@@ -88,6 +90,18 @@ impl Bridge {
     pub(super) fn reopen(&mut self, id: FlowId) {
         self.id = id;
         self.flow = Flow::new(id);
+    }
+
+    /// Signalling's latest word on one leg: it may be spoken for from elsewhere.
+    pub(super) fn set(&mut self, now: Instant, side: Side, stream: Stream) {
+        self.leg_mut(side).dissolve();
+        self.flow.set(now, side, stream);
+    }
+
+    /// Whoever was on a leg is gone.
+    pub(super) fn clear(&mut self, side: Side) {
+        self.leg_mut(side).dissolve();
+        self.flow.clear(side);
     }
 
     /// The addresses of its two sides.
@@ -98,13 +112,10 @@ impl Bridge {
     /// Has epoll tell of all four. They leave it by being closed.
     pub(super) fn register(&mut self, registry: &Registry, key: usize) -> io::Result<()> {
         for port in Port::all(key) {
-            let legs = match port.side {
-                Side::Caller => &mut self.caller,
-                Side::Client => &mut self.client,
-            };
+            let leg = self.leg_mut(port.side);
             let socket = match port.kind {
-                Kind::Rtp => &mut legs.rtp,
-                Kind::Rtcp => &mut legs.rtcp,
+                Kind::Rtp => &mut leg.rtp,
+                Kind::Rtcp => &mut leg.rtcp,
             };
             registry.register(socket, port.token(), Interest::READABLE)?;
         }
@@ -121,14 +132,27 @@ impl Bridge {
         self.waiting.get_mut(port.index()).is_some_and(|noted| std::mem::replace(noted, waiting))
     }
 
-    /// The next packet that one socket received; an error when there is none: epoll tells when there is news.
+    /// The next packet that one socket received; `None` when there is none: epoll tells when there is news.
     #[inline]
-    pub(super) fn receive(&self, port: Port, buffer: &mut Buffer) -> io::Result<(usize, SocketAddr)> {
+    pub(super) fn receive(&mut self, port: Port, buffer: &mut Buffer) -> Option<(usize, SocketAddr)> {
         loop {
-            match self.socket(port.side, port.kind).recv_from(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                received => return received,
+            match self.socket(port).recv_from(buffer) {
+                Ok(received) => return Some(received),
+                Err(error) => self.note_error(port, &error)?,
             }
+        }
+    }
+
+    /// What the kernel says in place of a packet. `None`: there is nothing to be had; else it has said it once and goes on.
+    #[cold]
+    fn note_error(&mut self, port: Port, error: &io::Error) -> Option<()> {
+        match error.kind() {
+            io::ErrorKind::Interrupted => Some(()),
+            io::ErrorKind::ConnectionRefused => {
+                self.flow.refused(port.side);
+                Some(())
+            }
+            _ => None,
         }
     }
 
@@ -155,6 +179,11 @@ impl Bridge {
         tell: &impl Fn(Event),
     ) {
         self.forward(now, port, source, packet);
+        if self.leg(port.side).is_open()
+            && let Some(peer) = self.flow.settled(port.side)
+        {
+            self.leg_mut(port.side).connect(peer);
+        }
         self.tell(tell);
     }
 
@@ -167,11 +196,23 @@ impl Bridge {
         let Outcome::Forward { to } = outcome else { return };
         // From the other leg's own socket, so that each peer sees one source address for the whole call. What does not fit into the
         // kernel's buffer is dropped: late audio is worth less than none.
-        let sent = self.socket(port.side.other(), port.kind).send_to(packet, to);
-        match (sent, port.kind) {
-            (Ok(_), _) => {}
-            (Err(_), Kind::Rtp) => self.flow.unsent(port.side),
-            (Err(_), Kind::Rtcp) => self.flow.unsent_rtcp(port.side),
+        let there = port.side.other();
+        match port.kind {
+            Kind::Rtp if self.send_rtp(there, packet, to).is_err() => self.flow.unsent(port.side),
+            Kind::Rtcp if self.leg(there).rtcp.send_to(packet, to).is_err() => self.flow.unsent_rtcp(port.side),
+            Kind::Rtp | Kind::Rtcp => {}
+        }
+    }
+
+    /// Sends to a side. The error of an earlier packet comes in place of this one, which is then sent again.
+    #[inline]
+    fn send_rtp(&mut self, side: Side, packet: &[u8], to: SocketAddr) -> io::Result<usize> {
+        match self.leg(side).send_rtp(packet, to) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                self.flow.refused(side);
+                self.leg(side).send_rtp(packet, to)
+            }
+            sent => sent,
         }
     }
 
@@ -182,14 +223,25 @@ impl Bridge {
         }
     }
 
-    fn socket(&self, side: Side, kind: Kind) -> &UdpSocket {
-        let leg = match side {
-            Side::Caller => &self.caller,
-            Side::Client => &self.client,
-        };
-        match kind {
+    fn socket(&self, port: Port) -> &UdpSocket {
+        let leg = self.leg(port.side);
+        match port.kind {
             Kind::Rtp => &leg.rtp,
             Kind::Rtcp => &leg.rtcp,
+        }
+    }
+
+    fn leg(&self, side: Side) -> &LegSockets {
+        match side {
+            Side::Caller => &self.caller,
+            Side::Client => &self.client,
+        }
+    }
+
+    fn leg_mut(&mut self, side: Side) -> &mut LegSockets {
+        match side {
+            Side::Caller => &mut self.caller,
+            Side::Client => &mut self.client,
         }
     }
 }

@@ -1,4 +1,6 @@
-//! One leg's two sockets. Not here: which ports (`relay::ports`) and what passes through them (`relay::bridge`).
+//! One leg's two sockets. The one for RTP is connected while its peer is certain: the kernel then drops what others send before it wakes
+//! anybody, looks for the way to the peer once and not for each packet, and tells if nobody listens there.
+//! Not here: which ports (`relay::ports`) and what passes through them (`relay::bridge`).
 
 use crate::limits;
 use crate::relay::ports::{Lease, Ports};
@@ -13,8 +15,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub(super) struct LegSockets {
     pub(super) rtp: UdpSocket,
     pub(super) rtcp: UdpSocket,
+    reach: Reach,
     lease: Lease,
     _counted: Counted,
+}
+
+/// Who can be heard through the socket for RTP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Reach {
+    Anyone,
+    /// It is connected.
+    Only(SocketAddr),
+    /// The kernel did not want to connect it; it is not asked for each packet.
+    Unconnectable,
 }
 
 /// Two open sockets, in the relay's count of them.
@@ -43,7 +56,13 @@ impl Opener {
             match bind(lease.rtp(), self.dscp).and_then(|rtp| Ok((rtp, bind(lease.rtcp(), self.dscp)?))) {
                 Ok((rtp, rtcp)) => {
                     self.open.fetch_add(2, Ordering::Relaxed);
-                    return Ok(LegSockets { rtp, rtcp, lease, _counted: Counted(Arc::clone(&self.open)) });
+                    return Ok(LegSockets {
+                        rtp,
+                        rtcp,
+                        reach: Reach::Anyone,
+                        lease,
+                        _counted: Counted(Arc::clone(&self.open)),
+                    });
                 }
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
                 Err(error) => {
@@ -60,6 +79,43 @@ impl LegSockets {
     /// The address for the SDP.
     pub(super) fn address(&self) -> SocketAddr {
         self.lease.rtp()
+    }
+
+    /// Whether it is worth asking who alone is on the leg.
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        self.reach == Reach::Anyone
+    }
+
+    /// From now on RTP comes from `peer` alone, and goes to it.
+    pub(super) fn connect(&mut self, peer: SocketAddr) {
+        self.reach = match self.rtp.connect(peer) {
+            Ok(()) => Reach::Only(peer),
+            Err(error) => {
+                tracing::debug!(%peer, %error, "an RTP socket could not be connected");
+                Reach::Unconnectable
+            }
+        };
+    }
+
+    /// RTP may come from anybody again. The socket keeps its port: it was bound to it by name.
+    pub(super) fn dissolve(&mut self) {
+        if let Reach::Only(peer) = self.reach
+            && let Err(error) = rustix::net::connect_unspec(&self.rtp)
+        {
+            tracing::warn!(%peer, %error, "an RTP socket stays connected");
+            return;
+        }
+        self.reach = Reach::Anyone;
+    }
+
+    /// Sends RTP.
+    #[inline]
+    pub(super) fn send_rtp(&self, packet: &[u8], to: SocketAddr) -> io::Result<usize> {
+        match self.reach {
+            Reach::Only(peer) if peer == to => self.rtp.send(packet),
+            Reach::Only(_) | Reach::Anyone | Reach::Unconnectable => self.rtp.send_to(packet, to),
+        }
     }
 }
 

@@ -170,12 +170,12 @@ impl<F: Fn(Event)> Worker<F> {
             }
             Command::Set { flow, side, stream } => {
                 if let Some(bridge) = self.by_id(flow) {
-                    bridge.flow.set(now, side, stream);
+                    bridge.set(now, side, stream);
                 }
             }
             Command::Clear { flow, side } => {
                 if let Some(bridge) = self.by_id(flow) {
-                    bridge.flow.clear(side);
+                    bridge.clear(side);
                 }
             }
             Command::Close { flow } => {
@@ -267,7 +267,7 @@ impl<F: Fn(Event)> Worker<F> {
     fn drain_port(&mut self, now: Instant, port: Port) -> ControlFlow<(), bool> {
         for _ in 0..limits::RELAY_BATCH_MAX {
             let Some(bridge) = self.state.bridges.get_mut(port.key) else { return ControlFlow::Continue(false) };
-            let Ok((length, source)) = bridge.receive(port, &mut self.state.buffer) else {
+            let Some((length, source)) = bridge.receive(port, &mut self.state.buffer) else {
                 return ControlFlow::Continue(false);
             };
             if self.inbox.has_news() {
