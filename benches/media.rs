@@ -3,7 +3,7 @@
 //! Server and generator each have a CPU of their own.
 //!
 //! `cargo bench --bench media`; with `-- --test` few sessions, once and short. `-- --only cost` (`rate`) measures one thing, `--parkway`
-//! leaves rtpengine out; `--sessions`, `--seconds` and `--repeats` say other numbers.
+//! leaves rtpengine out; `--sessions`, `--coalesce`, `--seconds` and `--repeats` say other numbers.
 
 mod support;
 
@@ -53,6 +53,8 @@ struct Options {
     only: Option<String>,
     rtpengine: bool,
     sessions: u32,
+    /// How long packets gather, microseconds.
+    coalesce: u32,
     measured: Duration,
     repeats: u32,
     test: bool,
@@ -65,6 +67,7 @@ impl Options {
             only: arguments.value("--only").cloned(),
             rtpengine: !arguments.given("--parkway") && Rtpengine::is_installed(),
             sessions: arguments.number("--sessions", 500, 10),
+            coalesce: arguments.number("--coalesce", 500, 500),
             measured: arguments.seconds("--seconds", 8, 1),
             repeats: arguments.number("--repeats", 3, 1),
             test: support::is_test(),
@@ -75,7 +78,10 @@ impl Options {
 /// Whom we measure.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Which {
-    Parkway,
+    /// Each packet as soon as it comes.
+    AtOnce,
+    /// Packets gather for a while.
+    Gathering,
     Rtpengine,
 }
 
@@ -86,10 +92,10 @@ enum Server {
 }
 
 impl Server {
-    fn start(which: Which, cpu: Option<usize>) -> Server {
+    fn start(which: Which, cpu: Option<usize>, coalesce: u32) -> Server {
         match which {
-            Which::Parkway => {
-                let parkway = start_parkway(cpu);
+            Which::AtOnce | Which::Gathering => {
+                let parkway = start_parkway(cpu, if which == Which::Gathering { coalesce } else { 0 });
                 let phones = Box::new(Phones::new(&parkway));
                 Server::Parkway(parkway, phones)
             }
@@ -153,7 +159,8 @@ struct Bench {
 
 impl Bench {
     fn servers(&self) -> Vec<Which> {
-        if self.options.rtpengine { vec![Which::Parkway, Which::Rtpengine] } else { vec![Which::Parkway] }
+        let all = [Which::AtOnce, Which::Gathering, Which::Rtpengine];
+        all.into_iter().filter(|which| *which != Which::Rtpengine || self.options.rtpengine).collect()
     }
 
     fn plan(&self, rate: u32) -> Plan {
@@ -170,13 +177,20 @@ impl Bench {
                 runs.entry(which).or_default().extend(run);
             }
         }
-        vec![
-            row(&format!("CPU ns a packet, {sessions} sessions"), &runs, "≤ 0.75", Run::nanos),
-            row("from end to end, p50, µs", &runs, "–", |run| run.transit_micros(500)),
-            row("… p99, µs", &runs, "–", |run| run.transit_micros(990)),
-            row("… p99.9, µs", &runs, "–", |run| run.transit_micros(999)),
-            row("bytes a session", &runs, "≤ 0.5", |run| run.memory),
-        ]
+        let gathered = format!("… gathered for {} µs", self.options.coalesce);
+        let (at_once, gathering) = (Which::AtOnce, Which::Gathering);
+        let mut rows = vec![
+            row(&format!("CPU ns a packet, {sessions} sessions"), &runs, at_once, "≤ 0.75", Run::nanos),
+            row(&gathered, &runs, gathering, "≤ 0.55", Run::nanos),
+        ];
+        for (which, when) in [(at_once, "at once"), (gathering, "gathered")] {
+            for (name, per_mille, goal) in [("p50", 500, "–"), ("p99", 990, "–"), ("p99.9", 999, "–")] {
+                let what = format!("from end to end, {when}, {name}, µs");
+                rows.push(row(&what, &runs, which, goal, |run| run.transit_micros(per_mille)));
+            }
+        }
+        rows.push(row("bytes a session", &runs, at_once, "≤ 0.5", |run| run.memory));
+        rows
     }
 
     /// The highest rate at which nothing is lost, by steps of a fifth and then halving the last one twice.
@@ -197,12 +211,13 @@ impl Bench {
             }
             found.insert(which, vec![f64::from(if self.options.test { high } else { low })]);
         }
-        vec![row_of("loss-free packets a second, one core", &found, "≥ 1.3")]
+        let row = |which, what| row_of(what, &found, which, "≥ 1.3");
+        vec![row(Which::AtOnce, "loss-free packets a second, one core"), row(Which::Gathering, "… gathered")]
     }
 
     /// One run; `None` if it does not count.
     fn run(&self, which: Which, plan: Plan) -> Option<Run> {
-        let (mut server, mut audio) = (Server::start(which, self.cpu), Audio::new());
+        let (mut server, mut audio) = (Server::start(which, self.cpu, self.options.coalesce), Audio::new());
         let mut bridge = |sessions: std::ops::Range<u32>, server: &mut Server| {
             for session in sessions {
                 let session = session as usize;
@@ -240,12 +255,13 @@ impl Bench {
 }
 
 /// With one relay thread, as there is one core for it, and all ports of an address that nobody else uses.
-fn start_parkway(cpu: Option<usize>) -> Parkway {
+fn start_parkway(cpu: Option<usize>, coalesce: u32) -> Parkway {
     let directory = tempfile::TempDir::new().expect("there is room for a file");
     let file = directory.path().join("parkway.toml");
     std::fs::write(&file, subscription::configuration(1)).expect("there is room for a file");
     let set = ["media.workers=1", "media.address=127.0.0.2", "media.port_min=10000", "media.port_max=64999"];
-    let set = set.iter().flat_map(|set| ["--set", set]);
+    let coalesce = format!("media.coalesce_us={coalesce}");
+    let set = set.iter().copied().chain([coalesce.as_str()]).flat_map(|set| ["--set", set]);
     let file = file.to_str().expect("the path is text");
     let arguments: Vec<&str> = ["--config", file].into_iter().chain(set).collect();
     Parkway::start_with(cpu, &arguments)
@@ -324,12 +340,18 @@ fn send(socket: &UdpSocket, message: &str) {
 }
 
 /// Medians of both servers and their ratio.
-fn row(what: &str, runs: &BTreeMap<Which, Vec<Run>>, goal: &str, value: impl Fn(&Run) -> f64) -> [String; 5] {
+fn row(
+    what: &str,
+    runs: &BTreeMap<Which, Vec<Run>>,
+    which: Which,
+    goal: &str,
+    value: impl Fn(&Run) -> f64,
+) -> [String; 5] {
     let values = runs.iter().map(|(which, runs)| (*which, runs.iter().map(&value).collect())).collect();
-    row_of(what, &values, goal)
+    row_of(what, &values, which, goal)
 }
 
-fn row_of(what: &str, values: &BTreeMap<Which, Vec<f64>>, goal: &str) -> [String; 5] {
+fn row_of(what: &str, values: &BTreeMap<Which, Vec<f64>>, which: Which, goal: &str) -> [String; 5] {
     let of = |which: Which| values.get(&which).map(Vec::as_slice).unwrap_or_default();
-    support::compare(what, of(Which::Parkway), of(Which::Rtpengine), goal, 0)
+    support::compare(what, of(which), of(Which::Rtpengine), goal, 0)
 }

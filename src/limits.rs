@@ -74,6 +74,9 @@ pub const PORT_TRIES_MAX: usize = 16;
 pub const RELAY_COMMANDS_MAX: usize = 8_192;
 /// Packets that one socket may have handled before the next one's turn.
 pub const RELAY_BATCH_MAX: usize = 32;
+/// Packets that a worker takes between two looks at the clock from which on it gathers them (`media.coalesce_us`): 4,000 a second, some
+/// forty calls. Below that a wake-up more or less does not matter.
+pub const RELAY_GATHER_PACKETS_MIN: u32 = 800;
 /// How often a worker looks for silent legs and lost key releases, and shows that it lives.
 pub const RELAY_TICK: Duration = Duration::from_millis(200);
 /// Receive buffer of one RTP socket, bytes: a fifth of a second of G.711 as the kernel counts it. Older audio is worth nothing.

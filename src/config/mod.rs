@@ -174,6 +174,8 @@ pub struct Media {
     pub port_max: u16,
     /// Worker threads, at least 1: what the file says, or one a core.
     pub workers: usize,
+    /// For how long a worker that has much to do lets packets gather; zero: never.
+    pub coalesce: Duration,
     /// A leg that should send and is silent this long is hung up.
     pub silence: Duration,
     /// The same for a call on hold.

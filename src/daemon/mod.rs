@@ -314,6 +314,7 @@ fn start_relay(config: &Config, sip: &[SocketAddr], events: mpsc::Sender<media::
         port_max: config.media.port_max,
         addresses: vec![address],
         dscp: Some(limits::DSCP_EXPEDITED),
+        coalesce: config.media.coalesce,
         kept_max: kept_max(config.media.workers),
         seed: entropy(),
     };

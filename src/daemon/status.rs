@@ -154,6 +154,7 @@ impl Sources {
         for (state, count) in pairs {
             metrics.rtp_port_pairs.with(state).set(u64::try_from(count).unwrap_or(u64::MAX));
         }
+        metrics.rtp_gathering.set(u64::try_from(ports.gathering).unwrap_or(u64::MAX));
         metrics.render()
     }
 }

@@ -12,6 +12,7 @@ mod worker;
 
 use crate::id::FlowId;
 use crate::media::{Closed, Command, Event};
+use crate::time::Duration;
 use clock::Clock;
 use inbox::{Message, Waker};
 use mio::Poll;
@@ -40,6 +41,8 @@ pub struct RelaySettings {
     pub addresses: Vec<IpAddr>,
     /// The DSCP of what is sent, 0–63; 46 is Expedited Forwarding (RFC 3246), what telephony uses. `None` leaves it to the host.
     pub dscp: Option<u8>,
+    /// For how long a worker that has much to do lets packets gather before it looks at them, at most a few milliseconds. Zero: it never does.
+    pub coalesce: Duration,
     /// For how many flows a worker may keep sockets open that none uses, at most [`crate::limits::RELAY_KEPT_MAX`]: four files each.
     pub kept_max: usize,
     /// Entropy for the choice of ports, which must not be guessable (RELIABILITY A1).
@@ -68,6 +71,8 @@ pub struct Counts {
     pub flows: usize,
     /// Flows' worth of sockets that stay open for the next flows, because many come.
     pub kept: usize,
+    /// Workers that let packets gather, because there are many.
+    pub gathering: usize,
     /// Open RTP and RTCP sockets: four a flow, and four for each that is kept.
     pub sockets: usize,
     /// Pairs of ports in use: two a flow.
@@ -97,7 +102,7 @@ impl Relay {
             let (sender, receiver) = inbox::inbox(Waker::new(poll.registry(), worker::WAKER)?);
             let gauges = Arc::new(Gauges::default());
             let (opener, tell) = (relay.opener.clone(), Arc::clone(&events));
-            let worker = Worker::new(poll, receiver, opener, clock, Arc::clone(&gauges), tell);
+            let worker = Worker::new(poll, receiver, opener, clock, Arc::clone(&gauges), tell, settings.coalesce);
             let thread = std::thread::Builder::new().name(format!("relay-{number}")).spawn(move || worker.run())?;
             relay.workers.push(Handle { inbox: sender, gauges, thread: Some(thread) });
         }
@@ -139,6 +144,7 @@ impl Relay {
         Counts {
             flows: sum(|gauges| &gauges.flows),
             kept,
+            gathering: sum(|gauges| &gauges.gathering),
             sockets: self.opener.open.load(Ordering::Relaxed),
             pairs_taken: pairs.taken.saturating_sub(2 * kept),
             pairs_resting: pairs.resting + 2 * kept,

@@ -25,7 +25,16 @@ fn here() -> IpAddr {
 fn settings(workers: usize, port_min: u16, port_max: u16) -> RelaySettings {
     static STARTED: AtomicUsize = AtomicUsize::new(0);
     let seed = [u8::try_from(STARTED.fetch_add(1, Ordering::Relaxed) % 256).unwrap(); 32];
-    RelaySettings { workers, port_min, port_max, addresses: vec![here()], dscp: Some(46), kept_max: 1_000, seed }
+    RelaySettings {
+        workers,
+        port_min,
+        port_max,
+        addresses: vec![here()],
+        dscp: Some(46),
+        coalesce: Duration::ZERO,
+        kept_max: 1_000,
+        seed,
+    }
 }
 
 fn start(workers: usize, port_min: u16, port_max: u16) -> (Relay, Receiver<Event>) {
@@ -349,6 +358,37 @@ fn a_burst_longer_than_a_turn_crosses_whole_and_in_order() {
     for n in 1..=burst {
         assert_eq!(client.hear().0.sequence, first.wrapping_add(n));
     }
+}
+
+#[test]
+fn where_packets_are_many_they_gather_and_none_is_lost_or_overtaken() {
+    let (sender, events) = channel();
+    let settings = RelaySettings { coalesce: Duration::from_millis(1), ..settings(1, 20_000, 27_999) };
+    let relay = Relay::start(settings, move |event| drop(sender.send(event))).unwrap();
+    let (mut caller, mut client) = call(&relay, &events);
+    introduce(&events, &mut caller, &mut client);
+    cross(&mut caller, &client);
+    assert_eq!(relay.counts().gathering, 0, "a few packets go as they come");
+    let deadline = std::time::Instant::now() + WAIT;
+    let mut last = caller.rtp.sequence;
+    let mut burst = |caller: &mut Phone| {
+        (0..limits::RELAY_BATCH_MAX).for_each(|_| caller.talk());
+        for _ in 0..limits::RELAY_BATCH_MAX {
+            last = last.wrapping_add(1);
+            assert_eq!(client.hear().0.sequence, last);
+        }
+    };
+    while relay.counts().gathering == 0 {
+        assert!(std::time::Instant::now() < deadline, "the packets do not gather");
+        burst(&mut caller);
+    }
+    (0..20).for_each(|_| burst(&mut caller));
+    while relay.counts().gathering == 1 {
+        assert!(std::time::Instant::now() < deadline, "the packets gather for ever");
+        settle(&relay);
+    }
+    let report = close(&relay, &events, FLOW);
+    assert_eq!((report.caller.packets_lost, report.caller.dropped_unsent), (0, 0));
 }
 
 #[test]

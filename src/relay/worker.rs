@@ -31,6 +31,8 @@ pub(super) struct Gauges {
     pub(super) flows: AtomicUsize,
     /// Flows' worth of sockets that are kept.
     pub(super) kept: AtomicUsize,
+    /// 1 while it lets packets gather.
+    pub(super) gathering: AtomicUsize,
 }
 
 /// A worker's whole state. It owns its flows and their sockets; nobody else touches them.
@@ -41,6 +43,8 @@ pub(super) struct Worker<F> {
     pub(super) clock: Clock,
     pub(super) gauges: Arc<Gauges>,
     pub(super) tell: Arc<F>,
+    /// For how long packets gather, where there are many.
+    coalesce: Duration,
     state: State,
 }
 
@@ -60,6 +64,12 @@ struct State {
     /// Whether commands were left for the next turn.
     commands_left: bool,
     next_tick: Instant,
+    /// When the last turn began.
+    turned: Instant,
+    /// Packets taken since the last tick.
+    packets: u32,
+    /// Whether they were so many before it that they are let gather.
+    gathers: bool,
     /// The flow that is being worked on: the culprit, should there be a panic.
     at_work: Option<usize>,
 }
@@ -72,6 +82,7 @@ impl<F: Fn(Event)> Worker<F> {
         clock: Clock,
         gauges: Arc<Gauges>,
         tell: Arc<F>,
+        coalesce: Duration,
     ) -> Worker<F> {
         let state = State {
             bridges: Slab::new(),
@@ -83,9 +94,12 @@ impl<F: Fn(Event)> Worker<F> {
             buffer: Box::new([0; limits::RTP_BYTES_MAX + 1]),
             commands_left: false,
             next_tick: Instant::default(),
+            turned: Instant::default(),
+            packets: 0,
+            gathers: false,
             at_work: None,
         };
-        Worker { poll, inbox, opener, clock, gauges, tell, state }
+        Worker { poll, inbox, opener, clock, gauges, tell, coalesce, state }
     }
 
     /// Works until told to stop. A panic costs the flow that it happened in, not the others.
@@ -117,12 +131,16 @@ impl<F: Fn(Event)> Worker<F> {
         self.gauges.heartbeat.fetch_add(1, Ordering::Relaxed);
         let busy = self.state.commands_left || !self.state.waiting.is_empty();
         let patience = if busy { Duration::ZERO } else { limits::RELAY_TICK };
+        if !busy {
+            self.gather();
+        }
         match self.poll.poll(events, Some(patience)) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(ControlFlow::Continue(())),
             Err(error) => return Err(error),
         }
         let now = self.clock.now();
+        self.state.turned = now;
         for event in events.iter().filter(|event| event.token() != WAKER) {
             self.enqueue(Port::from(event.token()));
         }
@@ -134,6 +152,15 @@ impl<F: Fn(Event)> Worker<F> {
         }
         self.tick(now);
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Where packets are many, a wake-up for each costs more than the packets do: the next turn begins a little after the last one, with all
+    /// that has come meanwhile.
+    fn gather(&self) {
+        let next = self.state.turned + self.coalesce;
+        if self.state.gathers {
+            std::thread::sleep(next.since(self.clock.now()));
+        }
     }
 
     fn enqueue(&mut self, port: Port) {
@@ -270,6 +297,7 @@ impl<F: Fn(Event)> Worker<F> {
             let Some((length, source)) = bridge.receive(port, &mut self.state.buffer) else {
                 return ControlFlow::Continue(false);
             };
+            self.state.packets += 1;
             if self.inbox.has_news() {
                 self.obey(now)?;
             }
@@ -292,6 +320,9 @@ impl<F: Fn(Event)> Worker<F> {
             bridge.handle_timeout(now, &*self.tell);
         }
         self.state.at_work = None;
+        let packets = std::mem::take(&mut self.state.packets);
+        self.state.gathers = packets >= limits::RELAY_GATHER_PACKETS_MIN && !self.coalesce.is_zero();
+        self.gauges.gathering.store(usize::from(self.state.gathers), Ordering::Relaxed);
         self.state.keeps = std::mem::take(&mut self.state.opened) >= limits::RELAY_KEEP_OPENS_MIN;
         for _ in 0..limits::RELAY_KEPT_CLOSED_MAX {
             let Some(key) = self.state.kept.poll_unwanted(now) else { break };

@@ -99,6 +99,8 @@ pub struct Metrics {
     pub transfers_total: Family<Counter>,
     /// Pairs of RTP and RTCP ports: `used`, `resting` before they are used again, `free`.
     pub rtp_port_pairs: Family<Gauge>,
+    /// Relay threads that let packets gather, because there are many.
+    pub rtp_gathering: Gauge,
     /// RTP packets forwarded.
     pub rtp_packets_total: Counter,
     /// RTP and RTCP packets dropped: `source`, `malformed`, `unbridged`.
@@ -158,6 +160,7 @@ impl Metrics {
             sip_events_total: Family::one(&["result"], &["delivered", "withheld", "refused", "unanswered", "dropped"]),
             transfers_total: Family::one(&["result"], &["accepted", "denied", "refused"]),
             rtp_port_pairs: Family::one(&["state"], &["used", "resting", "free"]),
+            rtp_gathering: Gauge::default(),
             rtp_packets_total: Counter::default(),
             rtp_dropped_total: Family::one(&["reason"], &["source", "malformed", "unbridged"]),
             rejects_total: Family::one(&["reason"], &REJECTS),
@@ -274,6 +277,7 @@ impl Metrics {
         page.counters("parkway_sip_events_total", "Events for clients over SIP.", &self.sip_events_total);
         page.counters("parkway_transfers_total", "Transfers that were asked for.", &self.transfers_total);
         page.gauges("parkway_rtp_port_pairs", "Pairs of RTP and RTCP ports.", &self.rtp_port_pairs);
+        page.gauge("parkway_rtp_gathering", "Relay threads that let packets gather.", &self.rtp_gathering);
         page.counter("parkway_rtp_packets_total", "RTP packets forwarded.", &self.rtp_packets_total);
         page.counters("parkway_rtp_dropped_total", "RTP and RTCP packets dropped.", &self.rtp_dropped_total);
     }
