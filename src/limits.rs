@@ -72,7 +72,7 @@ pub const PORT_TRIES_MAX: usize = 16;
 /// Commands that may wait for one relay worker before new flows are refused. Commands of open flows always get in: their number
 /// is bounded by that of the flows.
 pub const RELAY_COMMANDS_MAX: usize = 8_192;
-/// Packets that one socket may have handled before the next one's turn.
+/// Commands that a worker may carry out before the packets' turn.
 pub const RELAY_BATCH_MAX: usize = 32;
 /// Packets that a worker takes between two looks at the clock from which on it gathers them (`media.coalesce_us`): 4,000 a second, some
 /// forty calls. Below that a wake-up more or less does not matter.

@@ -35,7 +35,7 @@ const CORE_END: &str = "switch";
 /// What the core may not say: sockets, tasks, clocks, locks, chance, files, output.
 const BANNED: [&str; 19] = [
     "tokio::",
-    "mio::",
+    "rustix::",
     "UdpSocket",
     "TcpStream",
     "TcpListener",

@@ -1,6 +1,11 @@
 //! Both ends of many sessions' audio: every leg sends a packet each 20 ms from an address of its own, evenly spread over time, and all that
 //! comes back is checked. One thread, which never waits (PERF "How to measure").
 //! Not here: how a session is made with a server.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "numbers of packets and legs are small, and RTP's wrap"
+)]
 
 use nix::libc::{in_addr, in_pktinfo};
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, sendmsg};

@@ -5,12 +5,11 @@ use crate::id::{FlowId, Side};
 use crate::limits;
 use crate::media::{Event, Flow, Outcome, Stream};
 use crate::relay::kept::Locals;
+use crate::relay::poll::Poll;
 use crate::relay::socket::{LegSockets, Opener};
 use crate::time::Instant;
-use mio::net::UdpSocket;
-use mio::{Interest, Registry, Token};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 /// A datagram's room: one byte more than may pass, so that what is too long is seen to be.
 pub(super) type Buffer = [u8; limits::RTP_BYTES_MAX + 1];
@@ -33,15 +32,11 @@ pub(super) enum Kind {
 impl Port {
     /// All of a flow's sockets.
     pub(super) fn all(key: usize) -> [Port; 4] {
-        [0, 1, 2, 3].map(|low| Port::from(Token(key << 2 | low)))
+        [(Side::Caller, Kind::Rtp), (Side::Caller, Kind::Rtcp), (Side::Client, Kind::Rtp), (Side::Client, Kind::Rtcp)]
+            .map(|(side, kind)| Port { key, side, kind })
     }
 
-    /// Which of a flow's four it is.
-    fn index(self) -> usize {
-        self.token().0 & 3
-    }
-
-    pub(super) fn token(self) -> Token {
+    pub(super) fn token(self) -> u64 {
         let side = match self.side {
             Side::Caller => 0,
             Side::Client => 2,
@@ -50,15 +45,15 @@ impl Port {
             Kind::Rtp => 0,
             Kind::Rtcp => 1,
         };
-        Token(self.key << 2 | side | kind)
+        u64::try_from(self.key).unwrap_or(u64::MAX) << 2 | side | kind
     }
 }
 
-impl From<Token> for Port {
-    fn from(Token(token): Token) -> Port {
+impl From<u64> for Port {
+    fn from(token: u64) -> Port {
         let side = if token & 2 == 0 { Side::Caller } else { Side::Client };
         let kind = if token & 1 == 0 { Kind::Rtp } else { Kind::Rtcp };
-        Port { key: token >> 2, side, kind }
+        Port { key: usize::try_from(token >> 2).unwrap_or(usize::MAX), side, kind }
     }
 }
 
@@ -68,15 +63,13 @@ pub(super) struct Bridge {
     pub(super) flow: Flow,
     caller: LegSockets,
     client: LegSockets,
-    /// For each socket whether it waits for its turn: epoll tells of news only once, so the worker remembers.
-    waiting: [bool; 4],
 }
 
 impl Bridge {
     /// Opens the flow's sockets; the error is for the record.
     pub(super) fn open(id: FlowId, caller: IpAddr, client: IpAddr, opener: &Opener) -> Result<Bridge, &'static str> {
         let (caller, client) = (opener.open(caller)?, opener.open(client)?);
-        Ok(Bridge { id, flow: Flow::new(id), caller, client, waiting: [false; 4] })
+        Ok(Bridge { id, flow: Flow::new(id), caller, client })
     }
 
     /// The flow is over, its sockets stay. What still comes for it finds a flow that knows nobody, and goes nowhere.
@@ -109,17 +102,9 @@ impl Bridge {
         (self.caller.address().ip(), self.client.address().ip())
     }
 
-    /// Has epoll tell of all four. They leave it by being closed.
-    pub(super) fn register(&mut self, registry: &Registry, key: usize) -> io::Result<()> {
-        for port in Port::all(key) {
-            let leg = self.leg_mut(port.side);
-            let socket = match port.kind {
-                Kind::Rtp => &mut leg.rtp,
-                Kind::Rtcp => &mut leg.rtcp,
-            };
-            registry.register(socket, port.token(), Interest::READABLE)?;
-        }
-        Ok(())
+    /// Has all four watched, until they are closed.
+    pub(super) fn watch(&self, poll: &Poll, key: usize) -> io::Result<()> {
+        Port::all(key).into_iter().try_for_each(|port| poll.watch(self.socket(port), port.token()))
     }
 
     /// The answer to the command that opened it.
@@ -127,32 +112,17 @@ impl Bridge {
         Event::Opened { flow: self.id, caller: self.caller.address(), client: self.client.address() }
     }
 
-    /// Notes whether a socket waits for its turn; returns what was noted before.
-    pub(super) fn set_waiting(&mut self, port: Port, waiting: bool) -> bool {
-        self.waiting.get_mut(port.index()).is_some_and(|noted| std::mem::replace(noted, waiting))
-    }
-
-    /// The next packet that one socket received; `None` when there is none: epoll tells when there is news.
+    /// The next packet that one socket received, if there is one.
     #[inline]
     pub(super) fn receive(&mut self, port: Port, buffer: &mut Buffer) -> Option<(usize, SocketAddr)> {
-        loop {
-            match self.socket(port).recv_from(buffer) {
-                Ok(received) => return Some(received),
-                Err(error) => self.note_error(port, &error)?,
-            }
-        }
+        self.socket(port).recv_from(buffer).map_err(|error| self.note_error(port.side, &error)).ok()
     }
 
-    /// What the kernel says in place of a packet. `None`: there is nothing to be had; else it has said it once and goes on.
+    /// What the kernel says in place of a packet, once; if there is a packet behind it, the socket is told of again.
     #[cold]
-    fn note_error(&mut self, port: Port, error: &io::Error) -> Option<()> {
-        match error.kind() {
-            io::ErrorKind::Interrupted => Some(()),
-            io::ErrorKind::ConnectionRefused => {
-                self.flow.refused(port.side);
-                Some(())
-            }
-            _ => None,
+    fn note_error(&mut self, side: Side, error: &io::Error) {
+        if error.kind() == io::ErrorKind::ConnectionRefused {
+            self.flow.refused(side);
         }
     }
 
@@ -253,9 +223,9 @@ mod tests {
     #[test]
     fn a_port_is_told_apart_by_its_token() {
         let ports = Port::all(77);
-        for (index, port) in ports.iter().enumerate() {
+        for (index, port) in (0..).zip(&ports) {
             assert_eq!(Port::from(port.token()), *port);
-            assert_eq!((port.key, port.index()), (77, index));
+            assert_eq!((port.key, port.token()), (77, 77 << 2 | index));
         }
     }
 }

@@ -12,7 +12,7 @@ mod interleavings;
 
 /// What gets the worker out of epoll.
 #[cfg(not(all(test, feature = "shuttle")))]
-pub(super) use mio::Waker;
+pub(super) use super::poll::Waker;
 
 /// The same for tests that know each order of steps, which they do not of the kernel's.
 #[cfg(all(test, feature = "shuttle"))]

@@ -6,6 +6,7 @@ mod bridge;
 mod clock;
 mod inbox;
 mod kept;
+mod poll;
 pub mod ports;
 mod socket;
 mod worker;
@@ -15,7 +16,7 @@ use crate::media::{Closed, Command, Event};
 use crate::time::Duration;
 use clock::Clock;
 use inbox::{Message, Waker};
-use mio::Poll;
+use poll::Poll;
 use ports::Ports;
 use socket::Opener;
 use std::io;
@@ -99,7 +100,7 @@ impl Relay {
         let mut relay = Relay { workers: Vec::new(), events: Arc::clone(&events) as _, opener };
         for number in 0..settings.workers {
             let poll = Poll::new()?;
-            let (sender, receiver) = inbox::inbox(Waker::new(poll.registry(), worker::WAKER)?);
+            let (sender, receiver) = inbox::inbox(Waker::new(&poll));
             let gauges = Arc::new(Gauges::default());
             let (opener, tell) = (relay.opener.clone(), Arc::clone(&events));
             let worker = Worker::new(poll, receiver, opener, clock, Arc::clone(&gauges), tell, settings.coalesce);

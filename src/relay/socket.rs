@@ -4,10 +4,9 @@
 
 use crate::limits;
 use crate::relay::ports::{Lease, Ports};
-use mio::net::UdpSocket;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -137,5 +136,5 @@ fn bind(address: SocketAddr, dscp: Option<u8>) -> io::Result<UdpSocket> {
     }
     socket.set_recv_buffer_size(limits::RTP_RECEIVE_BUFFER_BYTES)?;
     socket.bind(&address.into())?;
-    Ok(UdpSocket::from_std(socket.into()))
+    Ok(socket.into())
 }

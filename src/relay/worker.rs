@@ -8,21 +8,16 @@ use crate::relay::bridge::{Bridge, Buffer, Port};
 use crate::relay::clock::Clock;
 use crate::relay::inbox::{Message, Receiver};
 use crate::relay::kept::{Kept, Locals};
+use crate::relay::poll::{Poll, Ready};
 use crate::relay::socket::Opener;
 use crate::time::{Duration, Instant};
-use mio::{Events, Poll, Token};
 use slab::Slab;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-
-/// What the inbox's waker calls itself; no port has it.
-pub(super) const WAKER: Token = Token(usize::MAX);
-/// How many sockets epoll may tell of at once; the others are told of next time.
-const EVENTS: usize = 1_024;
 
 /// What the outside may see of a worker.
 #[derive(Default)]
@@ -58,8 +53,6 @@ struct State {
     opened: u32,
     /// Whether they were so many before it that sockets are kept.
     keeps: bool,
-    /// Sockets that may hold packets, each once, in the order of their turns.
-    waiting: VecDeque<Port>,
     buffer: Box<Buffer>,
     /// Whether commands were left for the next turn.
     commands_left: bool,
@@ -90,7 +83,6 @@ impl<F: Fn(Event)> Worker<F> {
             kept: Kept::new(opener.kept_max, opener.ports.rng()),
             opened: 0,
             keeps: false,
-            waiting: VecDeque::new(),
             buffer: Box::new([0; limits::RTP_BYTES_MAX + 1]),
             commands_left: false,
             next_tick: Instant::default(),
@@ -104,9 +96,9 @@ impl<F: Fn(Event)> Worker<F> {
 
     /// Works until told to stop. A panic costs the flow that it happened in, not the others.
     pub(super) fn run(mut self) {
-        let mut events = Events::with_capacity(EVENTS);
+        let mut ready = Ready::new();
         loop {
-            match catch_unwind(AssertUnwindSafe(|| self.turn(&mut events))) {
+            match catch_unwind(AssertUnwindSafe(|| self.turn(&mut ready))) {
                 Ok(Ok(ControlFlow::Continue(()))) => {}
                 Ok(Ok(ControlFlow::Break(()))) => break,
                 Ok(Err(error)) => {
@@ -125,30 +117,22 @@ impl<F: Fn(Event)> Worker<F> {
         self.gauges.kept.store(0, Ordering::Relaxed);
     }
 
-    /// Waits, then does what is due: commands first, so that a closed flow forwards nothing more; then each waiting socket's
-    /// share; then the clock's.
-    fn turn(&mut self, events: &mut Events) -> io::Result<ControlFlow<()>> {
+    /// Waits, then does what is due: commands first, so that a closed flow forwards nothing more; then a packet of each socket that has
+    /// some, so that none has to wait for another's burst; then the clock's.
+    fn turn(&mut self, ready: &mut Ready) -> io::Result<ControlFlow<()>> {
         self.gauges.heartbeat.fetch_add(1, Ordering::Relaxed);
-        let busy = self.state.commands_left || !self.state.waiting.is_empty();
-        let patience = if busy { Duration::ZERO } else { limits::RELAY_TICK };
-        if !busy {
-            self.gather();
-        }
-        match self.poll.poll(events, Some(patience)) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(ControlFlow::Continue(())),
-            Err(error) => return Err(error),
-        }
+        let patience = if self.state.commands_left { Duration::ZERO } else { limits::RELAY_TICK };
+        self.gather();
+        self.poll.wait(ready, patience)?;
         let now = self.clock.now();
         self.state.turned = now;
-        for event in events.iter().filter(|event| event.token() != WAKER) {
-            self.enqueue(Port::from(event.token()));
-        }
         if self.obey(now).is_break() {
             return Ok(ControlFlow::Break(()));
         }
-        if self.drain(now).is_break() {
-            return Ok(ControlFlow::Break(()));
+        for token in ready.tokens() {
+            if self.take(now, Port::from(token)).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
         }
         self.tick(now);
         Ok(ControlFlow::Continue(()))
@@ -160,15 +144,6 @@ impl<F: Fn(Event)> Worker<F> {
         let next = self.state.turned + self.coalesce;
         if self.state.gathers {
             std::thread::sleep(next.since(self.clock.now()));
-        }
-    }
-
-    fn enqueue(&mut self, port: Port) {
-        // Events of this batch may name a flow that an earlier turn closed.
-        if let Some(bridge) = self.state.bridges.get_mut(port.key)
-            && !bridge.set_waiting(port, true)
-        {
-            self.state.waiting.push_back(port);
         }
     }
 
@@ -232,9 +207,9 @@ impl<F: Fn(Event)> Worker<F> {
     }
 
     fn open_sockets(&mut self, id: FlowId, (caller, client): Locals) -> Result<usize, &'static str> {
-        let mut bridge = Bridge::open(id, caller, client, &self.opener)?;
+        let bridge = Bridge::open(id, caller, client, &self.opener)?;
         let slot = self.state.bridges.vacant_entry();
-        bridge.register(self.poll.registry(), slot.key()).map_err(|_| "the kernel watches no more sockets")?;
+        bridge.watch(&self.poll, slot.key()).map_err(|_| "the kernel watches no more sockets")?;
         let key = slot.key();
         slot.insert(bridge);
         Ok(key)
@@ -261,7 +236,6 @@ impl<F: Fn(Event)> Worker<F> {
         if self.state.by_id.get(&bridge.id) == Some(&key) {
             self.state.by_id.remove(&bridge.id);
         }
-        self.state.waiting.retain(|port| port.key != key);
         self.gauge();
         Some(bridge)
     }
@@ -275,39 +249,24 @@ impl<F: Fn(Event)> Worker<F> {
         self.state.bridges.get_mut(*self.state.by_id.get(&flow)?)
     }
 
-    /// One turn for each socket that waits; those with more to give queue up behind the others.
-    fn drain(&mut self, now: Instant) -> ControlFlow<()> {
-        for _ in 0..self.state.waiting.len() {
-            let Some(port) = self.state.waiting.pop_front() else { break };
-            let has_more = self.drain_port(now, port)?;
-            match self.state.bridges.get_mut(port.key) {
-                Some(_) if has_more => self.state.waiting.push_back(port),
-                Some(bridge) => _ = bridge.set_waiting(port, false),
-                None => {}
-            }
+    /// Handles a packet that one socket received. What was said to us before it came counts for it, so the inbox is looked at once it is
+    /// here.
+    fn take(&mut self, now: Instant, port: Port) -> ControlFlow<()> {
+        // An earlier one of this turn may have had the flow closed.
+        let Some(bridge) = self.state.bridges.get_mut(port.key) else { return ControlFlow::Continue(()) };
+        let Some((length, source)) = bridge.receive(port, &mut self.state.buffer) else {
+            return ControlFlow::Continue(());
+        };
+        self.state.packets += 1;
+        if self.inbox.has_news() {
+            self.obey(now)?;
         }
+        let Some(bridge) = self.state.bridges.get_mut(port.key) else { return ControlFlow::Continue(()) };
+        let packet = self.state.buffer.get_mut(..length).unwrap_or_default();
+        self.state.at_work = Some(port.key);
+        bridge.pass(now, port, (source, packet), &*self.tell);
+        self.state.at_work = None;
         ControlFlow::Continue(())
-    }
-
-    /// Handles what one socket received, up to [`limits::RELAY_BATCH_MAX`] packets; whether there may be more. What was said to us before
-    /// a packet came counts for that packet, so the inbox is looked at once it is here.
-    fn drain_port(&mut self, now: Instant, port: Port) -> ControlFlow<(), bool> {
-        for _ in 0..limits::RELAY_BATCH_MAX {
-            let Some(bridge) = self.state.bridges.get_mut(port.key) else { return ControlFlow::Continue(false) };
-            let Some((length, source)) = bridge.receive(port, &mut self.state.buffer) else {
-                return ControlFlow::Continue(false);
-            };
-            self.state.packets += 1;
-            if self.inbox.has_news() {
-                self.obey(now)?;
-            }
-            let Some(bridge) = self.state.bridges.get_mut(port.key) else { return ControlFlow::Continue(false) };
-            let packet = self.state.buffer.get_mut(..length).unwrap_or_default();
-            self.state.at_work = Some(port.key);
-            bridge.pass(now, port, (source, packet), &*self.tell);
-            self.state.at_work = None;
-        }
-        ControlFlow::Continue(true)
     }
 
     fn tick(&mut self, now: Instant) {
