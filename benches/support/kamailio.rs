@@ -23,12 +23,7 @@ pub(crate) struct Kamailio {
 impl Kamailio {
     /// Whether it is installed; says so if it is not.
     pub(crate) fn is_installed() -> bool {
-        let found = Command::new("kamailio").arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        let installed = found.is_ok_and(|status| status.success());
-        if !installed {
-            println!("Kamailio is not installed: there is nothing to compare with");
-        }
-        installed
+        super::is_installed("kamailio", "-v")
     }
 
     /// Starts it with all calls going to that client, and waits until it answers.

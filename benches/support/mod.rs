@@ -3,6 +3,7 @@
 //! Not here: what is measured; each bench says that itself.
 #![allow(dead_code, reason = "every bench is a program of its own and uses its part of this")]
 
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 pub(crate) mod counting;
@@ -20,6 +21,16 @@ pub(crate) mod subscription;
 pub(crate) fn is_test() -> bool {
     let given = |flag| std::env::args().any(|argument| argument == flag);
     given("--test") || !given("--bench")
+}
+
+/// Whether the program that we are measured beside is installed; says so if it is not.
+pub(crate) fn is_installed(program: &str, version: &str) -> bool {
+    let found = Command::new(program).arg(version).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let installed = found.is_ok_and(|status| status.success());
+    if !installed {
+        println!("{program} is not installed: there is nothing to compare with");
+    }
+    installed
 }
 
 /// What the command line says besides cargo's own words.

@@ -4,7 +4,7 @@
 use super::daemon::free_udp;
 use super::{cpu, kernel, leg};
 use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long it may take until it answers.
@@ -20,12 +20,7 @@ pub(crate) struct Rtpengine {
 impl Rtpengine {
     /// Whether it is installed; says so if it is not.
     pub(crate) fn is_installed() -> bool {
-        let found = Command::new("rtpengine").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        let installed = found.is_ok_and(|status| status.success());
-        if !installed {
-            println!("rtpengine is not installed: there is nothing to compare with");
-        }
-        installed
+        super::is_installed("rtpengine", "--version")
     }
 
     /// Starts it, and waits until it answers.
