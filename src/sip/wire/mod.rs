@@ -352,6 +352,7 @@ mod tests {
             ("Max-Forwards", "\u{ff}\u{ff}\r\nMax-Forwards", HeaderName),
             ("tag=1928301774", "tag=1928301774, <sip:evil@x>;tag=2", Malformed(Header::From)),
             ("tag=1928301774", "tag=1928301774;tag=2", Malformed(Header::From)),
+            ("tag=1928301774", "TAG;x=y", Malformed(Header::From)),
             ("z9hG4bK776asdhds", "z9hG4bK776asdhds;branch=z9hG4bK2", Malformed(Header::Via)),
             ("branch=z9hG4bK776asdhds", "branch=z9hG4bK", Malformed(Header::Via)),
             ("CSeq: 314159 INVITE", "CSeq: 314159 ACK", CSeqMethod),

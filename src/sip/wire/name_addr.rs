@@ -72,6 +72,10 @@ fn address_and_params(input: &[u8]) -> Parsed<'_, NameAddr<'_>> {
         _ => bare_addr_spec(input).map(|(rest, uri)| (rest, (None, uri)))?,
     };
     let (rest, (params, tag)) = abnf::header_params(b"tag")(rest)?;
+    // §25.1: it has a value. We would give one without a tag of ours, and that would be the second.
+    if tag == Some(None) {
+        return Err(nom::Err::Failure(()));
+    }
     Ok((rest, NameAddr { display, uri, params: Params::of_checked(params), tag: tag.flatten() }))
 }
 
