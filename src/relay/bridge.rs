@@ -63,13 +63,15 @@ pub(super) struct Bridge {
     pub(super) flow: Flow,
     caller: LegSockets,
     client: LegSockets,
+    /// For each socket the turn in which it last gave a packet.
+    gave: [u64; 4],
 }
 
 impl Bridge {
     /// Opens the flow's sockets; the error is for the record.
     pub(super) fn open(id: FlowId, caller: IpAddr, client: IpAddr, opener: &Opener) -> Result<Bridge, &'static str> {
         let (caller, client) = (opener.open(caller)?, opener.open(client)?);
-        Ok(Bridge { id, flow: Flow::new(id), caller, client })
+        Ok(Bridge { id, flow: Flow::new(id), caller, client, gave: [0; 4] })
     }
 
     /// The flow is over, its sockets stay. What still comes for it finds a flow that knows nobody, and goes nowhere.
@@ -110,6 +112,13 @@ impl Bridge {
     /// The answer to the command that opened it.
     pub(super) fn opened(&self) -> Event {
         Event::Opened { flow: self.id, caller: self.caller.address(), client: self.client.address() }
+    }
+
+    /// Notes that a socket gave a packet in this turn; whether it did in the one before, too, as one does that has many.
+    #[inline]
+    pub(super) fn gives(&mut self, port: Port, turn: u64) -> bool {
+        let at = usize::from(port.side == Side::Client) << 1 | usize::from(port.kind == Kind::Rtcp);
+        self.gave.get_mut(at).is_some_and(|gave| std::mem::replace(gave, turn) + 1 == turn)
     }
 
     /// The next packet that one socket received, if there is one.

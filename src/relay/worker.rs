@@ -57,8 +57,12 @@ struct State {
     /// Whether commands were left for the next turn.
     commands_left: bool,
     next_tick: Instant,
+    /// Which turn it is.
+    turn: u64,
     /// When the last turn began.
     turned: Instant,
+    /// Whether a socket gave packets in that one and the one before, and may have more.
+    is_behind: bool,
     /// Packets taken since the last tick.
     packets: u32,
     /// Whether they were so many before it that they are let gather.
@@ -86,7 +90,9 @@ impl<F: Fn(Event)> Worker<F> {
             buffer: Box::new([0; limits::RTP_BYTES_MAX + 1]),
             commands_left: false,
             next_tick: Instant::default(),
+            turn: 0,
             turned: Instant::default(),
+            is_behind: false,
             packets: 0,
             gathers: false,
             at_work: None,
@@ -126,6 +132,8 @@ impl<F: Fn(Event)> Worker<F> {
         self.poll.wait(ready, patience)?;
         let now = self.clock.now();
         self.state.turned = now;
+        self.state.turn += 1;
+        self.state.is_behind = false;
         if self.obey(now).is_break() {
             return Ok(ControlFlow::Break(()));
         }
@@ -139,10 +147,10 @@ impl<F: Fn(Event)> Worker<F> {
     }
 
     /// Where packets are many, a wake-up for each costs more than the packets do: the next turn begins a little after the last one, with all
-    /// that has come meanwhile.
+    /// that has come meanwhile. A burst of one flow does not wait for that, nor do commands that were left.
     fn gather(&self) {
         let next = self.state.turned + self.coalesce;
-        if self.state.gathers {
+        if self.state.gathers && !self.state.is_behind && !self.state.commands_left {
             std::thread::sleep(next.since(self.clock.now()));
         }
     }
@@ -258,6 +266,7 @@ impl<F: Fn(Event)> Worker<F> {
             return ControlFlow::Continue(());
         };
         self.state.packets += 1;
+        self.state.is_behind |= bridge.gives(port, self.state.turn);
         if self.inbox.has_news() {
             self.obey(now)?;
         }
