@@ -39,6 +39,12 @@ pub const TOMBSTONES_MAX: usize = 90_000;
 
 /// Longest RTP or RTCP datagram, bytes (RELIABILITY §2.5): what fits an Ethernet frame. Longer ones are dropped as malformed.
 pub const RTP_BYTES_MAX: usize = 1_500;
+/// Sources under one SRTP key: a telephone has one, a change of device or an announcement another. None is forgotten for a new one, because
+/// its packets could be sent again; a peer that needs more sends a new key.
+pub const SRTP_SOURCES_MAX: usize = 16;
+/// How far back a packet of an SRTP source may be late: five seconds at 20 ms, four times what RFC 3711 §3.3.2 asks for at least. A multiple
+/// of 64.
+pub const SRTP_WINDOW_PACKETS: usize = 256;
 /// Packets in sequence before an address that signalling did not name is learned: RFC 3550 §A.1's MIN_SEQUENTIAL.
 pub const LATCH_PACKETS_MIN: u8 = 2;
 /// Addresses that are on trial at once on one port: enough that a stray sender cannot push the true one out between two packets.

@@ -17,6 +17,8 @@ use rtp_rs::{RtpReader, RtpReaderError};
 pub const RTP_HEADER_BYTES: usize = 12;
 /// The marker's bit in the second byte, which it shares with the payload type.
 const MARKER: u8 = 0x80;
+/// The bit in the first byte that says that padding is at the end.
+const PADDING: u8 = 0x20;
 /// RTCP packet types that may come first: SR to XR (RFC 3550 §12.1, RFC 4585 §6.1, RFC 3611 §2). Sender and receiver
 /// reports as RFC 3550 §6.1 wants, and what RFC 5506 lets stand alone.
 const RTCP_TYPES: std::ops::RangeInclusive<u8> = 200..=207;
@@ -73,6 +75,18 @@ impl Rtp {
         Ok((header, reader.payload()))
     }
 
+    /// Reads a packet whose payload is encrypted, as far as it is clear, and says where the payload begins. Padding is part of what is
+    /// encrypted (RFC 3711 §3.1), so nobody can tell yet whether it adds up.
+    #[inline]
+    pub fn parse_encrypted(packet: &mut [u8]) -> Result<(Rtp, usize), Malformed> {
+        let flags = *packet.first().ok_or(Malformed::TooShort)?;
+        let set_flags = |packet: &mut [u8], flags| packet.iter_mut().take(1).for_each(|byte| *byte = flags);
+        set_flags(packet, flags & !PADDING);
+        let read = Rtp::parse(packet).map(|(header, payload)| (header, packet.len() - payload.len()));
+        set_flags(packet, flags);
+        read
+    }
+
     /// Writes a packet without CSRCs, extension or padding; returns its length, or `None` if `out` is too small.
     pub fn write(&self, payload: &[u8], out: &mut [u8]) -> Option<usize> {
         let length = RTP_HEADER_BYTES.checked_add(payload.len())?;
@@ -101,21 +115,30 @@ pub fn set_marker(packet: &mut [u8], marker: bool) {
     }
 }
 
-/// Checks a compound RTCP datagram (RFC 3550 §A.2): every part is version 2, the parts' lengths add up to the datagram's,
-/// and only the last is padded. Returns the SSRC of who sent it.
-pub fn rtcp_sender(packet: &[u8]) -> Result<u32, Malformed> {
+/// Checks as much of a compound RTCP datagram as SRTCP leaves clear, and returns the SSRC of who sent it.
+pub fn rtcp_source(packet: &[u8]) -> Result<u32, Malformed> {
     if packet.len() > limits::RTP_BYTES_MAX {
         return Err(Malformed::TooLong);
     }
-    let Some(&[_, first_type, _, _, c0, c1, c2, c3]) = packet.first_chunk() else {
+    let Some(&[flags, first_type, l0, l1, c0, c1, c2, c3]) = packet.first_chunk() else {
         return Err(Malformed::TooShort);
     };
     if !RTCP_TYPES.contains(&first_type) {
         return Err(Malformed::Type);
     }
-    if packet.get(2..4) == Some(&[0, 0]) {
+    if [l0, l1] == [0, 0] {
         return Err(Malformed::Truncated); // the SSRC would be another part's header
     }
+    if flags >> 6 != 2 {
+        return Err(Malformed::Version);
+    }
+    Ok(u32::from_be_bytes([c0, c1, c2, c3]))
+}
+
+/// Checks a compound RTCP datagram (RFC 3550 §A.2): every part is version 2, the parts' lengths add up to the datagram's,
+/// and only the last is padded. Returns the SSRC of who sent it.
+pub fn rtcp_sender(packet: &[u8]) -> Result<u32, Malformed> {
+    let ssrc = rtcp_source(packet)?;
     let mut rest = packet;
     while !rest.is_empty() {
         let Some(&[flags, _, l0, l1]) = rest.first_chunk() else { return Err(Malformed::Truncated) };
@@ -125,12 +148,12 @@ pub fn rtcp_sender(packet: &[u8]) -> Result<u32, Malformed> {
         // RFC 3550 §6.4.1: the length counts 32-bit words, less one.
         let length = 4 * (usize::from(u16::from_be_bytes([l0, l1])) + 1);
         rest = rest.get(length..).ok_or(Malformed::Truncated)?;
-        let padded = flags & 0x20 != 0;
+        let padded = flags & PADDING != 0;
         if padded && !rest.is_empty() {
             return Err(Malformed::Type);
         }
     }
-    Ok(u32::from_be_bytes([c0, c1, c2, c3]))
+    Ok(ssrc)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod forward;
 pub mod header;
 pub mod latch;
 mod leg;
+pub mod srtp;
 pub mod statistics;
 pub mod tone;
 
