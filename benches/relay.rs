@@ -60,6 +60,7 @@ fn bridged(id: FlowId, caller: SocketAddr) -> Flow {
             .collect(),
         sends: true,
         silence_max: Some(Duration::from_secs(60)),
+        keys: None,
     };
     let client = SocketAddr::new([127, 4, 5, 6].into(), 4_000);
     let mut flow = Flow::new(id);

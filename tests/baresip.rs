@@ -10,6 +10,7 @@ use common::authority::Authority;
 use common::story::park;
 use common::{Daemon, Rights, Setup, Subscriber, program, until};
 use parkway::media::tone::{Sine, dominant_hz};
+use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -20,6 +21,8 @@ const PHONE_HZ: u16 = 700;
 const CALLER_HZ: u16 = 440;
 /// How long the softphone lives; it hangs up at its end.
 const SECONDS: &str = "5";
+/// The account of a softphone that only dials.
+const GUEST: &str = "<sip:phone@127.0.0.1>;regint=0;audio_codecs=PCMU/8000/1,PCMA/8000/1";
 
 #[test]
 fn a_softphone_that_dials_the_uri_from_the_event_talks_to_the_caller() {
@@ -36,26 +39,108 @@ fn it_may_dial_over_tcp_as_well() {
 #[test]
 fn it_may_dial_over_tls_as_well() {
     let Some(modules) = modules() else { return };
+    let record = talk(&modules, &with_tls().1, over_tls);
+    assert_eq!((&record["srtp"]["caller"], &record["srtp"]["client"]), (&Value::Null, &Value::Null));
+}
+
+/// SRTP where it has to be (RTP/SAVP) and where it may be (RTP/AVP with a=crypto); the caller's audio is plain.
+#[test]
+fn its_audio_may_be_encrypted() {
+    let Some(modules) = modules() else { return };
+    for encryption in ["srtp-mand", "srtp"] {
+        let (_certificates, daemon) = with_tls();
+        let account = format!("{GUEST};mediaenc={encryption}");
+        let record = talk_as(&account, &modules, &daemon, over_tls);
+        let srtp = (&record["srtp"]["caller"], record["srtp"]["client"].as_str());
+        assert_eq!(srtp, (&Value::Null, Some("AES_CM_128_HMAC_SHA1_80")), "{encryption}");
+        for fault in ["dropped_unauthentic", "dropped_replayed", "dropped_malformed"] {
+            assert_eq!(record["media"]["client"][fault].as_u64(), Some(0), "{encryption}: {fault}");
+        }
+    }
+}
+
+/// Over UDP whoever reads the SIP would have the keys, so there are none, and a softphone that insists is refused.
+#[test]
+fn its_keys_are_not_taken_over_udp() {
+    let Some(modules) = modules() else { return };
+    let daemon = Daemon::start();
+    let mut subscriber = Subscriber::open(&daemon, "demo", &Rights { dial: true, ..Rights::full("demo") });
+    subscriber.expect("synced");
+    let mut caller = park(&daemon);
+    let incoming = subscriber.incoming();
+    let dir = daemon.dir().join("baresip");
+    let order = format!("/dial {}", incoming.dial.as_deref().unwrap());
+    let mut phone = Softphone::start(&dir, &modules, &format!("{GUEST};mediaenc=srtp-mand"), &order);
+    let said = until("the softphone is refused", Duration::from_secs(10), || {
+        let said = fs::read_to_string(dir.join("output")).unwrap_or_default();
+        said.contains("session closed").then_some(said)
+    });
+    assert!(said.contains("488"), "{said}");
+    caller.phone.cancel();
+    caller.phone.expect(200);
+    caller.phone.expect(487);
+    assert!(program::wait(&mut phone.0, Duration::from_secs(10)).is_some());
+    daemon.finish(1);
+}
+
+/// Both sides encrypt, each with keys of its own.
+#[test]
+fn two_softphones_with_srtp_hear_each_other() {
+    let Some(modules) = modules() else { return };
+    let (_certificates, daemon) = with_tls();
+    let mut subscriber = Subscriber::open(&daemon, "demo", &Rights { dial: true, ..Rights::full("demo") });
+    subscriber.expect("synced");
+    let account = format!("{GUEST};mediaenc=srtp-mand");
+    let [calls, answers] = ["caller", "client"].map(|name| daemon.dir().join(name));
+    let number = format!("sip:+4930123456@{};transport=tls", daemon.tls.unwrap());
+    let mut caller = Softphone::start_with(CALLER_HZ, &calls, &modules, &account, &format!("/dial {number}"));
+    let incoming = subscriber.incoming();
+    let uri = over_tls(incoming.dial.as_deref().unwrap(), &daemon);
+    let mut client = Softphone::start(&answers, &modules, &account, &format!("/dial {uri}"));
+    for phone in [&mut caller, &mut client] {
+        assert!(program::wait(&mut phone.0, Duration::from_secs(20)).is_some());
+    }
+    for (dir, other) in [(&calls, PHONE_HZ), (&answers, CALLER_HZ)] {
+        let heard = recording(dir);
+        let tone = heard.chunks(4000).filter_map(dominant_hz).find(|tone| tone.abs_diff(other) <= 3);
+        assert!(tone.is_some(), "{}: nothing of {other} Hz in {} samples", dir.display(), heard.len());
+    }
+    let record = daemon.finish(1).remove(0);
+    for side in ["caller", "client"] {
+        assert_eq!(record["srtp"][side].as_str(), Some("AES_CM_128_HMAC_SHA1_80"), "{side}: {record:#}");
+        assert_eq!(record["media"][side]["dropped_unauthentic"].as_u64(), Some(0), "{side}: {record:#}");
+    }
+}
+
+/// A daemon that listens for TLS, too, with a certificate as long as the directory is there.
+fn with_tls() -> (tempfile::TempDir, Daemon) {
     let (dir, authority) = (tempfile::TempDir::new().unwrap(), Authority::new());
     authority.put(dir.path(), "127.0.0.1");
     let (chain, key) = (dir.path().join("127.0.0.1.pem"), dir.path().join("127.0.0.1.key"));
     let usual = Setup::with(&["sip.listen=127.0.0.1:0,tls:127.0.0.1:0"]);
     let tables = format!("[[tls.certificate]]\nchain_file = {chain:?}\nkey_file = {key:?}\n{}", usual.tables);
-    talk(&modules, &Daemon::start_as(&Setup { tables, ..usual }), |uri, daemon| {
-        let (user, _) = uri.split_once('@').unwrap();
-        format!("{user}@{};transport=tls", daemon.tls.unwrap())
-    });
+    (dir, Daemon::start_as(&Setup { tables, ..usual }))
 }
 
-/// A call is parked and a softphone dials; both hear each other, and the softphone hangs up.
-fn talk(modules: &Path, daemon: &Daemon, uri: impl Fn(&str, &Daemon) -> String) {
+fn over_tls(uri: &str, daemon: &Daemon) -> String {
+    let (user, _) = uri.split_once('@').unwrap();
+    format!("{user}@{};transport=tls", daemon.tls.unwrap())
+}
+
+fn talk(modules: &Path, daemon: &Daemon, uri: impl Fn(&str, &Daemon) -> String) -> Value {
+    talk_as(GUEST, modules, daemon, uri)
+}
+
+/// A call is parked and a softphone dials; both hear each other, and the softphone hangs up. The call's record.
+fn talk_as(account: &str, modules: &Path, daemon: &Daemon, uri: impl Fn(&str, &Daemon) -> String) -> Value {
     let rights = Rights { dial: true, ..Rights::full("demo") };
     let mut subscriber = Subscriber::open(daemon, "demo", &rights);
     subscriber.expect("synced");
     let mut caller = park(daemon);
     let incoming = subscriber.incoming();
     let dir = daemon.dir().join("baresip");
-    let mut phone = Softphone::dial(&dir, modules, &uri(incoming.dial.as_deref().expect("a URI to dial"), daemon));
+    let order = format!("/dial {}", uri(incoming.dial.as_deref().expect("a URI to dial"), daemon));
+    let mut phone = Softphone::start(&dir, modules, account, &order);
 
     let answer = caller.phone.expect(200);
     caller.voice.talk(answer.audio().unwrap(), CALLER_HZ);
@@ -78,6 +163,7 @@ fn talk(modules: &Path, daemon: &Daemon, uri: impl Fn(&str, &Daemon) -> String) 
         let forwarded = record["media"][side]["packets_forwarded"].as_u64();
         assert!(forwarded.is_some_and(|packets| packets >= 50), "{side}: {record:#}");
     }
+    record
 }
 
 #[test]
@@ -183,17 +269,21 @@ struct Softphone(Child);
 impl Softphone {
     /// A softphone without any sound card: it plays a file and records what it decodes.
     fn dial(dir: &Path, modules: &Path, uri: &str) -> Softphone {
-        let account = "<sip:phone@127.0.0.1>;regint=0;audio_codecs=PCMU/8000/1,PCMA/8000/1";
-        Softphone::start(dir, modules, account, &format!("/dial {uri}"))
+        Softphone::start(dir, modules, GUEST, &format!("/dial {uri}"))
     }
 
     /// One with an account of its own, that is told to do something once it runs.
     fn start(dir: &Path, modules: &Path, account: &str, order: &str) -> Softphone {
+        Softphone::start_with(PHONE_HZ, dir, modules, account, order)
+    }
+
+    /// The same with another voice.
+    fn start_with(hz: u16, dir: &Path, modules: &Path, account: &str, order: &str) -> Softphone {
         fs::create_dir(dir).unwrap();
         fs::write(dir.join("config"), configuration(dir, modules)).unwrap();
         fs::write(dir.join("accounts"), format!("{account}\n")).unwrap();
         fs::write(dir.join("contacts"), "").unwrap();
-        fs::write(dir.join("tone.wav"), wave(&Sine::new(PHONE_HZ).take(30 * 8000).collect::<Vec<i16>>())).unwrap();
+        fs::write(dir.join("tone.wav"), wave(&Sine::new(hz).take(30 * 8000).collect::<Vec<i16>>())).unwrap();
         let output = fs::File::create(dir.join("output")).unwrap();
         let errors = output.try_clone().unwrap();
         let mut command = Command::new("baresip");
@@ -215,7 +305,7 @@ fn configuration(dir: &Path, modules: &Path) -> String {
         "poll_method epoll\nsip_listen 127.0.0.1:0\nnet_interface 127.0.0.1\ncall_max_calls 2\n\
          audio_player aubridge,sink\naudio_source aufile,{dir}/tone.wav\naudio_alert aubridge,sink\naudio_channels 1\n\
          ausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\nausrc_format s16\nauplay_format s16\n\
-         snd_path {dir}\nmodule_path {modules}\nmodule g711.so\nmodule aubridge.so\nmodule aufile.so\nmodule sndfile.so\n\
+         snd_path {dir}\nmodule_path {modules}\nmodule g711.so\nmodule aubridge.so\nmodule aufile.so\nmodule sndfile.so\nmodule srtp.so\n\
          module_tmp account.so\nmodule_app menu.so\n"
     )
 }

@@ -223,7 +223,7 @@ impl Bridged {
     fn finish(self: Box<Self>, bye: Option<(Side, ServerId)>, end: End, facts: &Facts, turn: &mut Turn<'_>) -> State {
         let mut record =
             facts.record(Some(self.caller.dialog), &super::Over::after_bridge(end.outcome, end.by, end.reason), turn);
-        record.codec = self.session.codec();
+        (record.codec, record.srtp) = (self.session.codec(), self.session.srtp());
         self.talk(turn).write(&mut record, facts);
         if let Some(Change::Carried(carried)) = &self.change
             && !planted(Mutant::ChangeLeftOpen)

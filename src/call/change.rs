@@ -9,13 +9,13 @@
 
 use super::bridged::{Bridged, End};
 use super::leg::{Refusal, plain, status};
-use super::session::{Said, not_acceptable};
+use super::session::not_acceptable;
 use super::session_timer::Asked;
 use super::{Facts, State, Turn};
 use crate::id::Side;
 use crate::limits;
 use crate::mutant::{Mutant, planted};
-use crate::sdp::{self, Agreement, Description};
+use crate::sdp::{self, Agreement};
 use crate::sip::endpoint::{ClientId, ServerId};
 use crate::sip::wire::{Message, Method};
 use crate::time::Instant;
@@ -133,8 +133,7 @@ impl Bridged {
         (body, asked): (&[u8], Asked),
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
-        let offer = Description::parse(body).map_err(|error| not_acceptable(&error))?;
-        let said = Said::of(&offer, turn.settings)?;
+        let (said, offer) = self.session.end(from).read(body, turn.settings)?;
         let to = from.other();
         if self.session.end(from).repeats(&offer) {
             let direction = self.session.end(to).direction();
@@ -238,9 +237,8 @@ impl Bridged {
     fn settle(&mut self, carried: &Carried, answer: &[u8], turn: &mut Turn<'_>) -> Result<Vec<u8>, Refusal> {
         let (from, to) = (carried.from, carried.from.other());
         let agreement = self.session.end(to).hear_answer(to, &carried.proposed, answer, turn.settings)?;
-        let offer = Description::parse(&carried.offer).map_err(|error| not_acceptable(&error))?;
-        let said = Said::of(&offer, turn.settings)?;
-        self.session.end(from).hear(said, Some(&offer));
+        let (said, offer) = self.session.end(from).read(&carried.offer, turn.settings)?;
+        self.session.end(from).hear(said, &offer, turn.rng);
         self.session.agreement = agreement;
         let direction = self.session.end(to).direction();
         let agreement = self.session.agreement.clone();

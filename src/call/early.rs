@@ -2,8 +2,10 @@
 //! offers, and nothing to be sent or heard until it is lifted, somebody may have the call, and there are ports.
 //! Not here: the PRACK that carries it (`sip::endpoint`), and the session that comes of it (`merging`).
 
+use super::keying::{Keying, Protection};
 use crate::id::Side;
-use crate::sdp::{self, Agreement, Description, Direction, Local};
+use crate::rng::Rng;
+use crate::sdp::{self, Agreement, Carriage, Direction, Local};
 use std::net::{IpAddr, SocketAddr};
 
 /// The discard port: of a stream that is inactive nobody sends to it.
@@ -18,16 +20,20 @@ pub struct Spoken {
 
 impl Spoken {
     /// The answer to an offer, from one of our addresses: its audio as it is, inactive, and nothing else. `None`: there is nothing in it that
-    /// could be answered.
-    pub fn answer(self, offer: &[u8], from: IpAddr) -> Option<Vec<u8>> {
-        let offer = Description::parse(offer).ok()?;
+    /// could be answered. A key of ours in it is for nothing: nobody sends.
+    pub fn answer(self, offer: &[u8], from: IpAddr, keying: Keying, rng: &mut Rng) -> Option<Vec<u8>> {
+        let offer = keying.read(offer).ok()?;
+        let mut carriage = Carriage::default();
         let agreement = match offer.audio() {
-            Some((_, audio)) => sdp::agree(audio, audio).ok()?,
+            Some((_, audio)) => {
+                Protection::of(audio).take(&mut carriage, &mut None, rng);
+                sdp::agree(audio, audio).ok()?
+            }
             // Every line is refused, whatever we have.
             None => Agreement::by_default(),
         };
-        let address = SocketAddr::new(from, NOWHERE);
-        let local = Local { address, session_id: self.session_id, version: 0, direction: Direction::Inactive };
+        let (address, session_id) = (SocketAddr::new(from, NOWHERE), self.session_id);
+        let local = Local { address, session_id, version: 0, direction: Direction::Inactive, carriage };
         let mut out = Vec::new();
         sdp::write_answer(&mut out, &offer, Side::Client, &agreement, &local.changed(Direction::Inactive));
         Some(out)
@@ -40,7 +46,8 @@ mod tests {
 
     fn answer(media: &str) -> Option<String> {
         let offer = format!("v=0\r\no=t 1 1 IN IP4 192.0.2.7\r\ns=-\r\nc=IN IP4 192.0.2.7\r\nt=0 0\r\n{media}");
-        let answer = Spoken { session_id: 5 }.answer(offer.as_bytes(), "192.0.2.1".parse().unwrap())?;
+        let (from, rng) = ("192.0.2.1".parse().unwrap(), &mut Rng::from_seed([1; 32]));
+        let answer = Spoken { session_id: 5 }.answer(offer.as_bytes(), from, Keying::allowed(), rng)?;
         String::from_utf8(answer).ok()
     }
 
@@ -55,6 +62,16 @@ mod tests {
                             a=rtpmap:8 PCMA/8000\r\na=rtpmap:96 opus/48000/2\r\na=inactive\r\nm=video 0 RTP/AVP 97\r\n";
             assert_eq!(both.as_deref(), Some(expected), "{direction}");
         }
+    }
+
+    #[test]
+    fn a_stream_that_needs_keys_gets_one() {
+        let key = "B".repeat(40);
+        let answer = answer(&format!("m=audio 4000 RTP/SAVP 0\r\na=crypto:3 AES_CM_128_HMAC_SHA1_80 inline:{key}\r\n"));
+        let answer = answer.unwrap();
+        let (before, own) = answer.split_once("a=crypto:3 AES_CM_128_HMAC_SHA1_80 inline:").unwrap();
+        assert!(before.contains("m=audio 9 RTP/SAVP 0\r\n") && own.ends_with("\r\na=inactive\r\n"), "{answer}");
+        assert!(own.find('\r') == Some(40) && !own.starts_with(&key), "{answer}");
     }
 
     #[test]

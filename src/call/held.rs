@@ -14,14 +14,14 @@ use super::leg::{Answered, Leaving, Refusal, status, too_early};
 use super::merging::Callback;
 use super::refresh::pause;
 use super::rejoining::Rejoining;
-use super::session::{Said, Session, not_acceptable};
+use super::session::{Session, not_acceptable};
 use super::session_timer::{Asked, Due};
 use super::talk::Talk;
 use super::{EndedBy, Event, Facts, GoneReason, Outcome, Over, State, Turn};
 use crate::id::{FlowId, Side};
 use crate::limits;
 use crate::media;
-use crate::sdp::{self, Agreement, Description, Direction};
+use crate::sdp::{self, Agreement, Direction};
 use crate::sip::endpoint::{ClientId, DialogId, ServerId};
 use crate::sip::wire::{Message, Method};
 use crate::time::Instant;
@@ -203,14 +203,13 @@ impl Held {
             self.offered = Some(received);
             return Ok(());
         }
-        let offer = Description::parse(offer).map_err(|error| not_acceptable(&error))?;
-        let said = Said::of(&offer, turn.settings)?;
+        let (said, offer) = self.session.end(Side::Caller).read(offer, turn.settings)?;
         if !self.session.end(Side::Caller).repeats(&offer) {
             let (_, audio) = offer.audio().ok_or_else(|| not_acceptable(&sdp::NotAgreed::NoAudio))?;
             let known = self.session.agreement.clone();
             let agreement = sdp::propose(Side::Caller, audio, Some(&known), self.session.end(Side::Client).outline());
             self.session.agreement = agreement.map_err(|error| not_acceptable(&error))?;
-            self.session.end(Side::Caller).hear(said, Some(&offer));
+            self.session.end(Side::Caller).hear(said, &offer, turn.rng);
         }
         let agreement = self.session.agreement.clone();
         let answer = self.session.end(Side::Caller).answer(Side::Caller, &offer, &agreement, Direction::Inactive);
@@ -394,7 +393,7 @@ impl Held {
     ) -> (State, Option<u16>) {
         let over = Over::after_bridge(Outcome::Answered, verdict.by, verdict.reason);
         let mut record = facts.record(Some(self.caller.dialog), &over, turn);
-        record.codec = self.session.codec();
+        (record.codec, record.srtp) = (self.session.codec(), self.session.srtp());
         self.talk.write(&mut record, facts);
         let because = verdict.gone.reason_header();
         let client = match self.rejoining.take() {

@@ -14,10 +14,11 @@ use super::bridged::{Bridge, Bridged};
 use super::early::Spoken;
 use super::ending::Ending;
 use super::joining::Joining;
+use super::keying::Keying;
 use super::leg::{Answered, Refusal, too_early};
 use super::parked::Parked;
 use super::session::{End, Said, Session, not_acceptable};
-use super::{EndedBy, Event, Facts, GoneReason, Over, State, Turn};
+use super::{EndedBy, Event, Facts, GoneReason, Over, Settings, State, Turn};
 use crate::id::{FlowId, Side};
 use crate::limits;
 use crate::media;
@@ -115,10 +116,17 @@ pub(super) struct Unable {
 
 impl Merging {
     /// Begins it, unless the two offers have no codec in common.
-    pub(super) fn begin(parked: Parked, callback: Callback, turn: &mut Turn<'_>) -> Result<Merging, Box<Unable>> {
+    pub(super) fn begin(
+        parked: Parked,
+        callback: Callback,
+        facts: &Facts,
+        turn: &mut Turn<'_>,
+    ) -> Result<Merging, Box<Unable>> {
         let Callback { client, permit, claim, winner, who } = callback;
         let (caller_says, client_says) = (parked.caller.offer(turn.endpoint), client.offer(turn.endpoint));
-        let checked = client.check(&client_says).and_then(|()| compatible(&caller_says, &client_says, turn));
+        let of_caller = Keying::in_dialog(turn, parked.caller.dialog, facts.trunk.srtp_required);
+        let keying = [of_caller, Keying::in_dialog(turn, client.dialog(), false)];
+        let checked = client.check(&client_says).and_then(|()| compatible([&caller_says, &client_says], keying, turn));
         if let Err(refusal) = checked {
             return Err(Box::new(Unable { parked, client, refusal }));
         }
@@ -209,14 +217,18 @@ impl Merging {
 
     /// The ports are there.
     fn opened(self, caller: SocketAddr, client: SocketAddr, facts: &Facts, turn: &mut Turn<'_>) -> State {
-        let end = |address, peer: IpAddr, turn: &mut Turn<'_>| {
-            End::new(turn.settings.reachable(address, peer), turn.rng.u64() >> 1, peer)
+        let end = |address, peer: IpAddr, keying: Keying, turn: &mut Turn<'_>| {
+            End::new(turn.settings.reachable(address, peer), peer, keying, turn.rng)
         };
-        let mut ends =
-            Ends { caller: end(caller, self.caller.peer(), turn), client: end(client, self.client.peer(), turn) };
+        let [of_caller, of_client] = self.keying(facts, turn);
+        let mut ends = Ends {
+            caller: end(caller, self.caller.peer(), of_caller, turn),
+            client: end(client, self.client.peer(), of_client, turn),
+        };
         ends.client = ends.client.after(self.client.spoken());
         let says = self.says_both();
-        let heard = Offers::read(&says).and_then(|offers| Ok((ends.hear_offers(&offers, turn)?, offers)));
+        let heard = Offers::read(&says, [of_caller, of_client]);
+        let heard = heard.and_then(|offers| Ok((ends.hear_offers(&offers, turn)?, offers)));
         match heard {
             Ok((agreed, offers)) => {
                 turn.endpoint.join_sessions([self.caller.dialog(), self.client.dialog()]);
@@ -256,7 +268,7 @@ impl Merging {
         let from = side.other();
         let proposed = match agreed {
             Some(agreement) => Ok(agreement),
-            None => propose(from, self.says(from), ends.of(side)),
+            None => ends.propose(from, self.says(from), turn.settings),
         };
         let proposed = match proposed {
             Ok(proposed) => proposed,
@@ -283,7 +295,7 @@ impl Merging {
                     Side::Client => self.client_says = says,
                 }
                 let says = self.says_both();
-                let said = Offers::read(&says).unwrap_or_default();
+                let said = Offers::read(&says, self.keying(facts, turn)).unwrap_or_default();
                 self.advance(*ends, Some(agreement), &said, facts, turn)
             }
             Err(refusal) => match from {
@@ -410,6 +422,12 @@ impl Merging {
         Ending::begin(caller, client, self.flow, record, turn)
     }
 
+    /// What goes for the keys of both sides.
+    fn keying(&self, facts: &Facts, turn: &Turn<'_>) -> [Keying; 2] {
+        let caller = Keying::in_dialog(turn, self.caller.dialog(), facts.trunk.srtp_required);
+        [caller, Keying::in_dialog(turn, self.client.dialog(), false)]
+    }
+
     /// Both, apart from the state, which is consumed while they are read.
     fn says_both(&self) -> [Bytes; 2] {
         [self.caller_says.clone(), self.client_says.clone()]
@@ -495,39 +513,54 @@ impl Ends {
     }
 
     /// Takes in what both INVITEs offered; with two offers there is an agreement already.
-    fn hear_offers(&mut self, offers: &Offers<'_>, turn: &Turn<'_>) -> Result<Option<Agreement>, Refusal> {
+    fn hear_offers(&mut self, offers: &Offers<'_>, turn: &mut Turn<'_>) -> Result<Option<Agreement>, Refusal> {
         let agreed = agreed(offers.caller.as_ref(), offers.client.as_ref())?;
         for (side, description) in [(Side::Caller, &offers.caller), (Side::Client, &offers.client)] {
             if let Some(description) = description {
-                let said = Said::of(description, turn.settings)?;
-                self.of(side).hear(said, Some(description));
+                let said = self.of(side).judge(description, turn.settings)?;
+                self.of(side).hear(said, description, turn.rng);
             }
         }
         Ok(agreed)
     }
+
+    /// What to offer to the side that said nothing: what the other has said, or the codecs that everybody has.
+    fn propose(&mut self, from: Side, says: &[u8], settings: &Settings) -> Result<Agreement, Refusal> {
+        if says.is_empty() {
+            return Ok(Agreement::by_default());
+        }
+        let (_, description) = self.of(from).read(says, settings)?;
+        let (_, audio) = description.audio().ok_or_else(|| not_acceptable(&sdp::NotAgreed::NoAudio))?;
+        sdp::propose(from, audio, None, self.of(from.other()).outline()).map_err(|error| not_acceptable(&error))
+    }
 }
 
 impl<'s> Offers<'s> {
-    fn read([caller, client]: &'s [Bytes; 2]) -> Result<Offers<'s>, Refusal> {
-        Ok(Offers { caller: read(caller)?, client: read(client)? })
+    fn read([caller, client]: &'s [Bytes; 2], keying: [Keying; 2]) -> Result<Offers<'s>, Refusal> {
+        let [of_caller, of_client] = keying;
+        Ok(Offers { caller: read(caller, of_caller)?, client: read(client, of_client)? })
     }
 }
 
 /// What a side offered, if it did.
-fn read(says: &[u8]) -> Result<Option<Description<'_>>, Refusal> {
-    let description = if says.is_empty() { None } else { Some(Description::parse(says)) };
-    description.transpose().map_err(|error| not_acceptable(&error))
+fn read(says: &[u8], keying: Keying) -> Result<Option<Description<'_>>, Refusal> {
+    if says.is_empty() { Ok(None) } else { keying.read(says).map(Some) }
 }
 
 /// What two offers have in common; nothing yet if one of them is missing. An error is the client's: the caller's offer was looked
 /// at before it was parked.
-fn compatible(caller: &[u8], client: &[u8], turn: &Turn<'_>) -> Result<Option<Agreement>, Refusal> {
+fn compatible(
+    [caller, client]: [&[u8]; 2],
+    keying: [Keying; 2],
+    turn: &Turn<'_>,
+) -> Result<Option<Agreement>, Refusal> {
     if client.is_empty() {
         return Ok(None);
     }
-    let client = Description::parse(client).map_err(|error| not_acceptable(&error))?;
-    Said::of(&client, turn.settings)?;
-    agreed(Description::parse(caller).ok().as_ref(), Some(&client))
+    let [of_caller, of_client] = keying;
+    let client = of_client.read(client)?;
+    Said::of(&client, of_client, turn.settings)?;
+    agreed(of_caller.read(caller).ok().as_ref(), Some(&client))
 }
 
 /// The same of descriptions that have been read.
@@ -535,14 +568,4 @@ fn agreed(caller: Option<&Description<'_>>, client: Option<&Description<'_>>) ->
     let Some((_, caller)) = caller.and_then(Description::audio) else { return Ok(None) };
     let Some((_, client)) = client.and_then(Description::audio) else { return Ok(None) };
     sdp::agree(caller, client).map(Some).map_err(|error| not_acceptable(&error))
-}
-
-/// What to offer to a side that said nothing: what the other has said, or the codecs that everybody has.
-fn propose(from: Side, says: &[u8], to: &End) -> Result<Agreement, Refusal> {
-    if says.is_empty() {
-        return Ok(Agreement::by_default());
-    }
-    let description = Description::parse(says).map_err(|error| not_acceptable(&error))?;
-    let (_, audio) = description.audio().ok_or_else(|| not_acceptable(&sdp::NotAgreed::NoAudio))?;
-    sdp::propose(from, audio, None, to.outline()).map_err(|error| not_acceptable(&error))
 }

@@ -12,6 +12,7 @@ mod held;
 mod identity;
 mod info;
 mod joining;
+mod keying;
 mod leg;
 mod merging;
 mod notice;
@@ -29,10 +30,11 @@ mod transferor;
 
 pub use early::Spoken;
 pub use joining::{Joining, Rung};
+pub use keying::{KeyReach, Keying, SrtpTerms};
 pub use leg::{Pending, Refusal, Ring, plain, too_early};
 pub use merging::Callback;
 pub use notice::{ClientMessage, ClientMessageKind, Gone, GoneReason, Incoming, Notice};
-pub use record::{EndedBy, Outcome, Record, Transfer};
+pub use record::{Encrypted, EndedBy, Outcome, Record, Transfer};
 pub use rewrite::Rewrite;
 pub use route::{Identity, Pattern, Route, Trunk};
 pub use session_timer::Terms as SessionTerms;
@@ -43,9 +45,8 @@ use crate::id::{CallId, CallRef, FlowId, Side};
 use crate::media;
 use crate::name::Name;
 use crate::rng::Rng;
-use crate::sdp::Description;
 use crate::sip::endpoint::{ClientId, DialogId, Endpoint, ServerId};
-use crate::sip::wire::{Header, Message};
+use crate::sip::wire::{Header, Message, Transport};
 use crate::time::{Duration, Instant, Now};
 use crate::token::SubjectHash;
 use ipnet::IpNet;
@@ -123,6 +124,8 @@ pub struct Settings {
     pub rings_reliably: bool,
     /// How often sessions are refreshed.
     pub session_timer: SessionTerms,
+    /// Whose audio is encrypted.
+    pub srtp: SrtpTerms,
 }
 
 /// How we are reached from outside of our own networks.
@@ -406,6 +409,7 @@ impl Facts {
             last_refusal: self.refused.1,
             rang_ms: self.rang_ms,
             codec: None,
+            srtp: Encrypted::default(),
             media: None,
         }
     }
@@ -539,9 +543,10 @@ impl Call {
     }
 }
 
-/// Whether an offer can be relayed: audio that we know how to carry, to an address that may be sent to.
-pub fn acceptable(offer: &Description<'_>, settings: &Settings) -> Result<(), Refusal> {
-    session::Said::of(offer, settings).map(|_| ())
+/// Whether an offer of this trunk's can be relayed: audio that we know how to carry, to an address that may be sent to.
+pub fn acceptable(offer: &[u8], transport: Transport, trunk: &Trunk, settings: &Settings) -> Result<(), Refusal> {
+    let keying = Keying::of(settings, transport, trunk.srtp_required);
+    session::Said::of(&keying.read(offer)?, keying, settings).map(|_| ())
 }
 
 /// Whether the session interval that an INVITE asks for can be granted: else 422 (RFC 4028 §9).

@@ -30,7 +30,7 @@ impl Parked {
     /// Something happened.
     pub(super) fn handle(self, event: Event<'_>, facts: &Facts, turn: &mut Turn<'_>) -> State {
         match event {
-            Event::Callback(callback) => self.merge(*callback, turn),
+            Event::Callback(callback) => self.merge(*callback, facts, turn),
             Event::Cancelled { .. } => self.end(Over::cancelled(), facts, turn),
             Event::Request { transaction, request, .. } => self.handle_request(transaction, request, facts, turn),
             Event::Declined { .. } => self.end(Over::declined(), facts, turn),
@@ -50,8 +50,8 @@ impl Parked {
     }
 
     /// A callback that may have the call takes it, if the two sides can talk to each other at all.
-    fn merge(self, callback: Callback, turn: &mut Turn<'_>) -> State {
-        match Merging::begin(self, callback, turn) {
+    fn merge(self, callback: Callback, facts: &Facts, turn: &mut Turn<'_>) -> State {
+        match Merging::begin(self, callback, facts, turn) {
             Ok(merging) => State::Merging(Box::new(merging)),
             Err(unable) => {
                 unable.client.refuse(turn, &unable.refusal);

@@ -123,8 +123,19 @@ pub struct Record {
     pub rang_ms: Option<u32>,
     /// The codec that both sides speak.
     pub codec: Option<String>,
+    /// How each side's audio was encrypted at last; `null` where it was not.
+    pub srtp: Encrypted,
     /// What the relay counted.
     pub media: Option<Closed>,
+}
+
+/// The suites of both sides, as RFC 4568 names them.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize)]
+pub struct Encrypted {
+    /// The caller's.
+    pub caller: Option<&'static str>,
+    /// The client's.
+    pub client: Option<&'static str>,
 }
 
 /// A client has handed the call on (RFC 3515).

@@ -12,13 +12,13 @@ use super::bridged::{Bridge, Bridged};
 use super::held::{Held, What, too_late};
 use super::leg::{Leaving, Refusal};
 use super::merging::{Callback, Client};
-use super::session::{Said, not_acceptable};
+use super::session::not_acceptable;
 use super::{Facts, State, Turn};
 use crate::id::Side;
 use crate::limits;
 use crate::name::Name;
 use crate::policy::{Permit, Who};
-use crate::sdp::{self, Agreement, Description, Direction};
+use crate::sdp::{self, Agreement, Direction};
 use crate::sip::endpoint::ServerId;
 use crate::sip::wire::Message;
 use crate::time::Instant;
@@ -71,7 +71,7 @@ impl Held {
             client.refuse(turn, &refusal);
             return self;
         }
-        self.session.renew_client(turn.settings, turn.rng.u64() >> 1, &client);
+        self.session.renew_client(&client, turn);
         turn.endpoint.join_sessions([self.caller.dialog, client.dialog()]);
         let (client, until) = (Client::Joining(client), turn.now.at + limits::REJOIN_MAX);
         self.rejoining =
@@ -100,8 +100,7 @@ impl Held {
         if says.is_empty() {
             return Ok((known, Direction::SendRecv));
         }
-        let offer = Description::parse(says).map_err(|error| not_acceptable(&error))?;
-        let said = Said::of(&offer, turn.settings)?;
+        let (said, offer) = self.session.end(Side::Client).read(says, turn.settings)?;
         let (_, audio) = offer.audio().ok_or_else(|| not_acceptable(&sdp::NotAgreed::NoAudio))?;
         let outline = self.session.end(Side::Caller).outline();
         let proposed = sdp::propose(Side::Client, audio, Some(&known), outline);
@@ -125,11 +124,9 @@ impl Held {
             return self.stay();
         }
         let says = rejoining.says.clone();
-        let heard = Description::parse(&says).map_err(|error| not_acceptable(&error));
-        let heard = heard.and_then(|offer| Ok((Said::of(&offer, turn.settings)?, offer)));
-        match heard {
+        match end.read(&says, turn.settings) {
             Ok((said, offer)) => {
-                end.hear(said, Some(&offer));
+                end.hear(said, &offer, turn.rng);
                 let answer = end.answer(Side::Client, &offer, &agreement, direction);
                 rejoining.client = rejoining.client.answer(turn, &answer);
                 self.bridge(*rejoining, facts, turn)

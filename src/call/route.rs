@@ -32,6 +32,8 @@ pub struct Trunk {
     pub called: Rewrite,
     /// How the number of its caller becomes the one that clients and records see.
     pub calling: Rewrite,
+    /// Whether its calls have to come with SRTP.
+    pub srtp_required: bool,
 }
 
 /// By which header a trunk says who calls.

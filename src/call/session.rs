@@ -1,14 +1,16 @@
 //! What the two legs of a call agreed to send each other: the owner of every number in our session descriptions.
 //! Not here: who is told when (`merging`, `bridged`).
 
-use super::Settings;
 use super::early::Spoken;
 use super::joining::Joining;
+use super::keying::{self, Keying, Protection};
 use super::leg::Refusal;
+use super::{Encrypted, Settings, Turn};
 use crate::id::{FlowId, Side};
 use crate::limits;
 use crate::media::{Command, Mapping, Stream};
-use crate::sdp::{self, AddressRules, Agreement, Description, Direction, Local, Outline, Remote};
+use crate::rng::Rng;
+use crate::sdp::{self, AddressRules, Agreement, Description, Direction, Local, Master, Outline, Remote};
 use std::hash::{DefaultHasher, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
@@ -35,6 +37,9 @@ pub(super) struct End {
     /// A hash of what it said last: a re-INVITE that repeats it changes nothing.
     said: u64,
     signalling: IpAddr,
+    keying: Keying,
+    /// What it encrypts with.
+    key: Option<Master>,
 }
 
 /// A leg's description as far as it concerns us.
@@ -42,6 +47,7 @@ pub(super) struct End {
 pub(super) struct Said {
     remote: Remote,
     direction: Direction,
+    protection: Protection,
     hash: u64,
 }
 
@@ -59,11 +65,13 @@ pub(super) fn not_acceptable(what: &dyn std::fmt::Display) -> Refusal {
 
 impl Said {
     /// Reads where the author wants its audio and which way.
-    pub(super) fn of(description: &Description<'_>, settings: &Settings) -> Result<Said, Refusal> {
-        let (_, audio) = description.audio().ok_or_else(|| not_acceptable(&sdp::NotAgreed::NoAudio))?;
+    pub(super) fn of(description: &Description<'_>, keying: Keying, settings: &Settings) -> Result<Said, Refusal> {
+        let (_, audio) = description.audio().ok_or_else(|| keying.nothing_in(description))?;
+        keying.check(audio)?;
         let rules = AddressRules { loopback: settings.loopback };
         let remote = audio.remote(rules).map_err(|error| not_acceptable(&error))?;
-        Ok(Said { remote, direction: audio.direction, hash: hash(description) })
+        let protection = Protection::of(audio);
+        Ok(Said { remote, direction: audio.direction, protection, hash: hash(description) })
     }
 
     /// What it does.
@@ -74,33 +82,47 @@ impl Said {
 
 impl End {
     /// An end that has not said anything yet.
-    pub(super) fn new(address: SocketAddr, session_id: u64, signalling: IpAddr) -> End {
+    pub(super) fn new(address: SocketAddr, signalling: IpAddr, keying: Keying, rng: &mut Rng) -> End {
+        let (session_id, carriage) = (rng.u64() >> 1, keying.carriage(rng));
         End {
-            local: Local { address, session_id, version: 0, direction: Direction::SendRecv },
+            local: Local { address, session_id, version: 0, direction: Direction::SendRecv, carriage },
             outline: Outline::default(),
             remote: Remote::default(),
             direction: Direction::SendRecv,
             wish: Direction::SendRecv,
             said: 0,
             signalling,
+            keying,
+            key: None,
         }
     }
 
     /// An end that has heard of a session of ours before, once, and is told of the same one from now on.
     pub(super) fn after(mut self, spoken: Option<Spoken>) -> End {
         if let Some(Spoken { session_id }) = spoken {
-            self.local = Local { session_id, ..self.local }.changed(self.local.direction);
+            let direction = self.local.direction;
+            self.local = Local { session_id, ..self.local }.changed(direction);
         }
         self
     }
 
-    /// It has said something new. If that was an offer, the lines of its session are the offer's from now on.
-    pub(super) fn hear(&mut self, said: Said, offer: Option<&Description<'_>>) {
+    /// What it may have said, read.
+    pub(super) fn read<'b>(&self, body: &'b [u8], settings: &Settings) -> Result<(Said, Description<'b>), Refusal> {
+        let description = self.keying.read(body)?;
+        Ok((self.judge(&description, settings)?, description))
+    }
+
+    /// The same of a description that has been read.
+    pub(super) fn judge(&self, description: &Description<'_>, settings: &Settings) -> Result<Said, Refusal> {
+        Said::of(description, self.keying, settings)
+    }
+
+    /// It has offered something new: the lines of its session are the offer's from now on.
+    pub(super) fn hear(&mut self, said: Said, offer: &Description<'_>, rng: &mut Rng) {
         (self.remote, self.direction, self.said) = (said.remote, said.direction, said.hash);
-        if let Some(offer) = offer {
-            self.outline.follow(offer);
-            self.wish = self.direction;
-        }
+        said.protection.take(&mut self.local.carriage, &mut self.key, rng);
+        self.outline.follow(offer);
+        self.wish = self.direction;
     }
 
     /// Whether a description is the one it sent last.
@@ -110,7 +132,7 @@ impl End {
 
     /// Our offer to it, made of `proposed`, speaking for the other leg's `direction`.
     pub(super) fn offer(&mut self, side: Side, proposed: &Agreement, direction: Direction) -> Vec<u8> {
-        self.local = self.local.changed(direction);
+        self.local = self.local.clone().changed(direction);
         let mut out = Vec::new();
         sdp::write_offer(&mut out, &self.outline, side, proposed, &self.local);
         out
@@ -124,7 +146,7 @@ impl End {
         agreement: &Agreement,
         direction: Direction,
     ) -> Vec<u8> {
-        self.local = self.local.changed(direction);
+        self.local = self.local.clone().changed(direction);
         let mut out = Vec::new();
         sdp::write_answer(&mut out, offer, side, agreement, &self.local);
         out
@@ -138,11 +160,11 @@ impl End {
         body: &[u8],
         settings: &Settings,
     ) -> Result<Agreement, Refusal> {
-        let answer = Description::parse(body).map_err(|error| not_acceptable(&error))?;
-        let said = Said::of(&answer, settings)?;
+        let (said, answer) = self.read(body, settings)?;
         let agreement =
             sdp::accept_answer(side, proposed, &self.outline, &answer).map_err(|error| not_acceptable(&error))?;
-        self.hear(said, None);
+        said.protection.choose(&mut self.local.carriage, &mut self.key)?;
+        (self.remote, self.direction, self.said) = (said.remote, said.direction, said.hash);
         Ok(agreement)
     }
 
@@ -182,9 +204,10 @@ impl Session {
     }
 
     /// The client is gone, and another will have its place: with the same ports, and nothing of what was said.
-    pub(super) fn renew_client(&mut self, settings: &Settings, session_id: u64, client: &Joining) {
-        let address = settings.reachable(self.client.local.address, client.peer());
-        self.client = End::new(address, session_id, client.peer()).after(client.spoken());
+    pub(super) fn renew_client(&mut self, client: &Joining, turn: &mut Turn<'_>) {
+        let address = turn.settings.reachable(self.client.local.address, client.peer());
+        let keying = Keying::in_dialog(turn, client.dialog(), false);
+        self.client = End::new(address, client.peer(), keying, turn.rng).after(client.spoken());
     }
 
     /// What the relay is told of a caller that waits for another client: that its address stays valid, and that nobody hears it.
@@ -205,6 +228,12 @@ impl Session {
     /// The codec for the record: `PCMA/8000`.
     pub(super) fn codec(&self) -> Option<String> {
         self.agreement.audio().map(|codec| format!("{}/{}", codec.encoding, codec.clock_rate))
+    }
+
+    /// How both sides are encrypted, for the record.
+    pub(super) fn srtp(&self) -> Encrypted {
+        let suite = |end: &End| end.key.as_ref().map(|key| key.suite().as_str());
+        Encrypted { caller: suite(&self.caller), client: suite(&self.client) }
     }
 
     fn stream(&self, side: Side, settings: &Settings) -> Stream {
@@ -228,6 +257,7 @@ impl Session {
             payload_types: self.agreement.renumbering(side).map(mapping).take(limits::CODECS_MAX).collect(),
             sends,
             silence_max: Some(if sends { settings.silence } else { settings.hold_silence }),
+            keys: keying::keys(&end.local.carriage, end.key.as_ref()),
         }
     }
 }

@@ -176,6 +176,8 @@ pub struct Media {
     pub workers: usize,
     /// For how long a worker that has much to do lets packets gather; zero: never.
     pub coalesce: Duration,
+    /// Whose audio is encrypted.
+    pub srtp: crate::call::SrtpTerms,
     /// A leg that should send and is silent this long is hung up.
     pub silence: Duration,
     /// The same for a call on hold.

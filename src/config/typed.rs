@@ -6,7 +6,7 @@ use super::load::Places;
 use super::raw::{self, Raw};
 use super::users;
 use super::*;
-use crate::call::{Identity, Pattern, SessionTerms};
+use crate::call::{Identity, KeyReach, Pattern, SessionTerms, SrtpTerms};
 use crate::limits;
 use crate::name::Name;
 use crate::policy::{Algorithm, VerifyingKey};
@@ -169,11 +169,34 @@ impl Check {
         let coalesce = self.number("media.coalesce_us", raw.media.coalesce_us, 0..=1_000);
         let silence = self.seconds("media.silence_seconds", raw.media.silence_seconds, 1..=SECONDS_A_DAY);
         let hold = self.seconds("media.hold_silence_seconds", raw.media.hold_silence_seconds, 1..=SECONDS_A_DAY);
+        let srtp = self.srtp(raw);
         let (port_min, port_max) = self.ports(port_min?, port_max?)?;
         let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let workers = Some(workers?).filter(|workers| *workers > 0).unwrap_or_else(cores);
         let (address, coalesce) = (address?, Duration::from_micros(coalesce?));
-        Some(Media { address, port_min, port_max, workers, coalesce, silence: silence?, hold_silence: hold? })
+        let (srtp, silence, hold_silence) = (srtp?, silence?, hold?);
+        Some(Media { address, port_min, port_max, workers, coalesce, srtp, silence, hold_silence })
+    }
+
+    fn srtp(&mut self, raw: &Raw) -> Option<SrtpTerms> {
+        let reach = self.parsed("media.srtp", &raw.media.srtp, |text| match text {
+            "off" => Ok(KeyReach::Nowhere),
+            "tls" => Ok(KeyReach::Encrypted),
+            "any" => Ok(KeyReach::Anywhere),
+            _ => Err(format!("`{text}` is neither off nor tls nor any")),
+        })?;
+        let required = std::iter::once(("media.srtp_required".to_owned(), raw.media.srtp_required));
+        let of_trunk = |(at, trunk): (usize, &raw::Trunk)| {
+            (format!("trunk[{at}].srtp_required"), trunk.srtp_required.unwrap_or_default())
+        };
+        let mut required = required.chain(raw.trunk.iter().enumerate().map(of_trunk));
+        if reach == KeyReach::Nowhere
+            && let Some((key, _)) = required.find(|(_, required)| *required)
+        {
+            return self
+                .wrong(&key, "no call can have SRTP, because media.srtp is off; write tls there, or false here");
+        }
+        Some(SrtpTerms { reach, is_required: raw.media.srtp_required })
     }
 
     /// RTP on an even port and RTCP on the odd one above it (RFC 3550 §11), two pairs a call.
@@ -274,6 +297,7 @@ impl Check {
             calls_per_second_max: rate.map_or(Some(None), |rate| rate.map(Some))?,
             called: called?,
             calling: calling?,
+            srtp_required: trunk.srtp_required.unwrap_or_default(),
         }))
     }
 

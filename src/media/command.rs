@@ -3,6 +3,7 @@
 
 use crate::id::{FlowId, Side};
 use crate::limits;
+use crate::sdp::Master;
 use crate::time::Duration;
 use arrayvec::ArrayVec;
 use serde::Serialize;
@@ -62,6 +63,17 @@ pub struct Stream {
     pub sends: bool,
     /// How long this leg may stay silent before [`Event::Silent`]; `None` while it is not expected to send.
     pub silence_max: Option<Duration>,
+    /// The keys of SRTP; `None` where the leg's packets are plain.
+    pub keys: Option<Box<Keys>>,
+}
+
+/// The keys of a leg's two directions (RFC 4568 §6.1: each end chooses the one that it sends under).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// What is sent to the leg is protected by this one.
+    pub ours: Master,
+    /// What comes from the leg is.
+    pub theirs: Master,
 }
 
 /// One payload type, in both legs' numbering.
@@ -158,6 +170,10 @@ pub struct Counters {
     pub dropped_source: u64,
     /// Dropped: malformed, wrong version, or of a payload type that was not negotiated.
     pub dropped_malformed: u64,
+    /// Dropped: protected by another key than the leg's, or changed on the way (RFC 3711 §3.3).
+    pub dropped_unauthentic: u64,
+    /// Dropped: a number that has come before, or is too old to tell, with SRTP on the leg that it came from or is to go to.
+    pub dropped_replayed: u64,
     /// Dropped: the leg may not send, or the other has nowhere to receive.
     pub dropped_unbridged: u64,
     /// Dropped: the kernel had no room to send it (EAGAIN, ENOBUFS) or no route.

@@ -1,11 +1,13 @@
 //! Where one packet goes: a bridged call's two legs, what each may receive and send, and what is counted on the way.
 //! Not here: sockets and clocks (`relay`), codecs, and rewriting anything but the payload type: sequence numbers, timestamps and
-//! SSRCs cross unchanged. RFC 3550 §5.1, §6; RFC 3264 §5.1 (payload types differ by direction); RELIABILITY A1, A20, M1, I9.
+//! SSRCs cross unchanged, SRTP is taken off and put on by each leg's keys. RFC 3550 §5.1, §6; RFC 3264 §5.1 (payload types differ by direction); RELIABILITY A1, A20, M1, I9.
 
 use crate::id::{FlowId, Side};
 use crate::media::command::{Closed, Event, Stream};
 use crate::media::header;
 use crate::media::leg::{Leg, Notice};
+use crate::media::packet::Packet;
+use crate::media::security;
 use crate::mutant::{Mutant, planted};
 use crate::time::Instant;
 use std::net::SocketAddr;
@@ -21,7 +23,7 @@ pub struct Flow {
 /// What is to be done with a packet that arrived.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// Send the buffer, which was patched in place, to `to` from the *other* leg's socket of the same kind (RTP or RTCP).
+    /// Send the packet, which was patched in place, to `to` from the *other* leg's socket of the same kind (RTP or RTCP).
     Forward {
         /// The other leg's validated address (or, within the start burst, a trusted leg's SDP address).
         to: SocketAddr,
@@ -37,6 +39,10 @@ pub enum Reason {
     Source,
     /// Not RTP (or RTCP), or of a payload type that was not negotiated.
     Malformed,
+    /// Protected by another key, or changed on the way.
+    Unauthentic,
+    /// A number that has come before, where SRTP does not let it pass again.
+    Replayed,
     /// The leg may not send now, or the other leg has no address that may be sent to.
     Unbridged,
 }
@@ -59,30 +65,36 @@ impl Flow {
 
     /// An RTP packet came to `side`'s RTP port from `source`.
     #[inline]
-    pub fn receive(&mut self, now: Instant, side: Side, source: SocketAddr, packet: &mut [u8]) -> Outcome {
+    pub fn receive(&mut self, now: Instant, side: Side, source: SocketAddr, packet: &mut Packet<'_>) -> Outcome {
         let (from, to) = self.legs(side);
         let mapping = match from.accept(now, source, packet) {
             Ok(mapping) => mapping,
             Err(reason) => return Outcome::Drop(reason),
         };
         let destination = if from.sends() || planted(Mutant::HoldIgnored) { to.destination(now) } else { None };
-        let Some(to) = destination else {
+        let Some(destination) = destination else {
             from.counters().dropped_unbridged += u64::from(!planted(Mutant::DropUncounted));
             return Outcome::Drop(Reason::Unbridged);
         };
-        from.counters().packets_forwarded += 1;
         if mapping.here != mapping.there && !planted(Mutant::PayloadTypeKept) {
-            header::set_payload_type(packet, mapping.there);
+            header::set_payload_type(packet.bytes_mut(), mapping.there);
         }
-        Outcome::Forward { to }
+        if let Err(fault) = to.protect(packet) {
+            return Outcome::Drop(security::count(fault, from.counters()));
+        }
+        from.counters().packets_forwarded += 1;
+        Outcome::Forward { to: destination }
     }
 
     /// An RTCP packet came to `side`'s RTCP port from `source`. It crosses whatever the direction of the audio:
     /// reports go on while a leg is on hold (RFC 3264 §5.1).
-    pub fn receive_rtcp(&mut self, side: Side, source: SocketAddr, packet: &[u8]) -> Outcome {
+    pub fn receive_rtcp(&mut self, side: Side, source: SocketAddr, packet: &mut Packet<'_>) -> Outcome {
         let (from, to) = self.legs(side);
         let outcome = match (from.accept_rtcp(source, packet), to.destination_rtcp()) {
-            (Ok(()), Some(to)) => Outcome::Forward { to },
+            (Ok(()), Some(there)) => match to.protect_rtcp(packet) {
+                Ok(()) => Outcome::Forward { to: there },
+                Err(fault) => Outcome::Drop(security::reason(fault)),
+            },
             (Ok(()), None) => Outcome::Drop(Reason::Unbridged),
             (Err(reason), _) => Outcome::Drop(reason),
         };
@@ -194,6 +206,15 @@ mod tests {
             payload_types: [audio(0), audio(8), keys].into_iter().collect(),
             sends: true,
             silence_max: Some(Duration::from_secs(30)),
+            keys: None,
+        }
+    }
+
+    impl Flow {
+        /// Receives RTP in a buffer without room.
+        fn hear(&mut self, now: Instant, side: Side, source: SocketAddr, packet: &mut [u8]) -> Outcome {
+            let length = packet.len();
+            self.receive(now, side, source, &mut Packet::new(packet, length))
         }
     }
 
@@ -203,7 +224,7 @@ mod tests {
         flow.set(Instant(0), Side::Caller, stream(CALLER, (101, 96)));
         flow.set(Instant(0), Side::Client, stream(CLIENT, (96, 101)));
         for (side, source) in [(Side::Caller, CALLER), (Side::Client, CLIENT)] {
-            flow.receive(Instant(0), side, at(source), &mut packet(0, 0));
+            flow.hear(Instant(0), side, at(source), &mut packet(0, 0));
         }
         while flow.poll_event().is_some() {}
         flow
@@ -224,9 +245,8 @@ mod tests {
         const NEXT: &str = "198.51.100.99:6000";
         let mut flow = bridged();
         flow.clear(Side::Client);
-        let hear = |flow: &mut Flow, side, source, sequence| {
-            flow.receive(Instant(0), side, at(source), &mut packet(0, sequence))
-        };
+        let hear =
+            |flow: &mut Flow, side, source, sequence| flow.hear(Instant(0), side, at(source), &mut packet(0, sequence));
         assert_eq!(hear(&mut flow, Side::Caller, CALLER, 1), Outcome::Drop(Reason::Unbridged));
         assert_eq!(hear(&mut flow, Side::Client, CLIENT, 1), Outcome::Drop(Reason::Source));
         flow.set(Instant(0), Side::Client, stream(NEXT, (96, 101)));
@@ -254,7 +274,7 @@ mod tests {
             ("a_stranger_is_not_even_parsed", STRANGER, vec![], Outcome::Drop(Reason::Source)),
         ] {
             let mut packet = packet;
-            assert_eq!(bridged().receive(Instant(1), Side::Caller, at(source), &mut packet), expect, "{rule}");
+            assert_eq!(bridged().hear(Instant(1), Side::Caller, at(source), &mut packet), expect, "{rule}");
         }
     }
 
@@ -263,11 +283,11 @@ mod tests {
         let mut flow = bridged();
         let original = packet(101, 1);
         let mut sent = original.clone();
-        assert_eq!(flow.receive(Instant(1), Side::Caller, at(CALLER), &mut sent), TO_CLIENT);
+        assert_eq!(flow.hear(Instant(1), Side::Caller, at(CALLER), &mut sent), TO_CLIENT);
         assert_eq!(sent.get(1), Some(&96));
         assert_eq!((sent.get(..1), sent.get(2..)), (original.get(..1), original.get(2..)));
         let mut back = packet(96, 1);
-        flow.receive(Instant(1), Side::Client, at(CLIENT), &mut back);
+        flow.hear(Instant(1), Side::Client, at(CLIENT), &mut back);
         assert_eq!(back.get(1), Some(&101));
     }
 
@@ -275,7 +295,7 @@ mod tests {
     fn nothing_crosses_before_both_legs_are_set_and_heard() {
         let mut flow = Flow::new(FlowId(7));
         let unbridged = Outcome::Drop(Reason::Unbridged);
-        let from_caller = |flow: &mut Flow, n| flow.receive(Instant(n), Side::Caller, at(CALLER), &mut packet(0, 1));
+        let from_caller = |flow: &mut Flow, n| flow.hear(Instant(n), Side::Caller, at(CALLER), &mut packet(0, 1));
         assert_eq!(from_caller(&mut flow, 0), Outcome::Drop(Reason::Source));
         flow.set(Instant(0), Side::Caller, stream(CALLER, (101, 96)));
         assert_eq!(from_caller(&mut flow, 0), unbridged);
@@ -284,7 +304,7 @@ mod tests {
         flow.set(Instant(0), Side::Client, Stream { trusted: true, ..stream(CLIENT, (96, 101)) });
         let burst = (0..100).filter(|n| from_caller(&mut flow, *n) == TO_CLIENT).count();
         assert_eq!(burst, 50, "a trusted leg gets its burst");
-        flow.receive(Instant(0), Side::Client, at(CLIENT), &mut packet(0, 1));
+        flow.hear(Instant(0), Side::Client, at(CLIENT), &mut packet(0, 1));
         assert_eq!(from_caller(&mut flow, 0), TO_CLIENT);
         flow.set(Instant(0), Side::Caller, Stream { sends: false, ..stream(CALLER, (101, 96)) });
         assert_eq!(from_caller(&mut flow, 0), unbridged, "it may not send");
@@ -305,7 +325,7 @@ mod tests {
             if rng.below(50) == 0 {
                 flow.set(Instant(0), Side::Caller, Stream { sends: rng.below(2) == 0, ..stream(CALLER, (101, 96)) });
             }
-            let outcome = flow.receive(Instant(u64::from(sequence) * 20_000), Side::Caller, at(source), &mut packet);
+            let outcome = flow.hear(Instant(u64::from(sequence) * 20_000), Side::Caller, at(source), &mut packet);
             if matches!(outcome, Outcome::Forward { .. }) && rng.below(10) == 0 {
                 flow.unsent(Side::Caller);
             }
@@ -329,12 +349,12 @@ mod tests {
         for n in 0..1_000_000u32 {
             let [a, b, c, d] = n.wrapping_mul(2_654_435_761).to_be_bytes();
             let source = SocketAddr::new([203, a, b, c].into(), u16::from(d) + 1);
-            flow.receive(Instant(1), Side::Caller, source, &mut [0x80, 0, a, b, c, d, a, b, 0, 0, 0, 9, d]);
+            flow.hear(Instant(1), Side::Caller, source, &mut [0x80, 0, a, b, c, d, a, b, 0, 0, 0, 9, d]);
         }
         assert!(flow.poll_event().is_none());
         let report = flow.report().caller;
         assert_eq!((report.dropped_source, report.packets_received, report.packets_lost), (1_000_000, 1, 0));
-        assert_eq!(flow.receive(Instant(2), Side::Caller, at(CALLER), &mut packet(0, 1)), TO_CLIENT);
+        assert_eq!(flow.hear(Instant(2), Side::Caller, at(CALLER), &mut packet(0, 1)), TO_CLIENT);
     }
 
     #[test]
@@ -346,7 +366,7 @@ mod tests {
             let mut out = [0; 16];
             let rtp = Rtp { payload_type: 101, marker: key.marker, sequence: n, timestamp: key.timestamp, ssrc: 9 };
             rtp.write(&key.payload, &mut out).unwrap();
-            assert_eq!(flow.receive(Instant(u64::from(n) * 20_000), Side::Caller, at(CALLER), &mut out), TO_CLIENT);
+            assert_eq!(flow.hear(Instant(u64::from(n) * 20_000), Side::Caller, at(CALLER), &mut out), TO_CLIENT);
             told.extend(std::iter::from_fn(|| flow.poll_event()));
         }
         let [Event::Dtmf { flow: FlowId(7), side: Side::Caller, digit: '#', duration_ms: 120 }] = told[..] else {
@@ -367,9 +387,9 @@ mod tests {
         assert_eq!(silent(&mut flow, 29), 0);
         assert_eq!(silent(&mut flow, 30), 2, "both legs");
         assert_eq!((silent(&mut flow, 90), flow.poll_timeout()), (0, None));
-        flow.receive(Instant(91_000_000), Side::Caller, at(STRANGER), &mut packet(0, 1));
+        flow.hear(Instant(91_000_000), Side::Caller, at(STRANGER), &mut packet(0, 1));
         assert_eq!(flow.poll_timeout(), None, "a stranger does not break the silence");
-        flow.receive(Instant(91_000_000), Side::Caller, at(CALLER), &mut packet(0, 1));
+        flow.hear(Instant(91_000_000), Side::Caller, at(CALLER), &mut packet(0, 1));
         assert_eq!((silent(&mut flow, 120), silent(&mut flow, 121)), (0, 1));
         flow.set(Instant(122_000_000), Side::Client, stream(CLIENT, (96, 101)));
         assert_eq!((silent(&mut flow, 151), silent(&mut flow, 152)), (0, 1), "signalling arms it again");
@@ -384,7 +404,7 @@ mod tests {
         let nat = "192.0.2.10:61000";
         let mut told = Vec::new();
         for sequence in 1..5 {
-            flow.receive(Instant(0), Side::Caller, at(nat), &mut packet(0, sequence));
+            flow.hear(Instant(0), Side::Caller, at(nat), &mut packet(0, sequence));
             told.extend(std::iter::from_fn(|| flow.poll_event()));
         }
         let [Event::Latched { flow: FlowId(7), side: Side::Caller, peer }] = told[..] else { panic!("told {told:?}") };
@@ -397,8 +417,8 @@ mod tests {
         let mut flow = bridged();
         let mut changed = packet(0, 1);
         changed[11] = 77;
-        assert_eq!(flow.receive(Instant(1), Side::Caller, at(CALLER), &mut changed), TO_CLIENT);
-        assert_eq!(flow.receive(Instant(1), Side::Caller, at(STRANGER), &mut changed), Outcome::Drop(Reason::Source));
+        assert_eq!(flow.hear(Instant(1), Side::Caller, at(CALLER), &mut changed), TO_CLIENT);
+        assert_eq!(flow.hear(Instant(1), Side::Caller, at(STRANGER), &mut changed), Outcome::Drop(Reason::Source));
         assert_eq!(flow.report().caller.ssrc_changes, 1);
     }
 
@@ -407,7 +427,7 @@ mod tests {
         let report = |ssrc: u8| [0x80, 201, 0, 1, 0, 0, 0, ssrc];
         let to_client = Outcome::Forward { to: at("198.51.100.20:5001") };
         let strange = Outcome::Drop(Reason::Source);
-        for (rule, source, packet, expect) in [
+        for (rule, source, mut packet, expect) in [
             ("from_the_sdp_address", "192.0.2.10:4001", report(9), to_client),
             ("from_another_port_with_the_ssrc_of_its_rtp", "192.0.2.10:61001", report(9), to_client),
             ("from_another_port_with_another_ssrc", "192.0.2.10:61001", report(8), strange),
@@ -415,14 +435,14 @@ mod tests {
             ("malformed", "192.0.2.10:4001", [0x80, 0, 0, 1, 0, 0, 0, 9], Outcome::Drop(Reason::Malformed)),
         ] {
             let mut flow = bridged();
-            assert_eq!(flow.receive_rtcp(Side::Caller, at(source), &packet), expect, "{rule}");
+            assert_eq!(flow.receive_rtcp(Side::Caller, at(source), &mut Packet::new(&mut packet, 8)), expect, "{rule}");
             let counted = flow.report().caller;
             assert_eq!(counted.rtcp_forwarded + counted.rtcp_dropped, 1, "{rule}");
         }
         let mut flow = Flow::new(FlowId(7));
         flow.set(Instant(0), Side::Caller, stream(CALLER, (101, 96)));
         flow.set(Instant(0), Side::Client, stream(CLIENT, (96, 101)));
-        let unheard = flow.receive_rtcp(Side::Caller, at("192.0.2.10:4001"), &report(9));
+        let unheard = flow.receive_rtcp(Side::Caller, at("192.0.2.10:4001"), &mut Packet::new(&mut report(9), 8));
         assert_eq!(unheard, Outcome::Drop(Reason::Unbridged), "the client was not heard yet");
     }
 }

@@ -6,6 +6,9 @@ use crate::media::dtmf::{Digit, Keypad};
 use crate::media::forward::Reason;
 use crate::media::header::{self, Rtp};
 use crate::media::latch::{Evidence, Latch, Signalled, Verdict};
+use crate::media::packet::Packet;
+use crate::media::security::{self, Security};
+use crate::media::srtp::Fault;
 use crate::media::statistics::Reception;
 use crate::time::Instant;
 use arrayvec::ArrayVec;
@@ -29,6 +32,8 @@ pub(super) enum Notice {
 #[derive(Debug, Default)]
 pub(super) struct Leg {
     stream: Option<Stream>,
+    /// Of a leg with SRTP.
+    security: Option<Box<Security>>,
     rtp: Latch,
     rtcp: Latch,
     keypad: Keypad,
@@ -47,23 +52,36 @@ impl Leg {
         self.rtcp.signal(Signalled { address: stream.remote_rtcp, signalling, trusted: false });
         self.heard = now;
         self.told_silent = false;
+        self.security = Security::follow(self.security.take(), stream.keys.clone());
         self.stream = Some(stream);
     }
 
     /// Forgets who is there: nobody is, until it is set anew.
     pub(super) fn clear(&mut self) {
         (self.stream, self.rtp, self.rtcp) = (None, Latch::default(), Latch::default());
+        self.security = None;
         self.keypad = Keypad::default();
     }
 
-    /// Validates, counts and times a packet from this leg. What it is called on the other leg, if it may go there.
+    /// Validates, counts and times a packet from this leg, and takes its protection away. What it is called on the other leg, if it may go
+    /// there.
     #[inline]
-    pub(super) fn accept(&mut self, now: Instant, source: SocketAddr, packet: &[u8]) -> Result<Mapping, Reason> {
+    pub(super) fn accept(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        packet: &mut Packet<'_>,
+    ) -> Result<Mapping, Reason> {
         let Some(stream) = self.stream.as_ref().filter(|_| self.rtp.may_speak(source)) else {
             self.counters.dropped_source += 1;
             return Err(Reason::Source);
         };
-        let known = Rtp::parse(packet).ok().and_then(|(rtp, payload)| {
+        if let Some(security) = &mut self.security
+            && let Err(fault) = security.unprotect_rtp(packet)
+        {
+            return Err(security::count(fault, &mut self.counters));
+        }
+        let known = Rtp::parse(packet.bytes()).ok().and_then(|(rtp, payload)| {
             let mapping = stream.payload_types.iter().find(|mapping| mapping.here == rtp.payload_type)?;
             Some((rtp, payload, *mapping))
         });
@@ -94,17 +112,33 @@ impl Leg {
         Ok(mapping)
     }
 
-    /// Validates an RTCP packet from this leg.
-    pub(super) fn accept_rtcp(&mut self, source: SocketAddr, packet: &[u8]) -> Result<(), Reason> {
+    /// Validates an RTCP packet from this leg, and takes its protection away.
+    pub(super) fn accept_rtcp(&mut self, source: SocketAddr, packet: &mut Packet<'_>) -> Result<(), Reason> {
         if !self.rtcp.may_speak(source) {
             return Err(Reason::Source);
         }
-        let ssrc = header::rtcp_sender(packet).map_err(|_| Reason::Malformed)?;
+        if let Some(security) = &mut self.security
+            && let Err(fault) = security.unprotect_rtcp(packet)
+        {
+            return Err(security::reason(fault));
+        }
+        let ssrc = header::rtcp_sender(packet.bytes()).map_err(|_| Reason::Malformed)?;
         let heard = self.rtp.has_heard(source.ip(), ssrc);
         match self.rtcp.judge(source, ssrc, Evidence::Report { heard }) {
             Verdict::Accepted | Verdict::AcceptedNewSsrc | Verdict::Latched => Ok(()),
             Verdict::OnTrial | Verdict::Strange => Err(Reason::Source),
         }
+    }
+
+    /// Protects an RTP packet that is to go to this leg.
+    #[inline]
+    pub(super) fn protect(&mut self, packet: &mut Packet<'_>) -> Result<(), Fault> {
+        self.security.as_mut().map_or(Ok(()), |security| security.protect_rtp(packet))
+    }
+
+    /// The same of RTCP.
+    pub(super) fn protect_rtcp(&mut self, packet: &mut Packet<'_>) -> Result<(), Fault> {
+        self.security.as_mut().map_or(Ok(()), |security| security.protect_rtcp(packet))
     }
 
     /// Whether this leg's audio may reach the other.

@@ -7,9 +7,12 @@ pub mod forward;
 pub mod header;
 pub mod latch;
 mod leg;
+mod packet;
+mod security;
 pub mod srtp;
 pub mod statistics;
 pub mod tone;
 
-pub use command::{Closed, Command, Counters, Event, Mapping, Stream};
+pub use command::{Closed, Command, Counters, Event, Keys, Mapping, Stream};
 pub use forward::{Flow, Outcome, Reason};
+pub use packet::Packet;

@@ -3,7 +3,8 @@
 
 use crate::id::{FlowId, Side};
 use crate::limits;
-use crate::media::{Event, Flow, Outcome, Stream};
+use crate::media::srtp::OVERHEAD_MAX;
+use crate::media::{Event, Flow, Outcome, Packet, Stream};
 use crate::relay::kept::Locals;
 use crate::relay::poll::Poll;
 use crate::relay::socket::{LegSockets, Opener};
@@ -11,8 +12,11 @@ use crate::time::Instant;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-/// A datagram's room: one byte more than may pass, so that what is too long is seen to be.
-pub(super) type Buffer = [u8; limits::RTP_BYTES_MAX + 1];
+/// A datagram's room: with what protecting it adds, and one byte more than may pass, so that what is too long is seen to be.
+pub(super) type Buffer = [u8; BUFFER_BYTES];
+
+/// Its length.
+pub(super) const BUFFER_BYTES: usize = limits::RTP_BYTES_MAX + OVERHEAD_MAX + 1;
 
 /// One of a flow's four sockets, and how epoll calls it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -154,7 +158,7 @@ impl Bridge {
         &mut self,
         now: Instant,
         port: Port,
-        (source, packet): (SocketAddr, &mut [u8]),
+        (source, packet): (SocketAddr, Packet<'_>),
         tell: &impl Fn(Event),
     ) {
         self.forward(now, port, source, packet);
@@ -167,11 +171,12 @@ impl Bridge {
     }
 
     #[inline]
-    fn forward(&mut self, now: Instant, port: Port, source: SocketAddr, packet: &mut [u8]) {
+    fn forward(&mut self, now: Instant, port: Port, source: SocketAddr, mut packet: Packet<'_>) {
         let outcome = match port.kind {
-            Kind::Rtp => self.flow.receive(now, port.side, source, packet),
-            Kind::Rtcp => self.flow.receive_rtcp(port.side, source, packet),
+            Kind::Rtp => self.flow.receive(now, port.side, source, &mut packet),
+            Kind::Rtcp => self.flow.receive_rtcp(port.side, source, &mut packet),
         };
+        let packet = packet.bytes();
         let Outcome::Forward { to } = outcome else { return };
         // From the other leg's own socket, so that each peer sees one source address for the whole call. What does not fit into the
         // kernel's buffer is dropped: late audio is worth less than none.

@@ -93,6 +93,7 @@ impl Phone {
             payload_types: [mapping((0, 0), false), mapping(events, true)].into_iter().collect(),
             sends: true,
             silence_max: None,
+            keys: None,
         }
     }
 

@@ -3,8 +3,8 @@
 
 use crate::id::FlowId;
 use crate::limits;
-use crate::media::{Closed, Command, Event};
-use crate::relay::bridge::{Bridge, Buffer, Port};
+use crate::media::{Closed, Command, Event, Packet};
+use crate::relay::bridge::{BUFFER_BYTES, Bridge, Buffer, Port};
 use crate::relay::clock::Clock;
 use crate::relay::inbox::{Message, Receiver};
 use crate::relay::kept::{Kept, Locals};
@@ -87,7 +87,7 @@ impl<F: Fn(Event)> Worker<F> {
             kept: Kept::new(opener.kept_max, opener.ports.rng()),
             opened: 0,
             keeps: false,
-            buffer: Box::new([0; limits::RTP_BYTES_MAX + 1]),
+            buffer: Box::new([0; BUFFER_BYTES]),
             commands_left: false,
             next_tick: Instant::default(),
             turn: 0,
@@ -271,7 +271,7 @@ impl<F: Fn(Event)> Worker<F> {
             self.obey(now)?;
         }
         let Some(bridge) = self.state.bridges.get_mut(port.key) else { return ControlFlow::Continue(()) };
-        let packet = self.state.buffer.get_mut(..length).unwrap_or_default();
+        let packet = Packet::new(self.state.buffer.as_mut_slice(), length);
         self.state.at_work = Some(port.key);
         bridge.pass(now, port, (source, packet), &*self.tell);
         self.state.at_work = None;

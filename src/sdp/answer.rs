@@ -75,7 +75,7 @@ pub enum NotAgreed {
 impl fmt::Display for NotAgreed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            NotAgreed::NoAudio => "no RTP/AVP audio stream",
+            NotAgreed::NoAudio => "no audio stream over RTP/AVP, or over RTP/SAVP with a key of a kind that is known",
             NotAgreed::NoCommonCodec => "no audio codec in common",
         })
     }

@@ -2,6 +2,7 @@
 //! Not here: reading the lines (`parse`) and comparing two legs (`answer`).
 
 use super::address::{AddressRules, BadAddress, Remote, unmapped};
+use super::crypto::Crypto;
 use super::direction::Direction;
 use std::net::{IpAddr, SocketAddr};
 
@@ -27,12 +28,22 @@ pub struct Media<'a> {
     pub rtcp: Option<Rtcp<'a>>,
     /// `a=ptime`: milliseconds of audio in a packet that the author would like to get, 1–200.
     pub ptime_ms: Option<u8>,
+    /// The first `a=crypto` that we can do: its author's order is its preference (RFC 4568 §5.1.1). In RTP/AVP, too: such an author takes SRTP
+    /// where it can get it (RFC 8643).
+    pub crypto: Option<Box<Crypto>>,
 }
 
 impl Media<'_> {
-    /// Whether it is a stream that Parkway relays: audio over RTP/AVP that is not switched off.
+    /// Whether it is a stream that Parkway relays: audio that is not switched off, over RTP/AVP, or over RTP/SAVP with a key that we can do.
     pub fn is_relayed(&self) -> bool {
-        self.kind == Kind::Audio && self.protocol == Protocol::RtpAvp && self.port != 0
+        let is_carried = match self.protocol {
+            Protocol::RtpAvp => true,
+            Protocol::RtpSavp => self.crypto.is_some(),
+            Protocol::RtpAvpf | Protocol::RtpSavpf | Protocol::DtlsSavp | Protocol::DtlsSavpf | Protocol::Other(_) => {
+                false
+            }
+        };
+        self.kind == Kind::Audio && is_carried && self.port != 0
     }
 
     /// Where the author wants its packets.
@@ -105,11 +116,11 @@ impl<'a> Kind<'a> {
 /// How a stream is carried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Protocol<'a> {
-    /// `RTP/AVP` (RFC 3551): the only one that is relayed.
+    /// `RTP/AVP` (RFC 3551): what is relayed as it is.
     RtpAvp,
     /// `RTP/AVPF` (RFC 4585).
     RtpAvpf,
-    /// `RTP/SAVP` (RFC 3711): keys in `a=crypto`.
+    /// `RTP/SAVP` (RFC 3711): keys in `a=crypto`. Relayed, too.
     RtpSavp,
     /// `RTP/SAVPF` (RFC 5124).
     RtpSavpf,

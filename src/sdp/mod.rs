@@ -11,6 +11,7 @@
 
 mod address;
 mod answer;
+mod crypto;
 mod direction;
 mod media;
 mod parameters;
@@ -19,9 +20,10 @@ mod write;
 
 pub use address::{AddressRules, BadAddress, Remote, unmapped};
 pub use answer::{Agreed, Agreement, LegFormat, NotAgreed, Renumbering, accept_answer, agree, propose};
+pub use crypto::{Crypto, KEY_AND_SALT_BYTES_MAX, Master, Suite};
 pub use direction::{Direction, sends};
 pub use media::{Connection, Encoding, Format, Kind, Media, Protocol, Role, Rtcp};
-pub use write::{Local, Outline, write_answer, write_offer};
+pub use write::{Carriage, Local, Outline, write_answer, write_offer};
 
 use crate::limits;
 use arrayvec::ArrayVec;
@@ -51,10 +53,18 @@ impl<'a> Description<'a> {
         parse::description(body)
     }
 
-    /// The one stream that is relayed, with its place among the media: the first RTP/AVP audio whose port is not 0.
+    /// The one stream that is relayed, with its place among the media: the first audio that can be, and rather one with keys.
     /// All others are answered with port 0 (RFC 3264 §6).
     pub fn audio(&self) -> Option<(usize, &Media<'a>)> {
-        self.media.iter().enumerate().find(|(_, media)| media.is_relayed())
+        let relayed = || self.media.iter().enumerate().filter(|(_, media)| media.is_relayed());
+        relayed().find(|(_, media)| media.crypto.is_some()).or_else(|| relayed().next())
+    }
+
+    /// The same without any keys, for a leg that may have none: streams that need them are not relayed then.
+    #[must_use]
+    pub fn without_keys(mut self) -> Description<'a> {
+        self.media.iter_mut().for_each(|media| media.crypto = None);
+        self
     }
 }
 

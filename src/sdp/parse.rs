@@ -1,6 +1,7 @@
 //! Bytes to a [`Description`]: the grammar of RFC 8866 §9, one production a function.
 //! Not here: what may be sent to (`address`) and what is relayed (`media`). Nothing is copied, everything is counted.
 
+use super::crypto::Crypto;
 use super::direction::Direction;
 use super::media::{Connection, Encoding, Format, Kind, Media, Protocol, Rtcp};
 use super::{Description, Error, What};
@@ -113,9 +114,10 @@ impl<'a> Reader<'a> {
         }
         let formats = if kind == Kind::Audio && protocol.is_rtp() { rtp_formats(formats)? } else { Vec::new() };
         let (direction, connection) = (self.direction, self.connection);
-        let media =
-            Media { kind, port, protocol, first_format, formats, direction, connection, rtcp: None, ptime_ms: None };
+        let (rtcp, ptime_ms, crypto) = (None, None, None);
         self.media_has_connection = false;
+        let media =
+            Media { kind, port, protocol, first_format, formats, direction, connection, rtcp, ptime_ms, crypto };
         self.media.try_push(media).map_err(|_| What::TooManyMedia)
     }
 
@@ -145,6 +147,10 @@ impl<'a> Reader<'a> {
             }
             Ok((rest, b"rtcp")) => {
                 media.rtcp = Some(rtcp(rest)?);
+                Ok(())
+            }
+            Ok((rest, b"crypto")) if media.crypto.is_none() => {
+                media.crypto = Crypto::parse(rest).map(Box::new);
                 Ok(())
             }
             Ok((_, _)) | Err(_) => Ok(()),

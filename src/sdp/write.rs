@@ -4,15 +4,16 @@
 use super::Description;
 use super::address::unmapped;
 use super::answer::{Agreed, Agreement, bit};
+use super::crypto::Crypto;
 use super::direction::Direction;
-use super::media::{Encoding, Kind, Media};
+use super::media::{Encoding, Kind, Media, Protocol};
 use crate::id::Side;
 use crate::limits;
 use arrayvec::ArrayVec;
 use std::net::SocketAddr;
 
 /// Our end of one leg's session.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Local {
     /// The relay's RTP address for this leg; RTCP is one port above.
     pub address: SocketAddr,
@@ -22,6 +23,17 @@ pub struct Local {
     pub version: u64,
     /// What the other leg says of itself in its newest description, for which we speak here.
     pub direction: Direction,
+    /// How the leg's packets are protected, which is no matter of the other leg's.
+    pub carriage: Carriage,
+}
+
+/// As what a stream is carried.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Carriage {
+    /// RTP/SAVP, where keys are a must, instead of RTP/AVP.
+    pub is_secure: bool,
+    /// What we encrypt with, and the leg can choose from while it has not answered. Without any it is plain RTP.
+    pub crypto: Vec<Crypto>,
 }
 
 impl Local {
@@ -152,13 +164,19 @@ fn write_session(out: &mut Vec<u8>, local: &Local, timing: &[u8]) {
 
 /// The relayed stream as `side` is to see it: its numbers, the other leg's wishes.
 fn write_audio(out: &mut Vec<u8>, side: Side, agreement: &Agreement, local: &Local, direction: Direction) {
-    put(out, &["m=audio ", Digits::of(local.address.port()).as_str(), " RTP/AVP"]);
+    let protocol = if local.carriage.is_secure { Protocol::RtpSavp } else { Protocol::RtpAvp };
+    put(out, &["m=audio ", Digits::of(local.address.port()).as_str(), " ", protocol.as_str()]);
     for agreed in &agreement.codecs {
         put(out, &[" ", Digits::of(agreed.leg(side).from_leg).as_str()]);
     }
     write_line(out, &[]);
     for agreed in &agreement.codecs {
         write_format(out, side, agreed);
+    }
+    for crypto in &local.carriage.crypto {
+        put(out, &["a=crypto:"]);
+        crypto.write(out);
+        write_line(out, &[]);
     }
     if let Some(ptime_ms) = agreement.ptime_ms(side.other()) {
         write_line(out, &["a=ptime:", Digits::of(ptime_ms).as_str()]);
@@ -251,7 +269,8 @@ mod tests {
         m=audio 4000 RTP/AVP 8 96\r\na=rtpmap:96 telephone-event/8000\r\na=fmtp:96 0-15\r\n";
 
     fn local(address: &str) -> Local {
-        Local { address: address.parse().unwrap(), session_id: 7, version: 1, direction: Direction::SendRecv }
+        let carriage = Carriage::default();
+        Local { address: address.parse().unwrap(), session_id: 7, version: 1, direction: Direction::SendRecv, carriage }
     }
 
     fn parse(body: &str) -> Description<'_> {
@@ -315,7 +334,7 @@ mod tests {
     #[test]
     fn both_numbers_of_the_origin_fit_63_bits() {
         let local = Local { session_id: u64::MAX, version: u64::MAX, ..local("192.0.2.9:4000") };
-        let offer = offered(&Outline::default(), Side::Caller, &Agreement::by_default(), local);
+        let offer = offered(&Outline::default(), Side::Caller, &Agreement::by_default(), local.clone());
         assert!(offer.contains("o=parkway 9223372036854775807 9223372036854775807 IN IP4 192.0.2.9\r\n"), "{offer}");
         assert_eq!(local.changed(Direction::Inactive).version, 0);
     }
@@ -485,10 +504,11 @@ mod tests {
             let (caller, client) = (parse(&caller), parse(&client));
             let [here, there] = [&caller.media[0], &client.media[0]];
             let address = SocketAddr::from(([198, 51, 100, 1], port));
-            let local = Local { address, session_id: 7, version: 1, direction };
+            let carriage = Carriage::default();
+            let local = Local { address, session_id: 7, version: 1, direction, carriage };
             if let Ok(agreement) = agree(here, there) {
                 for (side, offer) in [(Side::Caller, &caller), (Side::Client, &client)] {
-                    let answer = answered(offer, side, &agreement, local);
+                    let answer = answered(offer, side, &agreement, local.clone());
                     check_written(&answer, side, &agreement, &local, offer.media[0].direction.answered_with(direction));
                     // RFC 3264 §6.1: an answer names nothing that was not offered under that number
                     for format in &parse(&answer).media[0].formats {
@@ -498,7 +518,7 @@ mod tests {
                 }
             }
             if let Ok(proposed) = propose(Side::Caller, here, agree(here, there).ok().as_ref(), &Outline::of(&client)) {
-                let offer = offered(&Outline::of(&client), Side::Client, &proposed, local);
+                let offer = offered(&Outline::of(&client), Side::Client, &proposed, local.clone());
                 check_written(&offer, Side::Client, &proposed, &local, direction);
                 // one who answers with all that was offered, as it was offered, gets it
                 let accepted = accept_answer(Side::Client, &proposed, &Outline::of(&client), &parse(&offer)).unwrap();

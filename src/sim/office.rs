@@ -137,6 +137,7 @@ impl Office {
             hold_silence: Duration::from_millis((2 * terms.silence_ms).into()),
             rings_reliably: false,
             session_timer: crate::call::SessionTerms { expires_seconds: 1800, min_seconds: 90 },
+            srtp: crate::call::SrtpTerms { reach: crate::call::KeyReach::Anywhere, is_required: false },
         };
         Settings {
             node: node.into(),

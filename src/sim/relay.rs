@@ -6,7 +6,7 @@ use super::chance::Lot;
 use super::office;
 use super::plan::{Faults, Plan};
 use crate::id::{FlowId, Side};
-use crate::media::{Closed, Command, Event, Flow, Outcome};
+use crate::media::{Closed, Command, Event, Flow, Outcome, Packet};
 use crate::time::{Duration, Instant};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -152,13 +152,13 @@ impl Relay {
         now: Instant,
         port: u16,
         source: SocketAddr,
-        packet: &mut [u8],
+        mut packet: Packet<'_>,
     ) -> Option<(FlowId, Side, Option<SocketAddr>)> {
         let (id, side) = *self.by_port.get(&port)?;
         let open = self.flows.get_mut(&id)?;
         let tally = &mut open.tally[side as usize];
         tally.arrived += 1;
-        let to = match open.flow.receive(now, side, source, packet) {
+        let to = match open.flow.receive(now, side, source, &mut packet) {
             Outcome::Forward { to } => {
                 tally.forwarded += 1;
                 Some(to)

@@ -66,8 +66,8 @@ impl World<'_> {
         let rtp = Rtp { payload_type, sequence, timestamp: 160 * u32::from(sequence), ssrc, marker: false };
         let mut packet = [0; 16];
         let length = rtp.write(b"talk", &mut packet).unwrap_or(0);
-        let Some((flow, side, to)) = self.nodes[node].relay.receive(self.now, port, source, &mut packet[..length])
-        else {
+        let received = media::Packet::new(&mut packet, length);
+        let Some((flow, side, to)) = self.nodes[node].relay.receive(self.now, port, source, received) else {
             return Ok(());
         };
         if let Some(to) = to {

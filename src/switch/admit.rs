@@ -8,7 +8,6 @@ use crate::call::{Call, Event, Facts, Pending, Refusal, Ring, Route, Trunk};
 use crate::id::{CallId, Side};
 use crate::limits;
 use crate::mutant::{Mutant, planted};
-use crate::sdp::Description;
 use crate::sip::Path;
 use crate::sip::endpoint::Owner;
 use crate::sip::wire::{Message, Start};
@@ -62,9 +61,7 @@ impl Switch {
         let route = route.ok_or_else(|| Refusal::warned(404, "no_route", "this number has no route"))?;
         crate::call::check_session_timer(invite, &self.settings.call)?;
         if !invite.description().is_empty() {
-            let offer = Description::parse(invite.description())
-                .map_err(|error| Refusal::warned(488, "media_not_acceptable", &error.to_string()))?;
-            crate::call::acceptable(&offer, &self.settings.call)?;
+            crate::call::acceptable(invite.description(), path.transport, &trunk, &self.settings.call)?;
         }
         let caps = self.settings.caps;
         let waiting = self.lot.waiting();

@@ -10,10 +10,10 @@
 
 use super::Switch;
 use super::ring::{Ring, Stage};
-use crate::call::{Joining, Refusal, Rung, Spoken, too_early};
+use crate::call::{Joining, Keying, Refusal, Rung, Spoken, too_early};
 use crate::id::CallRef;
 use crate::sip::endpoint::{ClientId, DialogId, ServerId, is_reliable};
-use crate::sip::wire::{Header, Message, Method, Start};
+use crate::sip::wire::{Header, Message, Method, Start, Transport};
 use crate::time::Now;
 use bytes::Bytes;
 use std::net::SocketAddr;
@@ -41,7 +41,10 @@ impl Switch {
         } else {
             let spoken = *ring.spoken.get_or_insert_with(|| Spoken { session_id: self.rng.u64() >> 1 });
             let settings = &self.settings.call;
-            spoken.answer(offer, settings.reachable(SocketAddr::new(settings.media_bind, 0), ring.peer).ip())
+            let from = settings.reachable(SocketAddr::new(settings.media_bind, 0), ring.peer).ip();
+            let path = self.registrar.get(ring.binding).map(|binding| binding.path.transport);
+            let transport = path.unwrap_or(Transport::Udp);
+            spoken.answer(offer, from, Keying::of(settings, transport, false), &mut self.rng)
         };
         let body = answer.as_deref().map(|answer| ("application/sdp", answer));
         self.endpoint.prack(now, invite, response, body);

@@ -31,6 +31,7 @@ pub(super) fn switch() -> Switch {
         hold_silence: Duration::from_secs(20),
         rings_reliably: false,
         session_timer: crate::call::SessionTerms { expires_seconds: 1800, min_seconds: 90 },
+        srtp: crate::call::SrtpTerms { reach: crate::call::KeyReach::Anywhere, is_required: false },
     };
     let trunk =
         Trunk { name: "t".into(), allow: vec!["192.0.2.0/24".parse().unwrap()], calls_max: 9, ..Trunk::default() };

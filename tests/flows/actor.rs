@@ -293,7 +293,9 @@ impl Actor {
         let is_part = words.has("multipart");
         let video = words.kind("video").map(|kind| if kind == "refused" { 0 } else { 50_000 });
         self.version = if words.has("unversioned") { self.version } else { self.count };
-        self.description = Said { host: &host, port, version: self.version, codecs, direction, video }.write()?;
+        let (is_secure, crypto) = (words.has("secure"), words.value("crypto"));
+        let said = Said { host: &host, port, version: self.version, codecs, direction, is_secure, crypto, video };
+        self.description = said.write()?;
         if is_part {
             let isup = "Content-Type: application/isup\r\nContent-Disposition: signal;handling=optional\r\n\r\nx";
             let sdp = format!("Content-Type: application/sdp\r\n\r\n{}", self.description);

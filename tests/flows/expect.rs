@@ -18,6 +18,8 @@ pub(crate) fn describe(record: &Record) -> String {
         ("winner", record.winner.as_deref()),
         ("codec", record.codec.as_deref()),
         ("permit", record.permit.as_deref()),
+        ("srtp_caller", record.srtp.caller),
+        ("srtp_client", record.srtp.client),
         ("last_refusal", record.last_refusal),
         ("session", record.session_id.as_deref()),
         ("asserted", record.asserted_identity.as_deref()),

@@ -42,6 +42,8 @@ pub(crate) struct Plan {
     pub(crate) reliable: bool,
     pub(crate) rings: bool,
     pub(crate) identity: call::Identity,
+    pub(crate) keys: call::KeyReach,
+    pub(crate) srtp_required: bool,
 }
 
 impl Default for Plan {
@@ -60,6 +62,8 @@ impl Default for Plan {
             reliable: false,
             rings: false,
             identity: call::Identity::From,
+            keys: call::KeyReach::Anywhere,
+            srtp_required: false,
         }
     }
 }
@@ -79,6 +83,12 @@ impl Plan {
         if words.value("identity") == Some("asserted") {
             self.identity = call::Identity::Asserted;
         }
+        self.keys = match words.value("keys") {
+            None | Some("any") => call::KeyReach::Anywhere,
+            Some("tls") => call::KeyReach::Encrypted,
+            Some(_) => call::KeyReach::Nowhere,
+        };
+        self.srtp_required |= words.has("srtp_required");
         self.reliable |= words.has("reliable");
         self.rings |= words.has("rings");
         self.asks |= words.value("policy") == Some("asks");
@@ -118,6 +128,7 @@ impl Plan {
             allow,
             calls_max: self.trunk_calls,
             identity: self.identity,
+            srtp_required: self.srtp_required,
             ..Trunk::default()
         };
         let route = Route {
@@ -139,6 +150,7 @@ impl Plan {
             hold_silence: Duration::from_secs(300),
             rings_reliably: self.reliable,
             session_timer: call::SessionTerms { expires_seconds: self.session_expires, min_seconds: 90 },
+            srtp: call::SrtpTerms { reach: self.keys, is_required: false },
         };
         let (number, name) = (Pattern::parse(OTHER.0).expect("a number"), name(OTHER.1));
         let other = Route { number, name, ..route.clone() };

@@ -29,6 +29,8 @@ pub(crate) struct Stage {
     heard: BTreeMap<&'static str, VecDeque<String>>,
     parked: Vec<Incoming>,
     flows: Vec<FlowId>,
+    /// Keys of ours that the relay was told.
+    own_keys: Vec<parkway::sdp::Master>,
     questions: Vec<Option<QuestionId>>,
     law: Law,
     /// What happened so far, for people.
@@ -45,6 +47,7 @@ impl Stage {
             heard: BTreeMap::from(["notify", "media", "policy", "record"].map(|who| (who, VecDeque::new()))),
             parked: Vec::new(),
             flows: Vec::new(),
+            own_keys: Vec::new(),
             questions: Vec::new(),
             law: Law::default(),
             ladder: Vec::new(),
@@ -334,7 +337,8 @@ impl Stage {
                 let numbers = numbers.collect::<Vec<_>>().join(",");
                 let silence = stream.silence_max.map_or(0, |silence| silence.as_secs());
                 let (side, sends) = (side.as_str(), stream.sends);
-                (format!("set {side} remote={remote} sends={sends} silence={silence} map={numbers}"), None)
+                let keys = stream.keys.as_deref().map_or("none".into(), |keys| self.keys(keys));
+                (format!("set {side} remote={remote} sends={sends} silence={silence} map={numbers} keys={keys}"), None)
             }
             Command::Clear { side, .. } => (format!("clear {}", side.as_str()), None),
             Command::Close { flow } => {
@@ -346,6 +350,17 @@ impl Stage {
             Some(answer) => self.input("media answers", Input::Media(answer)),
             None => Ok(()),
         }
+    }
+
+    /// A leg's keys: the suite, the letter that its own key is made of, and which one of all ours we send under.
+    fn keys(&mut self, keys: &media::Keys) -> String {
+        let (suite, first) = (keys.theirs.suite().as_str(), keys.theirs.key_and_salt()[0] >> 2);
+        let known = self.own_keys.iter().position(|known| *known == keys.ours);
+        let ours = known.unwrap_or_else(|| {
+            self.own_keys.push(keys.ours.clone());
+            self.own_keys.len() - 1
+        });
+        format!("{suite}:{}/{}", char::from(b'A' + first), ours + 1)
     }
 
     fn keep(&mut self, who: &'static str, what: String) {

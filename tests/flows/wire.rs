@@ -106,16 +106,20 @@ pub(crate) struct Said<'a> {
     /// `pcma,pcmu,te101`: a codec, for a dynamic payload type with its number.
     pub(crate) codecs: &'a str,
     pub(crate) direction: &'a str,
+    /// Whether its audio is RTP/SAVP.
+    pub(crate) is_secure: bool,
+    /// `1:aes:B,2:gcm:C`: tag, suite, and a letter for the key.
+    pub(crate) crypto: Option<&'a str>,
     /// The port of a second stream.
     pub(crate) video: Option<u16>,
 }
 
 impl Said<'_> {
     pub(crate) fn write(&self) -> Result<String, String> {
-        let Said { host, port, version, codecs, direction, video } = self;
+        let Said { host, port, version, codecs, direction, is_secure, crypto, video } = self;
         let codecs = codecs.split(',').map(codec).collect::<Result<Vec<_>, _>>()?;
         let mut out = format!("v=0\r\no=- 1 {version} IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\n");
-        let _ = write!(out, "m=audio {port} RTP/AVP");
+        let _ = write!(out, "m=audio {port} {}", if *is_secure { "RTP/SAVP" } else { "RTP/AVP" });
         for (number, _) in &codecs {
             let _ = write!(out, " {number}");
         }
@@ -123,12 +127,28 @@ impl Said<'_> {
         for (number, encoding) in &codecs {
             let _ = write!(out, "a=rtpmap:{number} {encoding}\r\n");
         }
+        for line in crypto.iter().flat_map(|crypto| crypto.split(',')) {
+            let _ = write!(out, "a=crypto:{}\r\n", key_line(line)?);
+        }
         let _ = write!(out, "a={direction}\r\n");
         if let Some(port) = video {
             let _ = write!(out, "m=video {port} RTP/AVP 99\r\na=rtpmap:99 H264/90000\r\n");
         }
         Ok(out)
     }
+}
+
+/// What `a=crypto` says for `1:aes:B`. The letter is what all of the key's base64 is, so it is the key's first letter for a reader, too.
+fn key_line(word: &str) -> Result<String, String> {
+    let parts: Vec<&str> = word.split(':').collect();
+    let [tag, suite, letter] = parts[..] else { return Err(format!("`{word}` is no tag, suite and letter")) };
+    let (suite, key) = match suite {
+        "aes" => ("AES_CM_128_HMAC_SHA1_80", letter.repeat(40)),
+        "gcm" => ("AEAD_AES_128_GCM", letter.repeat(36) + "AA=="),
+        "f8" => ("F8_128_HMAC_SHA1_80", letter.repeat(40)),
+        _ => return Err(format!("`{suite}` is no suite that the actors know")),
+    };
+    Ok(format!("{tag} {suite} inline:{key}"))
 }
 
 fn codec(word: &str) -> Result<(u8, &'static str), String> {

@@ -2,9 +2,9 @@
 //! Not here: what is done with them (`transform`).
 //! RFC 3711 §4.3 with a derivation rate of zero; RFC 6188 §2 (AES-256 derives with AES-256); RFC 7714 §11 (GCM derives as AES-CM does).
 
+use super::Master;
 use super::Stream;
 use super::counter::Counter;
-use super::suite::Master;
 use zeroize::Zeroizing;
 
 /// Bytes of the salt with which keys are derived.

@@ -17,7 +17,6 @@ mod inbound;
 mod keys;
 mod outbound;
 mod sources;
-mod suite;
 mod transform;
 mod window;
 
@@ -30,9 +29,9 @@ mod properties;
 #[cfg(test)]
 mod vectors;
 
+pub use crate::sdp::{Master, Suite};
 pub use inbound::Inbound;
 pub use outbound::Outbound;
-pub use suite::{Master, Suite};
 
 use transform::TAG_BYTES_MAX;
 

@@ -5,7 +5,7 @@
 use super::Stream;
 use super::counter::Counter;
 use super::keys::Keys;
-use super::suite::{Master, Suite};
+use super::{Master, Suite};
 use crate::limits;
 use arrayvec::ArrayVec;
 use hmac::{Hmac, Mac};

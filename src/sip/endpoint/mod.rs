@@ -48,7 +48,7 @@ use crate::sip::dialog::session_id::SessionId;
 use crate::sip::dialog::{Dialog, Role};
 use crate::sip::transaction::ServerInvite;
 use crate::sip::transaction::timer::Wheel;
-use crate::sip::wire::{Head, Message, Method, Start, is_keep_alive};
+use crate::sip::wire::{Head, Message, Method, Start, Transport, is_keep_alive};
 use crate::time::{Instant, Now};
 use answer::{New, Server};
 use arrayvec::ArrayVec;
@@ -429,6 +429,11 @@ impl Endpoint {
     /// The peer's message that made the dialog, to be parsed again where needed: its INVITE, or its 2xx to ours.
     pub fn made_by(&self, dialog: DialogId) -> Option<&Bytes> {
         self.dialogs.get(&dialog).filter(|held| !held.is_closed).map(|held| &held.dialog.made_by)
+    }
+
+    /// The transport that the peer's latest request in a dialog came over.
+    pub fn transport(&self, dialog: DialogId) -> Option<Transport> {
+        self.dialogs.get(&dialog).map(|held| held.dialog.path.transport)
     }
 
     /// Whether an INVITE of ours made the dialog, so that its Call-ID is ours.

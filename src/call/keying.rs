@@ -1,0 +1,151 @@
+//! Whether a leg's audio may be, or has to be, encrypted with keys that stand in its session descriptions (SDES), and which keys they are.
+//! RFC 4568 §7: only where the signalling is encrypted, too, unless the operator wants it otherwise.
+//! Not here: the attribute (`sdp`), and packets (`media`).
+
+use super::leg::Refusal;
+use super::session::not_acceptable;
+use super::{Settings, Turn};
+use crate::media::Keys;
+use crate::rng::Rng;
+use crate::sdp::{Carriage, Crypto, Description, Master, Media, Protocol, Suite};
+use crate::sip::endpoint::DialogId;
+use crate::sip::wire::Transport;
+
+/// What the operator wants of SRTP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SrtpTerms {
+    /// Where keys may stand in session descriptions.
+    pub reach: KeyReach,
+    /// Whether no leg may do without.
+    pub is_required: bool,
+}
+
+/// Over which signalling keys may go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeyReach {
+    /// Over none.
+    Nowhere,
+    /// Over TLS.
+    Encrypted,
+    /// Over any, where whoever reads it has the keys, too.
+    Anywhere,
+}
+
+/// What goes for one leg.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Keying {
+    /// Whether keys may stand in its descriptions. Else they are passed over, and a stream that needs them is not relayed.
+    is_allowed: bool,
+    /// Whether its audio may not go without.
+    is_required: bool,
+}
+
+impl Keying {
+    /// Of a leg whose messages come this way; `is_required` says that it has to be encrypted, whatever goes for others.
+    pub fn of(settings: &Settings, transport: Transport, is_required: bool) -> Keying {
+        let is_allowed = match settings.srtp.reach {
+            KeyReach::Nowhere => false,
+            KeyReach::Encrypted => transport == Transport::Tls,
+            KeyReach::Anywhere => true,
+        };
+        Keying { is_allowed, is_required: settings.srtp.is_required || is_required }
+    }
+
+    /// The same of a leg with a dialog.
+    pub(super) fn in_dialog(turn: &Turn<'_>, dialog: DialogId, is_required: bool) -> Keying {
+        let transport = turn.endpoint.transport(dialog).unwrap_or(Transport::Udp);
+        Keying::of(turn.settings, transport, is_required)
+    }
+
+    /// A description, as far as it goes for such a leg.
+    pub(super) fn read(self, body: &[u8]) -> Result<Description<'_>, Refusal> {
+        let description = Description::parse(body).map_err(|error| not_acceptable(&error))?;
+        Ok(if self.is_allowed { description } else { description.without_keys() })
+    }
+
+    /// Whether the audio of a description is protected as it has to be.
+    pub(super) fn check(self, audio: &Media<'_>) -> Result<(), Refusal> {
+        if self.is_required && audio.crypto.is_none() {
+            let needed =
+                if self.is_allowed { "RTP/SAVP with a=crypto" } else { "SIP over TLS, and RTP/SAVP with a=crypto" };
+            return Err(Refusal::warned(488, "srtp_required", &format!("SRTP is required: {needed}")));
+        }
+        Ok(())
+    }
+
+    /// Why nothing of a description can be relayed.
+    pub(super) fn nothing_in(self, description: &Description<'_>) -> Refusal {
+        let needs_keys = description.media.iter().any(|media| media.protocol == Protocol::RtpSavp && media.port != 0);
+        if needs_keys && !self.is_allowed {
+            return not_acceptable(&"the keys of RTP/SAVP are not taken over this signalling, which is not encrypted");
+        }
+        not_acceptable(&crate::sdp::NotAgreed::NoAudio)
+    }
+
+    /// What we offer a leg that has not offered anything.
+    pub(super) fn carriage(self, rng: &mut Rng) -> Carriage {
+        if !(self.is_allowed && self.is_required) {
+            return Carriage::default();
+        }
+        let crypto = |(tag, suite)| Crypto { tag, master: Master::draw(suite, rng) };
+        Carriage { is_secure: true, crypto: (1..).zip(Suite::ALL).map(crypto).collect() }
+    }
+}
+
+/// What a description of a leg's says of its protection.
+#[derive(Clone, Debug)]
+pub(super) struct Protection {
+    is_secure: bool,
+    crypto: Option<Box<Crypto>>,
+}
+
+impl Protection {
+    pub(super) fn of(audio: &Media<'_>) -> Protection {
+        Protection { is_secure: audio.protocol == Protocol::RtpSavp, crypto: audio.crypto.clone() }
+    }
+
+    /// It is an offer: ours is of the same kind, under the key that we had, or a new one if it is for something else (RFC 4568 §7.1.4).
+    pub(super) fn take(self, ours: &mut Carriage, theirs: &mut Option<Master>, rng: &mut Rng) {
+        let had = ours.crypto.pop();
+        *ours = Carriage { is_secure: self.is_secure, crypto: Vec::new() };
+        *theirs = self.crypto.map(|crypto| {
+            let Crypto { tag, master } = *crypto;
+            let had = had.filter(|had| had.master.suite() == master.suite() && theirs.is_some());
+            let own = had.map_or_else(|| Master::draw(master.suite(), rng), |had| had.master);
+            ours.crypto.push(Crypto { tag, master: own });
+            master
+        });
+    }
+
+    /// It is the answer to what `ours` offers: it has chosen one of our keys by its tag, or, where it may, none.
+    pub(super) fn choose(self, ours: &mut Carriage, theirs: &mut Option<Master>) -> Result<(), Refusal> {
+        let offered =
+            |crypto: &Crypto, own: &Crypto| (crypto.tag, crypto.master.suite()) == (own.tag, own.master.suite());
+        match self.crypto.filter(|_| !ours.crypto.is_empty()) {
+            Some(crypto) => {
+                ours.crypto.retain(|own| offered(&crypto, own));
+                if ours.crypto.is_empty() {
+                    return Err(not_acceptable(&"a=crypto answers none that was offered"));
+                }
+                *theirs = Some(crypto.master);
+            }
+            None if ours.is_secure => return Err(not_acceptable(&"RTP/SAVP was offered and answered without a key")),
+            None => (ours.crypto, *theirs) = (Vec::new(), None),
+        }
+        Ok(())
+    }
+}
+
+/// The keys of a leg's two directions, if it has any.
+pub(super) fn keys(ours: &Carriage, theirs: Option<&Master>) -> Option<Box<Keys>> {
+    let ours = ours.crypto.first()?.master.clone();
+    Some(Box::new(Keys { ours, theirs: theirs?.clone() }))
+}
+
+#[cfg(test)]
+impl Keying {
+    /// Of a leg that may have keys.
+    pub(super) fn allowed() -> Keying {
+        Keying { is_allowed: true, is_required: false }
+    }
+}
