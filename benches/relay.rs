@@ -4,7 +4,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use parkway::id::{FlowId, Side};
 use parkway::media::header::Rtp;
-use parkway::media::{Flow, Mapping, Outcome, Stream};
+use parkway::media::{Codec, Flow, Mapping, Outcome, Stream};
 use parkway::time::{Duration, Instant};
 use std::hint::black_box;
 use std::net::SocketAddr;
@@ -49,7 +49,13 @@ impl Source {
 }
 
 fn bridged(id: FlowId, caller: SocketAddr) -> Flow {
-    let mapping = |(here, there), telephone_event| Mapping { here, there, clock_rate: 8_000, telephone_event };
+    let mapping = |(here, there), telephone_event| Mapping {
+        here,
+        there,
+        clock_rate: 8_000,
+        telephone_event,
+        codec: Codec::G711,
+    };
     let stream = |address: SocketAddr| Stream {
         remote_rtp: Some(address),
         remote_rtcp: None,

@@ -98,6 +98,7 @@ impl Ending {
     fn write(&mut self, report: Option<media::Closed>, turn: &mut Turn<'_>) {
         self.flow = None;
         if let Some(mut record) = self.record.take() {
+            record.findings = report.as_ref().map(media::diagnosis::findings).unwrap_or_default();
             record.media = report;
             turn.write(record);
         }

@@ -407,6 +407,7 @@ impl Facts {
             rang_ms: self.rang_ms,
             codec: None,
             media: None,
+            findings: Vec::new(),
         }
     }
 }

@@ -53,8 +53,8 @@ impl Flow {
     }
 
     /// Whoever was on a leg is gone.
-    pub fn clear(&mut self, side: Side) {
-        self.leg(side).clear();
+    pub fn clear(&mut self, now: Instant, side: Side) {
+        self.leg(side).clear(now);
     }
 
     /// An RTP packet came to `side`'s RTP port from `source`.
@@ -79,15 +79,22 @@ impl Flow {
 
     /// An RTCP packet came to `side`'s RTCP port from `source`. It crosses whatever the direction of the audio:
     /// reports go on while a leg is on hold (RFC 3264 §5.1).
-    pub fn receive_rtcp(&mut self, side: Side, source: SocketAddr, packet: &[u8]) -> Outcome {
+    pub fn receive_rtcp(&mut self, now: Instant, side: Side, source: SocketAddr, packet: &[u8]) -> Outcome {
         let (from, to) = self.legs(side);
-        let outcome = match (from.accept_rtcp(source, packet), to.destination_rtcp()) {
+        let accepted = from.accept_rtcp(source, packet);
+        if accepted.is_ok() {
+            from.hear_rtcp(now, packet, to);
+        }
+        let outcome = match (accepted, to.destination_rtcp()) {
             (Ok(()), Some(to)) => Outcome::Forward { to },
             (Ok(()), None) => Outcome::Drop(Reason::Unbridged),
             (Err(reason), _) => Outcome::Drop(reason),
         };
         match outcome {
-            Outcome::Forward { .. } => from.counters().rtcp_forwarded += 1,
+            Outcome::Forward { .. } => {
+                from.counters().rtcp_forwarded += 1;
+                to.send_rtcp(now, packet);
+            }
             Outcome::Drop(_) => from.counters().rtcp_dropped += 1,
         }
         outcome
@@ -147,7 +154,14 @@ impl Flow {
 
     /// What was counted so far.
     pub fn report(&self) -> Closed {
-        Closed { caller: self.caller.report(), client: self.client.report() }
+        Closed { caller: self.caller.report(&self.client), client: self.client.report(&self.caller) }
+    }
+
+    /// It is over: what was counted, up to now.
+    pub fn end(&mut self, now: Instant) -> Closed {
+        self.caller.end(now);
+        self.client.end(now);
+        self.report()
     }
 
     fn leg(&mut self, side: Side) -> &mut Leg {
@@ -169,6 +183,7 @@ mod tests {
     use crate::media::command::{Counters, Mapping};
     use crate::media::dtmf::KeyWriter;
     use crate::media::header::Rtp;
+    use crate::media::quality::Codec;
     use crate::time::Duration;
 
     const CALLER: &str = "192.0.2.10:4000";
@@ -180,12 +195,12 @@ mod tests {
     }
 
     fn audio(here: u8) -> Mapping {
-        Mapping { here, there: here, clock_rate: 8_000, telephone_event: false }
+        Mapping { here, there: here, clock_rate: 8_000, telephone_event: false, codec: Codec::G711 }
     }
 
     fn stream(rtp: &str, event: (u8, u8)) -> Stream {
         let rtp = at(rtp);
-        let keys = Mapping { here: event.0, there: event.1, clock_rate: 8_000, telephone_event: true };
+        let keys = Mapping { here: event.0, there: event.1, telephone_event: true, codec: Codec::Other, ..audio(0) };
         Stream {
             remote_rtp: Some(rtp),
             remote_rtcp: Some(SocketAddr::new(rtp.ip(), rtp.port() + 1)),
@@ -223,7 +238,7 @@ mod tests {
     fn who_has_left_a_leg_is_neither_heard_nor_sent_to_and_whoever_comes_is_new() {
         const NEXT: &str = "198.51.100.99:6000";
         let mut flow = bridged();
-        flow.clear(Side::Client);
+        flow.clear(Instant(0), Side::Client);
         let hear = |flow: &mut Flow, side, source, sequence| {
             flow.receive(Instant(0), side, at(source), &mut packet(0, sequence))
         };
@@ -402,6 +417,48 @@ mod tests {
         assert_eq!(flow.report().caller.ssrc_changes, 1);
     }
 
+    /// What the client says of the caller's stream, SSRC 9, whose sender report named `u32::MAX` went to it.
+    #[test]
+    fn reports_that_cross_tell_of_the_other_wire_and_of_the_round_trip() {
+        let mut flow = bridged();
+        let spoken = |sequence: u16| Instant(u64::from(sequence) * 20_000);
+        for sequence in 1..=200 {
+            flow.receive(spoken(sequence), Side::Caller, at(CALLER), &mut packet(0, sequence));
+        }
+        let cross = |flow: &mut Flow, now, side, source: &str, packet: &[u8]| {
+            let outcome = flow.receive_rtcp(Instant(now), side, at(source), packet);
+            assert!(matches!(outcome, Outcome::Forward { .. }), "{outcome:?}");
+        };
+        let sender = [[0x80, 200, 0, 6, 0, 0, 0, 9].as_slice(), &[0, 0, 255, 255, 255, 255, 0, 0], &[0; 12]].concat();
+        cross(&mut flow, 1_000_000, Side::Caller, "192.0.2.10:4001", &sender);
+        let block = [9u32, 20, 200, 80, u32::MAX, 65_536].map(u32::to_be_bytes);
+        let receiver = [[0x81, 201, 0, 7, 0, 0, 0, 9].as_slice(), block.as_flattened()].concat();
+        cross(&mut flow, 2_060_000, Side::Client, "198.51.100.20:5001", &receiver);
+        let Closed { caller, client } = flow.end(Instant(4_000_000));
+        assert_eq!(client.reported.round_trip.map(|trip| trip.mean_ms), Some(60.0));
+        assert_eq!((client.reported.packets_lost, client.reported.packets_expected), (Some(20), 201));
+        assert_eq!((client.reported.jitter_ms, client.reported.ignored), (Some(10.0), 0));
+        // One tenth lost, one way 30 ms and 20 of jitter buffer and packet each: R = 93.2 - 1.68 - 95 * 9.95 / (9.95 + 25.1).
+        assert_eq!((client.mos_heard, caller.mos_heard), (Some(3.33), None));
+        assert_eq!((caller.mos, caller.reported.round_trip), (Some(4.4), None));
+    }
+
+    #[test]
+    fn an_end_tells_when_each_leg_was_heard() {
+        let mut flow = bridged();
+        flow.receive(Instant(500_000), Side::Caller, at(CALLER), &mut packet(0, 1));
+        flow.clear(Instant(6_000_000), Side::Client);
+        let Closed { caller, client } = flow.end(Instant(9_000_000));
+        assert_eq!((caller.timing.last_packet_ms, caller.timing.silent_at_end_ms), (Some(500), 8_500));
+        assert_eq!((client.timing.awaited_ms, client.timing.silent_at_end_ms), (6_000, 0), "it had left");
+        assert_eq!(
+            (client.named, client.heard_from),
+            (Some(at(CLIENT)), Some(at(CLIENT))),
+            "who it was is still known"
+        );
+        assert_eq!(caller.heard_from, Some(at(CALLER)));
+    }
+
     #[test]
     fn rtcp_crosses_between_validated_ports_only() {
         let report = |ssrc: u8| [0x80, 201, 0, 1, 0, 0, 0, ssrc];
@@ -415,14 +472,14 @@ mod tests {
             ("malformed", "192.0.2.10:4001", [0x80, 0, 0, 1, 0, 0, 0, 9], Outcome::Drop(Reason::Malformed)),
         ] {
             let mut flow = bridged();
-            assert_eq!(flow.receive_rtcp(Side::Caller, at(source), &packet), expect, "{rule}");
+            assert_eq!(flow.receive_rtcp(Instant(0), Side::Caller, at(source), &packet), expect, "{rule}");
             let counted = flow.report().caller;
             assert_eq!(counted.rtcp_forwarded + counted.rtcp_dropped, 1, "{rule}");
         }
         let mut flow = Flow::new(FlowId(7));
         flow.set(Instant(0), Side::Caller, stream(CALLER, (101, 96)));
         flow.set(Instant(0), Side::Client, stream(CLIENT, (96, 101)));
-        let unheard = flow.receive_rtcp(Side::Caller, at("192.0.2.10:4001"), &report(9));
+        let unheard = flow.receive_rtcp(Instant(0), Side::Caller, at("192.0.2.10:4001"), &report(9));
         assert_eq!(unheard, Outcome::Drop(Reason::Unbridged), "the client was not heard yet");
     }
 }

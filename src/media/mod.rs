@@ -2,13 +2,20 @@
 //! Not here: sockets and threads (`relay`), and which call a flow belongs to (`switch`).
 
 pub mod command;
+pub mod diagnosis;
 pub mod dtmf;
+pub mod feedback;
 pub mod forward;
 pub mod header;
 pub mod latch;
 mod leg;
+pub mod presence;
+pub mod quality;
+pub mod rtcp;
 pub mod statistics;
 pub mod tone;
 
 pub use command::{Closed, Command, Counters, Event, Mapping, Stream};
+pub use diagnosis::{Finding, Trouble};
 pub use forward::{Flow, Outcome, Reason};
+pub use quality::Codec;

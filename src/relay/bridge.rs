@@ -3,7 +3,7 @@
 
 use crate::id::{FlowId, Side};
 use crate::limits;
-use crate::media::{Event, Flow, Outcome, Stream};
+use crate::media::{Closed, Event, Flow, Outcome, Stream};
 use crate::relay::kept::Locals;
 use crate::relay::poll::Poll;
 use crate::relay::socket::{LegSockets, Opener};
@@ -94,9 +94,9 @@ impl Bridge {
     }
 
     /// Whoever was on a leg is gone.
-    pub(super) fn clear(&mut self, side: Side) {
+    pub(super) fn clear(&mut self, now: Instant, side: Side) {
         self.leg_mut(side).dissolve();
-        self.flow.clear(side);
+        self.flow.clear(now, side);
     }
 
     /// The addresses of its two sides.
@@ -143,9 +143,12 @@ impl Bridge {
         }
     }
 
-    /// The answer to the command that closes it.
-    pub(super) fn closed(&self) -> Event {
-        Event::Closed { flow: self.id, report: self.flow.report() }
+    /// The flow is over: what was counted.
+    pub(super) fn close(&mut self, now: Instant) -> Closed {
+        let mut report = self.flow.end(now);
+        report.caller.local = Some(self.caller.address());
+        report.client.local = Some(self.client.address());
+        report
     }
 
     /// Handles a packet, and tells what it has made known.
@@ -170,7 +173,7 @@ impl Bridge {
     fn forward(&mut self, now: Instant, port: Port, source: SocketAddr, packet: &mut [u8]) {
         let outcome = match port.kind {
             Kind::Rtp => self.flow.receive(now, port.side, source, packet),
-            Kind::Rtcp => self.flow.receive_rtcp(port.side, source, packet),
+            Kind::Rtcp => self.flow.receive_rtcp(now, port.side, source, packet),
         };
         let Outcome::Forward { to } = outcome else { return };
         // From the other leg's own socket, so that each peer sees one source address for the whole call. What does not fit into the
