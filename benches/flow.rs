@@ -151,7 +151,7 @@ impl Stage {
         assert!(bye.starts_with("BYE "), "the client is hung up on: {bye}");
         self.send(CLIENT, &leg::ok(&bye));
         let flow = self.heard.closing.take().expect("the ports are given back");
-        self.input(Input::Media(media::Event::Closed { flow, report: media::Closed::default() }));
+        self.input(Input::Media(media::Event::Closed { flow, report: Box::default() }));
         assert_eq!(self.records, self.flows, "each call has one record");
         self.pass(PAUSE);
     }
@@ -287,6 +287,7 @@ fn settings() -> Settings {
             hold_silence: Duration::from_secs(3600),
             rings_reliably: false,
             session_timer: parkway::call::SessionTerms { expires_seconds: 1800, min_seconds: 90 },
+            srtp: call::SrtpTerms { reach: call::KeyReach::Encrypted, is_required: false },
         }),
         pass_headers: Vec::new(),
         caps: Caps { total: many, per_name: many, per_source: many, retry_after: Duration::from_secs(10) },

@@ -4,7 +4,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use parkway::id::{FlowId, Side};
 use parkway::media::header::Rtp;
-use parkway::media::{Flow, Mapping, Outcome, Stream};
+use parkway::media::{Codec, Flow, Mapping, Outcome, Packet, Stream};
 use parkway::time::{Duration, Instant};
 use std::hint::black_box;
 use std::net::SocketAddr;
@@ -40,7 +40,8 @@ impl Source {
             self.rtp.write(&[0x01, 0x0A, 0x00, 0xA0], &mut self.packet);
             let port = if from_stranger { 9 } else { address.port() };
             let source = SocketAddr::new(address.ip(), port);
-            let outcome = flow.receive(self.now, Side::Caller, black_box(source), black_box(&mut self.packet));
+            let mut packet = Packet::new(black_box(&mut self.packet), usize::MAX);
+            let outcome = flow.receive(self.now, Side::Caller, black_box(source), &mut packet);
             forwarded += usize::from(matches!(black_box(outcome), Outcome::Forward { .. }));
             while flow.poll_event().is_some() {}
         }
@@ -49,7 +50,13 @@ impl Source {
 }
 
 fn bridged(id: FlowId, caller: SocketAddr) -> Flow {
-    let mapping = |(here, there), telephone_event| Mapping { here, there, clock_rate: 8_000, telephone_event };
+    let mapping = |(here, there), telephone_event| Mapping {
+        here,
+        there,
+        clock_rate: 8_000,
+        telephone_event,
+        codec: Codec::G711,
+    };
     let stream = |address: SocketAddr| Stream {
         remote_rtp: Some(address),
         remote_rtcp: None,
@@ -69,7 +76,7 @@ fn bridged(id: FlowId, caller: SocketAddr) -> Flow {
     for (side, source) in [(Side::Caller, caller), (Side::Client, client)] {
         let mut packet = [0; 12];
         Rtp { ssrc: 7, ..Rtp::default() }.write(&[], &mut packet);
-        flow.receive(Instant(0), side, source, &mut packet);
+        flow.receive(Instant(0), side, source, &mut Packet::new(&mut packet, usize::MAX));
         while flow.poll_event().is_some() {}
     }
     flow

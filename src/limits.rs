@@ -53,6 +53,10 @@ pub const LATCH_CANDIDATES_MAX: usize = 4;
 pub const START_BURST_PACKETS_MAX: u8 = 50;
 /// Longest time in which a trusted leg is sent to before it was heard (RELIABILITY A20).
 pub const START_BURST_MAX: Duration = Duration::from_secs(1);
+/// Sender reports of one leg's that are remembered until the other answers them: it answers the latest, and one may be lost.
+pub const RTCP_CLOCKS_MAX: usize = 4;
+/// Longest round trip, and jitter, that is believed when RTCP says so: nobody talks over one of ten seconds.
+pub const ROUND_TRIP_MAX: Duration = Duration::from_secs(10);
 /// How long after its last packet a key whose end packets were all lost counts as released: RFC 4733 §2.6.1 asks for packets
 /// every 50 ms at most, so this is twenty lost ones.
 pub const DTMF_GAP_MAX: Duration = Duration::from_secs(1);

@@ -411,6 +411,7 @@ impl Facts {
             codec: None,
             srtp: Encrypted::default(),
             media: None,
+            findings: Vec::new(),
         }
     }
 }

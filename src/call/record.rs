@@ -2,7 +2,7 @@
 //! Not here: where it is written (`telemetry`).
 
 use crate::id::{CallId, Side};
-use crate::media::Closed;
+use crate::media::{Closed, Finding};
 use crate::sip::endpoint::{DialogId, Endpoint};
 use crate::sip::typed;
 use crate::sip::wire::{Head, Header, NameAddr};
@@ -127,6 +127,8 @@ pub struct Record {
     pub srtp: Encrypted,
     /// What the relay counted.
     pub media: Option<Closed>,
+    /// What was wrong with the audio; empty of a call that was heard.
+    pub findings: Vec<Finding>,
 }
 
 /// The suites of both sides, as RFC 4568 names them.

@@ -8,7 +8,7 @@ use super::leg::Refusal;
 use super::{Encrypted, Settings, Turn};
 use crate::id::{FlowId, Side};
 use crate::limits;
-use crate::media::{Command, Mapping, Stream};
+use crate::media::{Codec, Command, Mapping, Stream};
 use crate::rng::Rng;
 use crate::sdp::{self, AddressRules, Agreement, Description, Direction, Local, Master, Outline, Remote};
 use std::hash::{DefaultHasher, Hasher};
@@ -242,19 +242,21 @@ impl Session {
             Side::Client => &self.client,
         };
         let sends = sdp::sends(side, self.caller.direction, self.client.direction);
-        let mapping = |number: sdp::Renumbering| Mapping {
+        let mapping = |(number, agreed): (sdp::Renumbering, &sdp::Agreed)| Mapping {
             here: number.here,
             there: number.there,
             clock_rate: number.clock_rate,
             telephone_event: number.telephone_event,
+            codec: Codec::named(&agreed.encoding),
         };
+        let numbers = self.agreement.renumbering(side).zip(&self.agreement.codecs);
         Stream {
             remote_rtp: end.remote.rtp,
             remote_rtcp: end.remote.rtcp,
             signalling: end.signalling,
             // Callers come from trunks that the operator listed by address; a client may be anybody with a grant.
             trusted: side == Side::Caller,
-            payload_types: self.agreement.renumbering(side).map(mapping).take(limits::CODECS_MAX).collect(),
+            payload_types: numbers.map(mapping).take(limits::CODECS_MAX).collect(),
             sends,
             silence_max: Some(if sends { settings.silence } else { settings.hold_silence }),
             keys: keying::keys(&end.local.carriage, end.key.as_ref()),

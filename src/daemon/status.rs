@@ -3,6 +3,7 @@
 
 use crate::call::{Outcome, Record};
 use crate::config::Certificate;
+use crate::media::{Counters, Finding};
 use crate::net::{self, ConnectionCounts, Streams};
 use crate::notify::Registry;
 use crate::relay::Relay;
@@ -83,12 +84,38 @@ impl Status {
         if record.outcome == Outcome::Answered {
             metrics.notify_to_claim.observe(waited);
         }
-        let legs = record.media.iter().flat_map(|media| [media.caller, media.client]);
-        for leg in legs {
-            metrics.rtp_packets_total.add(leg.packets_forwarded);
-            metrics.rtp_dropped_total.with("source").add(leg.dropped_source);
-            metrics.rtp_dropped_total.with("malformed").add(leg.dropped_malformed);
-            metrics.rtp_dropped_total.with("unbridged").add(leg.dropped_unbridged);
+        record.media.iter().flat_map(|media| [media.caller, media.client]).for_each(|leg| self.count_leg(&leg));
+        for finding in &record.findings {
+            metrics.call_findings_total.with(finding.id).inc();
+            let Finding { id, leg, text } = finding;
+            tracing::info!(call = %record.call, finding = id, leg, "{text}");
+        }
+    }
+
+    fn count_leg(&self, leg: &Counters) {
+        let metrics = &self.metrics;
+        metrics.rtp_packets_total.add(leg.packets_forwarded);
+        for (family, reason, count) in [
+            (&metrics.rtp_dropped_total, "source", leg.dropped_source),
+            (&metrics.rtp_dropped_total, "malformed", leg.dropped_malformed),
+            (&metrics.rtp_dropped_total, "unbridged", leg.dropped_unbridged),
+            (&metrics.rtp_dropped_total, "unsent", leg.dropped_unsent),
+            (&metrics.rtp_irregular_total, "lost", leg.packets_lost),
+            (&metrics.rtp_irregular_total, "reordered", leg.packets_reordered),
+            (&metrics.rtp_irregular_total, "duplicated", leg.packets_duplicated),
+            (&metrics.rtp_icmp_total, "refused", leg.refused),
+            (&metrics.rtp_icmp_total, "unreachable", leg.unreachable),
+        ] {
+            family.with(reason).add(count);
+        }
+        if let Some(mos) = leg.mos {
+            metrics.rtp_mos.observe_value(mos);
+        }
+        if leg.packets_received > 0 {
+            metrics.rtp_jitter.observe_value(f64::from(leg.jitter_ms) / 1_000.0);
+        }
+        if let Some(trip) = leg.reported.round_trip {
+            metrics.rtp_round_trip.observe_value(f64::from(trip.mean_ms) / 1_000.0);
         }
     }
 

@@ -3,6 +3,9 @@
 
 use crate::id::{FlowId, Side};
 use crate::limits;
+use crate::media::feedback::Reported;
+use crate::media::presence::Timing;
+use crate::media::quality::Codec;
 use crate::sdp::Master;
 use crate::time::Duration;
 use arrayvec::ArrayVec;
@@ -87,6 +90,8 @@ pub struct Mapping {
     pub clock_rate: u32,
     /// Whether it is telephone-event (RFC 4733), whose digits are reported.
     pub telephone_event: bool,
+    /// What it is coded as: for the opinion score.
+    pub codec: Codec,
 }
 
 /// Relay to switch.
@@ -140,7 +145,7 @@ pub enum Event {
         /// The flow.
         flow: FlowId,
         /// What was counted.
-        report: Closed,
+        report: Box<Closed>,
     },
 }
 
@@ -162,10 +167,16 @@ pub struct Counters {
     pub packets_forwarded: u64,
     /// Payload octets received.
     pub octets_received: u64,
-    /// Expected by sequence numbers but never seen (RFC 3550 §A.3); 0 if negative.
+    /// Expected by sequence numbers but never seen (RFC 3550 §A.3); one that comes twice makes up for none.
     pub packets_lost: u64,
-    /// Interarrival jitter, milliseconds (RFC 3550 §6.4.1).
+    /// Came after one with a higher sequence number.
+    pub packets_reordered: u64,
+    /// Came a second time.
+    pub packets_duplicated: u64,
+    /// Interarrival jitter, milliseconds (RFC 3550 §6.4.1): the latest estimate.
     pub jitter_ms: f32,
+    /// The highest that it was.
+    pub jitter_ms_max: f32,
     /// Dropped: from a strange address.
     pub dropped_source: u64,
     /// Dropped: malformed, wrong version, or of a payload type that was not negotiated.
@@ -180,6 +191,8 @@ pub struct Counters {
     pub dropped_unsent: u64,
     /// How often the leg's host said that nobody listens where RTP is sent (ICMP port unreachable): its caller hears nothing.
     pub refused: u64,
+    /// How often the network said that the leg's address cannot be reached (ICMP, whatever else).
+    pub unreachable: u64,
     /// How often the validated address changed its SSRC: a transfer behind it, a restart, or somebody's forgery.
     pub ssrc_changes: u32,
     /// RTCP packets forwarded.
@@ -188,6 +201,20 @@ pub struct Counters {
     pub rtcp_dropped: u64,
     /// DTMF digits seen.
     pub dtmf_digits: u32,
+    /// The address that its SDP named last.
+    pub named: Option<SocketAddr>,
+    /// The address that it was heard from last.
+    pub heard_from: Option<SocketAddr>,
+    /// Our address for it.
+    pub local: Option<SocketAddr>,
+    /// When it was heard and when not.
+    pub timing: Timing,
+    /// What its RTCP says of what it hears, and the round trip to it.
+    pub reported: Reported,
+    /// The mean opinion score of what came from it, as far as here (`media::quality`); `null` if none did, or of a codec without values.
+    pub mos: Option<f64>,
+    /// The same of what it hears, by its own reports and all the way from the other leg; `null` without reports.
+    pub mos_heard: Option<f64>,
 }
 
 impl Event {

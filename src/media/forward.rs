@@ -59,8 +59,8 @@ impl Flow {
     }
 
     /// Whoever was on a leg is gone.
-    pub fn clear(&mut self, side: Side) {
-        self.leg(side).clear();
+    pub fn clear(&mut self, now: Instant, side: Side) {
+        self.leg(side).clear(now);
     }
 
     /// An RTP packet came to `side`'s RTP port from `source`.
@@ -88,21 +88,28 @@ impl Flow {
 
     /// An RTCP packet came to `side`'s RTCP port from `source`. It crosses whatever the direction of the audio:
     /// reports go on while a leg is on hold (RFC 3264 §5.1).
-    pub fn receive_rtcp(&mut self, side: Side, source: SocketAddr, packet: &mut Packet<'_>) -> Outcome {
+    pub fn receive_rtcp(
+        &mut self,
+        now: Instant,
+        side: Side,
+        source: SocketAddr,
+        packet: &mut Packet<'_>,
+    ) -> Outcome {
         let (from, to) = self.legs(side);
-        let outcome = match (from.accept_rtcp(source, packet), to.destination_rtcp()) {
-            (Ok(()), Some(there)) => match to.protect_rtcp(packet) {
-                Ok(()) => Outcome::Forward { to: there },
-                Err(fault) => Outcome::Drop(security::reason(fault)),
-            },
-            (Ok(()), None) => Outcome::Drop(Reason::Unbridged),
-            (Err(reason), _) => Outcome::Drop(reason),
-        };
-        match outcome {
-            Outcome::Forward { .. } => from.counters().rtcp_forwarded += 1,
-            Outcome::Drop(_) => from.counters().rtcp_dropped += 1,
+        let sent = from.accept_rtcp(source, packet).and_then(|()| {
+            from.hear_rtcp(now, packet.bytes(), to);
+            to.send_rtcp(now, packet)
+        });
+        match sent {
+            Ok(to) => {
+                from.counters().rtcp_forwarded += 1;
+                Outcome::Forward { to }
+            }
+            Err(reason) => {
+                from.counters().rtcp_dropped += 1;
+                Outcome::Drop(reason)
+            }
         }
-        outcome
     }
 
     /// The address that all RTP of `side` comes from and goes to until the next [`Flow::set`] or [`Flow::clear`], once that is certain.
@@ -159,7 +166,14 @@ impl Flow {
 
     /// What was counted so far.
     pub fn report(&self) -> Closed {
-        Closed { caller: self.caller.report(), client: self.client.report() }
+        Closed { caller: self.caller.report(&self.client), client: self.client.report(&self.caller) }
+    }
+
+    /// It is over: what was counted, up to now.
+    pub fn end(&mut self, now: Instant) -> Closed {
+        self.caller.end(now);
+        self.client.end(now);
+        self.report()
     }
 
     fn leg(&mut self, side: Side) -> &mut Leg {
@@ -181,6 +195,7 @@ mod tests {
     use crate::media::command::{Counters, Mapping};
     use crate::media::dtmf::KeyWriter;
     use crate::media::header::Rtp;
+    use crate::media::quality::Codec;
     use crate::time::Duration;
 
     const CALLER: &str = "192.0.2.10:4000";
@@ -192,12 +207,12 @@ mod tests {
     }
 
     fn audio(here: u8) -> Mapping {
-        Mapping { here, there: here, clock_rate: 8_000, telephone_event: false }
+        Mapping { here, there: here, clock_rate: 8_000, telephone_event: false, codec: Codec::G711 }
     }
 
     fn stream(rtp: &str, event: (u8, u8)) -> Stream {
         let rtp = at(rtp);
-        let keys = Mapping { here: event.0, there: event.1, clock_rate: 8_000, telephone_event: true };
+        let keys = Mapping { here: event.0, there: event.1, telephone_event: true, codec: Codec::Other, ..audio(0) };
         Stream {
             remote_rtp: Some(rtp),
             remote_rtcp: Some(SocketAddr::new(rtp.ip(), rtp.port() + 1)),
@@ -244,7 +259,7 @@ mod tests {
     fn who_has_left_a_leg_is_neither_heard_nor_sent_to_and_whoever_comes_is_new() {
         const NEXT: &str = "198.51.100.99:6000";
         let mut flow = bridged();
-        flow.clear(Side::Client);
+        flow.clear(Instant(0), Side::Client);
         let hear =
             |flow: &mut Flow, side, source, sequence| flow.hear(Instant(0), side, at(source), &mut packet(0, sequence));
         assert_eq!(hear(&mut flow, Side::Caller, CALLER, 1), Outcome::Drop(Reason::Unbridged));
@@ -422,6 +437,50 @@ mod tests {
         assert_eq!(flow.report().caller.ssrc_changes, 1);
     }
 
+    /// What the client says of the caller's stream, SSRC 9, whose sender report named `u32::MAX` went to it.
+    #[test]
+    fn reports_that_cross_tell_of_the_other_wire_and_of_the_round_trip() {
+        let mut flow = bridged();
+        let spoken = |sequence: u16| Instant(u64::from(sequence) * 20_000);
+        for sequence in 1..=200 {
+            flow.hear(spoken(sequence), Side::Caller, at(CALLER), &mut packet(0, sequence));
+        }
+        let cross = |flow: &mut Flow, now, side, source: &str, packet: &[u8]| {
+            let mut bytes = packet.to_vec();
+            let packet = &mut Packet::new(&mut bytes, usize::MAX);
+            let outcome = flow.receive_rtcp(Instant(now), side, at(source), packet);
+            assert!(matches!(outcome, Outcome::Forward { .. }), "{outcome:?}");
+        };
+        let sender = [[0x80, 200, 0, 6, 0, 0, 0, 9].as_slice(), &[0, 0, 255, 255, 255, 255, 0, 0], &[0; 12]].concat();
+        cross(&mut flow, 1_000_000, Side::Caller, "192.0.2.10:4001", &sender);
+        let block = [9u32, 20, 200, 80, u32::MAX, 65_536].map(u32::to_be_bytes);
+        let receiver = [[0x81, 201, 0, 7, 0, 0, 0, 9].as_slice(), block.as_flattened()].concat();
+        cross(&mut flow, 2_060_000, Side::Client, "198.51.100.20:5001", &receiver);
+        let Closed { caller, client } = flow.end(Instant(4_000_000));
+        assert_eq!(client.reported.round_trip.map(|trip| trip.mean_ms), Some(60.0));
+        assert_eq!((client.reported.packets_lost, client.reported.packets_expected), (Some(20), 201));
+        assert_eq!((client.reported.jitter_ms, client.reported.ignored), (Some(10.0), 0));
+        // One tenth lost, one way 30 ms and 20 of jitter buffer and packet each: R = 93.2 - 1.68 - 95 * 9.95 / (9.95 + 25.1).
+        assert_eq!((client.mos_heard, caller.mos_heard), (Some(3.33), None));
+        assert_eq!((caller.mos, caller.reported.round_trip), (Some(4.4), None));
+    }
+
+    #[test]
+    fn an_end_tells_when_each_leg_was_heard() {
+        let mut flow = bridged();
+        flow.hear(Instant(500_000), Side::Caller, at(CALLER), &mut packet(0, 1));
+        flow.clear(Instant(6_000_000), Side::Client);
+        let Closed { caller, client } = flow.end(Instant(9_000_000));
+        assert_eq!((caller.timing.last_packet_ms, caller.timing.silent_at_end_ms), (Some(500), 8_500));
+        assert_eq!((client.timing.awaited_ms, client.timing.silent_at_end_ms), (6_000, 0), "it had left");
+        assert_eq!(
+            (client.named, client.heard_from),
+            (Some(at(CLIENT)), Some(at(CLIENT))),
+            "who it was is still known"
+        );
+        assert_eq!(caller.heard_from, Some(at(CALLER)));
+    }
+
     #[test]
     fn rtcp_crosses_between_validated_ports_only() {
         let report = |ssrc: u8| [0x80, 201, 0, 1, 0, 0, 0, ssrc];
@@ -435,14 +494,17 @@ mod tests {
             ("malformed", "192.0.2.10:4001", [0x80, 0, 0, 1, 0, 0, 0, 9], Outcome::Drop(Reason::Malformed)),
         ] {
             let mut flow = bridged();
-            assert_eq!(flow.receive_rtcp(Side::Caller, at(source), &mut Packet::new(&mut packet, 8)), expect, "{rule}");
+            let outcome = flow.receive_rtcp(Instant(0), Side::Caller, at(source), &mut Packet::new(&mut packet, 8));
+            assert_eq!(outcome, expect, "{rule}");
             let counted = flow.report().caller;
             assert_eq!(counted.rtcp_forwarded + counted.rtcp_dropped, 1, "{rule}");
         }
         let mut flow = Flow::new(FlowId(7));
         flow.set(Instant(0), Side::Caller, stream(CALLER, (101, 96)));
         flow.set(Instant(0), Side::Client, stream(CLIENT, (96, 101)));
-        let unheard = flow.receive_rtcp(Side::Caller, at("192.0.2.10:4001"), &mut Packet::new(&mut report(9), 8));
+        let mut packet = report(9);
+        let packet = &mut Packet::new(&mut packet, 8);
+        let unheard = flow.receive_rtcp(Instant(0), Side::Caller, at("192.0.2.10:4001"), packet);
         assert_eq!(unheard, Outcome::Drop(Reason::Unbridged), "the client was not heard yet");
     }
 }

@@ -3,13 +3,16 @@
 
 use crate::media::command::{Counters, Mapping, Stream};
 use crate::media::dtmf::{Digit, Keypad};
+use crate::media::feedback::Feedback;
 use crate::media::forward::Reason;
 use crate::media::header::{self, Rtp};
 use crate::media::latch::{Evidence, Latch, Signalled, Verdict};
 use crate::media::packet::Packet;
+use crate::media::presence::Presence;
+use crate::media::quality::{Codec, Way};
 use crate::media::security::{self, Security};
 use crate::media::srtp::Fault;
-use crate::media::statistics::Reception;
+use crate::media::statistics::{self, Reception};
 use crate::time::Instant;
 use arrayvec::ArrayVec;
 use std::net::SocketAddr;
@@ -38,6 +41,10 @@ pub(super) struct Leg {
     rtcp: Latch,
     keypad: Keypad,
     reception: Reception,
+    presence: Presence,
+    feedback: Feedback,
+    /// Of its latest audio.
+    codec: Codec,
     counters: Counters,
     /// Since when it is silent: its last valid packet, or the last signalling.
     heard: Instant,
@@ -53,11 +60,15 @@ impl Leg {
         self.heard = now;
         self.told_silent = false;
         self.security = Security::follow(self.security.take(), stream.keys.clone());
+        self.presence.expect(now, stream.sends);
+        self.counters.named = stream.remote_rtp.or(self.counters.named);
         self.stream = Some(stream);
     }
 
     /// Forgets who is there: nobody is, until it is set anew.
-    pub(super) fn clear(&mut self) {
+    pub(super) fn clear(&mut self, now: Instant) {
+        self.presence.expect(now, false);
+        self.counters.heard_from = self.rtp.pinned().or(self.counters.heard_from);
         (self.stream, self.rtp, self.rtcp) = (None, Latch::default(), Latch::default());
         self.security = None;
         self.keypad = Keypad::default();
@@ -98,18 +109,28 @@ impl Leg {
                 return Err(Reason::Source);
             }
         }
-        self.heard = now;
-        self.told_silent = false;
-        self.counters.packets_received += 1;
-        self.counters.octets_received += u64::try_from(payload.len()).unwrap_or(0);
-        self.reception.count(rtp.ssrc, rtp.sequence);
+        self.count(now, &rtp, payload);
         if mapping.telephone_event {
             let digit = self.keypad.receive(now, &rtp, payload, mapping.clock_rate);
             self.tell_digit(digit);
         } else {
             self.reception.time(now, rtp.timestamp, mapping.clock_rate);
+            if mapping.codec != Codec::Other {
+                self.codec = mapping.codec;
+            }
         }
         Ok(mapping)
+    }
+
+    /// A valid packet came.
+    #[inline]
+    fn count(&mut self, now: Instant, rtp: &Rtp, payload: &[u8]) {
+        self.heard = now;
+        self.told_silent = false;
+        self.presence.hear(now);
+        self.counters.packets_received += 1;
+        self.counters.octets_received += u64::try_from(payload.len()).unwrap_or(0);
+        self.reception.count(rtp.ssrc, rtp.sequence);
     }
 
     /// Validates an RTCP packet from this leg, and takes its protection away.
@@ -136,11 +157,6 @@ impl Leg {
         self.security.as_mut().map_or(Ok(()), |security| security.protect_rtp(packet))
     }
 
-    /// The same of RTCP.
-    pub(super) fn protect_rtcp(&mut self, packet: &mut Packet<'_>) -> Result<(), Fault> {
-        self.security.as_mut().map_or(Ok(()), |security| security.protect_rtcp(packet))
-    }
-
     /// Whether this leg's audio may reach the other.
     pub(super) fn sends(&self) -> bool {
         self.stream.as_ref().is_some_and(|stream| stream.sends)
@@ -157,18 +173,66 @@ impl Leg {
         self.rtp.settled()
     }
 
-    /// Where the next RTCP packet for this leg goes.
-    pub(super) fn destination_rtcp(&self) -> Option<SocketAddr> {
-        self.rtcp.destination_beside(&self.rtp)
-    }
-
     /// For what becomes of its packets after they were accepted.
     pub(super) fn counters(&mut self) -> &mut Counters {
         &mut self.counters
     }
 
-    pub(super) fn report(&self) -> Counters {
-        Counters { packets_lost: self.reception.lost(), jitter_ms: self.reception.jitter_ms(), ..self.counters }
+    /// An RTCP packet is to go to this leg: where to. It is protected as the leg's are.
+    pub(super) fn send_rtcp(&mut self, now: Instant, packet: &mut Packet<'_>) -> Result<SocketAddr, Reason> {
+        let to = self.rtcp.destination_beside(&self.rtp).ok_or(Reason::Unbridged)?;
+        self.feedback.sent(now, packet.bytes());
+        let protected = self.security.as_mut().map_or(Ok(()), |security| security.protect_rtcp(packet));
+        protected.map_err(security::reason)?;
+        Ok(to)
+    }
+
+    /// A valid RTCP packet came from this leg: what it says of the other one, which is what it hears.
+    pub(super) fn hear_rtcp(&mut self, now: Instant, packet: &[u8], other: &Leg) {
+        self.feedback.received(now, packet, &other.reception);
+    }
+
+    /// The call is over.
+    pub(super) fn end(&mut self, now: Instant) {
+        self.presence.end(now);
+    }
+
+    pub(super) fn report(&self, other: &Leg) -> Counters {
+        Counters {
+            packets_lost: self.reception.lost(),
+            packets_reordered: self.reception.reordered(),
+            packets_duplicated: self.reception.duplicated(),
+            jitter_ms: self.reception.jitter_ms(),
+            jitter_ms_max: self.reception.jitter_ms_max(),
+            heard_from: self.rtp.pinned().or(self.counters.heard_from),
+            timing: self.presence.report(),
+            reported: self.feedback.report(),
+            mos: self.mos(),
+            mos_heard: self.mos_heard(other),
+            ..self.counters
+        }
+    }
+
+    /// Of what came from it, as far as here: half a round trip, one packet's audio, and a buffer of twice the jitter.
+    fn mos(&self) -> Option<f64> {
+        let loss = ratio(self.reception.lost(), self.reception.expected())?;
+        let delay_ms = self.way_ms() + f64::from(self.reception.packet_ms() + 2.0 * self.reception.jitter_ms());
+        Way { codec: self.codec, loss, burst_ratio: self.reception.burst_ratio(), delay_ms }.mos()
+    }
+
+    /// Of what it hears: its reports are of the whole way from the other leg.
+    fn mos_heard(&self, other: &Leg) -> Option<f64> {
+        let reported = self.feedback.report();
+        let loss = ratio(reported.packets_lost?, reported.packets_expected)?;
+        let jitter_ms = reported.jitter_ms.unwrap_or_default();
+        let delay_ms = self.way_ms() + other.way_ms() + f64::from(other.reception.packet_ms() + 2.0 * jitter_ms);
+        // The pattern of losses is known as far as here.
+        Way { codec: other.codec, loss, burst_ratio: other.reception.burst_ratio(), delay_ms }.mos()
+    }
+
+    /// One way between it and us, milliseconds; 0 while nobody knows.
+    fn way_ms(&self) -> f64 {
+        self.feedback.report().round_trip.map_or(0.0, |trip| f64::from(trip.mean_ms) / 2.0)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -205,4 +269,8 @@ impl Leg {
         let pushed = self.notices.try_push(notice);
         debug_assert!(pushed.is_ok(), "the flow's events were not drained");
     }
+}
+
+fn ratio(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| statistics::float(part) / statistics::float(whole))
 }

@@ -2,17 +2,24 @@
 //! Not here: sockets and threads (`relay`), and which call a flow belongs to (`switch`).
 
 pub mod command;
+pub mod diagnosis;
 pub mod dtmf;
+pub mod feedback;
 pub mod forward;
 pub mod header;
 pub mod latch;
 mod leg;
 mod packet;
+pub mod presence;
+pub mod quality;
+pub mod rtcp;
 mod security;
 pub mod srtp;
 pub mod statistics;
 pub mod tone;
 
 pub use command::{Closed, Command, Counters, Event, Keys, Mapping, Stream};
+pub use diagnosis::{Finding, Trouble};
 pub use forward::{Flow, Outcome, Reason};
 pub use packet::Packet;
+pub use quality::Codec;

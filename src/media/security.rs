@@ -91,6 +91,7 @@ mod tests {
     use crate::media::command::{Mapping, Stream};
     use crate::media::forward::{Flow, Outcome};
     use crate::media::header::Rtp;
+    use crate::media::quality::Codec;
     use crate::media::srtp::OVERHEAD_MAX;
     use crate::rng::Rng;
     use crate::sdp::{Master, Suite};
@@ -108,7 +109,7 @@ mod tests {
 
     fn stream(rtp: &str, there: u8, keys: Option<Keys>) -> Stream {
         let rtp: SocketAddr = rtp.parse().unwrap();
-        let mapping = Mapping { here: 0, there, clock_rate: 8_000, telephone_event: false };
+        let mapping = Mapping { here: 0, there, clock_rate: 8_000, telephone_event: false, codec: Codec::Other };
         Stream {
             remote_rtp: Some(rtp),
             remote_rtcp: Some(SocketAddr::new(rtp.ip(), rtp.port() + 1)),
@@ -278,7 +279,7 @@ mod tests {
         let send = |call: &mut Call, side, source: &str, bytes: &[u8]| {
             let mut buffer = [bytes, &[0; OVERHEAD_MAX]].concat();
             let mut packet = Packet::new(&mut buffer, bytes.len());
-            let outcome = call.flow.receive_rtcp(side, source.parse().unwrap(), &mut packet);
+            let outcome = call.flow.receive_rtcp(Instant(0), side, source.parse().unwrap(), &mut packet);
             (outcome, packet.bytes().to_vec())
         };
         let (outcome, mut sent) = send(&mut call, Side::Caller, "192.0.2.10:4001", &report);

@@ -4,7 +4,7 @@
 use crate::id::{FlowId, Side};
 use crate::limits;
 use crate::media::srtp::OVERHEAD_MAX;
-use crate::media::{Event, Flow, Outcome, Packet, Stream};
+use crate::media::{Closed, Event, Flow, Outcome, Packet, Stream};
 use crate::relay::kept::Locals;
 use crate::relay::poll::Poll;
 use crate::relay::socket::{LegSockets, Opener};
@@ -98,9 +98,9 @@ impl Bridge {
     }
 
     /// Whoever was on a leg is gone.
-    pub(super) fn clear(&mut self, side: Side) {
+    pub(super) fn clear(&mut self, now: Instant, side: Side) {
         self.leg_mut(side).dissolve();
-        self.flow.clear(side);
+        self.flow.clear(now, side);
     }
 
     /// The addresses of its two sides.
@@ -147,9 +147,12 @@ impl Bridge {
         }
     }
 
-    /// The answer to the command that closes it.
-    pub(super) fn closed(&self) -> Event {
-        Event::Closed { flow: self.id, report: self.flow.report() }
+    /// The flow is over: what was counted.
+    pub(super) fn close(&mut self, now: Instant) -> Closed {
+        let mut report = self.flow.end(now);
+        report.caller.local = Some(self.caller.address());
+        report.client.local = Some(self.client.address());
+        report
     }
 
     /// Handles a packet, and tells what it has made known.
@@ -174,7 +177,7 @@ impl Bridge {
     fn forward(&mut self, now: Instant, port: Port, source: SocketAddr, mut packet: Packet<'_>) {
         let outcome = match port.kind {
             Kind::Rtp => self.flow.receive(now, port.side, source, &mut packet),
-            Kind::Rtcp => self.flow.receive_rtcp(port.side, source, &mut packet),
+            Kind::Rtcp => self.flow.receive_rtcp(now, port.side, source, &mut packet),
         };
         let packet = packet.bytes();
         let Outcome::Forward { to } = outcome else { return };

@@ -12,7 +12,7 @@ mod socket;
 mod worker;
 
 use crate::id::FlowId;
-use crate::media::{Closed, Command, Event};
+use crate::media::{Command, Event};
 use crate::time::Duration;
 use clock::Clock;
 use inbox::{Message, Waker};
@@ -174,7 +174,7 @@ impl Relay {
         match command {
             Command::Open { flow, .. } => (self.events)(Event::Failed { flow, reason: "the relay has stopped" }),
             Command::Set { .. } | Command::Clear { .. } => {}
-            Command::Close { flow } => (self.events)(Event::Closed { flow, report: Closed::default() }),
+            Command::Close { flow } => (self.events)(Event::Closed { flow, report: Box::default() }),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::limits;
 use crate::media::dtmf::KeyWriter;
 use crate::media::header::Rtp;
 use crate::media::tone::{self, FRAME_SAMPLES, Law, Sine};
-use crate::media::{Mapping, Stream};
+use crate::media::{Closed, Codec, Mapping, Stream};
 use crate::time::Duration;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc::{Receiver, channel};
@@ -56,7 +56,7 @@ fn close(relay: &Relay, events: &Receiver<Event>, flow: FlowId) -> Closed {
     loop {
         if let Event::Closed { flow: closed, report } = events.recv_timeout(WAIT).unwrap() {
             assert_eq!(closed, flow);
-            return report;
+            return *report;
         }
     }
 }
@@ -83,7 +83,13 @@ impl Phone {
 
     /// Signalling for this phone: PCMU both ways, telephone-event by `events` (here, there).
     fn stream(&self, events: (u8, u8)) -> Stream {
-        let mapping = |(here, there), telephone_event| Mapping { here, there, clock_rate: 8_000, telephone_event };
+        let mapping = |(here, there), telephone_event| Mapping {
+            here,
+            there,
+            clock_rate: 8_000,
+            telephone_event,
+            codec: Codec::G711,
+        };
         let address = self.address();
         Stream {
             remote_rtp: Some(address),

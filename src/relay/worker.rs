@@ -115,8 +115,10 @@ impl<F: Fn(Event)> Worker<F> {
                 Err(_) => self.drop_culprit(),
             }
         }
-        for key in std::mem::take(&mut self.state.by_id).into_values() {
-            self.state.bridges.get(key).into_iter().for_each(|bridge| (self.tell)(bridge.closed()));
+        let now = self.clock.now();
+        for (flow, key) in std::mem::take(&mut self.state.by_id) {
+            let report = self.state.bridges.get_mut(key).map(|bridge| bridge.close(now));
+            report.into_iter().for_each(|report| (self.tell)(Event::Closed { flow, report: Box::new(report) }));
         }
         self.state.bridges.clear();
         self.gauges.flows.store(0, Ordering::Relaxed);
@@ -185,12 +187,12 @@ impl<F: Fn(Event)> Worker<F> {
             }
             Command::Clear { flow, side } => {
                 if let Some(bridge) = self.by_id(flow) {
-                    bridge.clear(side);
+                    bridge.clear(now, side);
                 }
             }
             Command::Close { flow } => {
                 let report = self.close(now, flow).unwrap_or_default();
-                (self.tell)(Event::Closed { flow, report });
+                (self.tell)(Event::Closed { flow, report: Box::new(report) });
             }
         }
     }
@@ -227,7 +229,7 @@ impl<F: Fn(Event)> Worker<F> {
     fn close(&mut self, now: Instant, flow: FlowId) -> Option<Closed> {
         let key = self.state.by_id.remove(&flow)?;
         let bridge = self.state.bridges.get_mut(key)?;
-        let (report, locals) = (bridge.flow.report(), bridge.locals());
+        let (report, locals) = (bridge.close(now), bridge.locals());
         if self.state.keeps && self.state.kept.has_room() && self.opener.ports.are_plenty([locals.0, locals.1]) {
             bridge.rest();
             self.state.kept.put(now, locals, key);

@@ -104,14 +104,14 @@ impl Relay {
             }
             Command::Clear { flow, side } => {
                 if let Some(open) = self.flows.get_mut(flow) {
-                    open.flow.clear(*side);
+                    open.flow.clear(now, *side);
                 }
                 Vec::new()
             }
             Command::Close { flow } => {
-                let (report, lot) = (self.remove(*flow), self.lot(plan, *flow));
+                let (report, lot) = (self.remove(now, *flow), self.lot(plan, *flow));
                 let fate = if broken { lot.below(3, 10) } else { 9 };
-                let event = Event::Closed { flow: *flow, report };
+                let event = Event::Closed { flow: *flow, report: Box::new(report) };
                 match fate {
                     0 => Vec::new(),
                     1 => vec![Word { at: soon + Duration::from_millis(lot.below(4, 5_000).into()), event }],
@@ -124,7 +124,7 @@ impl Relay {
     /// A flow that broke: it holds nothing any more. Whether it was there.
     pub(super) fn break_down(&mut self, flow: FlowId) -> bool {
         let there = self.flows.contains_key(&flow);
-        self.remove(flow);
+        self.remove(Instant::default(), flow);
         there
     }
 
@@ -140,10 +140,10 @@ impl Relay {
         Event::Opened { flow, caller: at(ports[0]), client: at(ports[1]) }
     }
 
-    fn remove(&mut self, flow: FlowId) -> Closed {
-        let Some(open) = self.flows.remove(&flow) else { return Closed::default() };
+    fn remove(&mut self, now: Instant, flow: FlowId) -> Closed {
+        let Some(mut open) = self.flows.remove(&flow) else { return Closed::default() };
         open.ports.iter().for_each(|port| _ = self.by_port.remove(port));
-        open.flow.report()
+        open.flow.end(now)
     }
 
     /// A packet came to a port. Where it goes, and what signalling is to hear.

@@ -59,7 +59,7 @@ impl Gauge {
     }
 }
 
-/// How long things took.
+/// How long things took, or what they came to in other units than seconds.
 #[derive(Debug)]
 pub struct Histogram {
     bounds: &'static [f64],
@@ -84,6 +84,11 @@ impl Histogram {
         self.buckets.get(at).into_iter().for_each(|bucket| _ = bucket.fetch_add(1, Ordering::Relaxed));
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.sum_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// One more was so much, of what is no time; less than nothing counts as nothing.
+    pub fn observe_value(&self, value: f64) {
+        self.observe(Duration::try_from_secs_f64(value).unwrap_or_default());
     }
 
     /// For each bound how many took at most so long, in seconds; then how many there were.

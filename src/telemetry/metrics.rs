@@ -6,6 +6,7 @@
 use super::counts::{Counter, Family, Gauge, Histogram};
 use super::page::Page;
 use super::process;
+use crate::media::Trouble;
 use crate::policy::Reason;
 use crate::sip::wire::Method;
 use std::sync::Arc;
@@ -35,6 +36,13 @@ const ENDS: [&str; 7] = ["left", "slow", "idle", "broken", "refused", "handshake
 const PARK_BUCKETS: [f64; 11] = [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0];
 /// From event to callback, seconds: a machine's answer at one end, a person's at the other.
 const CLAIM_BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// Opinion scores: where G.107 Annex B begins to call people dissatisfied, and satisfied, and between.
+const MOS_BUCKETS: [f64; 9] = [1.5, 2.0, 2.58, 3.1, 3.6, 3.8, 4.03, 4.2, 4.34];
+/// Jitter, seconds: a switched network at one end, what no buffer evens out at the other.
+const JITTER_BUCKETS: [f64; 8] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2];
+/// Round trips, seconds: next door at one end, two satellites at the other.
+const ROUND_TRIP_BUCKETS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0];
 
 const CODES: [&str; 36] = [
     "100", "180", "183", "200", "202", "302", "400", "401", "403", "404", "405", "407", "408", "410", "413", "415",
@@ -103,8 +111,20 @@ pub struct Metrics {
     pub rtp_gathering: Gauge,
     /// RTP packets forwarded.
     pub rtp_packets_total: Counter,
-    /// RTP and RTCP packets dropped: `source`, `malformed`, `unbridged`.
+    /// RTP and RTCP packets dropped: `source`, `malformed`, `unbridged`, `unsent`.
     pub rtp_dropped_total: Family<Counter>,
+    /// What was wrong with RTP packets that came: `lost`, `reordered`, `duplicated`.
+    pub rtp_irregular_total: Family<Counter>,
+    /// What was said by ICMP of addresses that RTP went to: `refused`, `unreachable`.
+    pub rtp_icmp_total: Family<Counter>,
+    /// The opinion score of each leg's audio, as it came to us.
+    pub rtp_mos: Histogram,
+    /// Each leg's jitter at the end.
+    pub rtp_jitter: Histogram,
+    /// The mean round trip to each leg that told of one.
+    pub rtp_round_trip: Histogram,
+    /// What was wrong with calls' audio, by its id; a call may have several.
+    pub call_findings_total: Family<Counter>,
     /// INVITEs that were not parked, by the reason id that their response carries.
     pub rejects_total: Family<Counter>,
     /// Calls that were lost to a panic of ours.
@@ -162,7 +182,13 @@ impl Metrics {
             rtp_port_pairs: Family::one(&["state"], &["used", "resting", "free"]),
             rtp_gathering: Gauge::default(),
             rtp_packets_total: Counter::default(),
-            rtp_dropped_total: Family::one(&["reason"], &["source", "malformed", "unbridged"]),
+            rtp_dropped_total: Family::one(&["reason"], &["source", "malformed", "unbridged", "unsent"]),
+            rtp_irregular_total: Family::one(&["kind"], &["lost", "reordered", "duplicated"]),
+            rtp_icmp_total: Family::one(&["kind"], &["refused", "unreachable"]),
+            rtp_mos: Histogram::new(&MOS_BUCKETS),
+            rtp_jitter: Histogram::new(&JITTER_BUCKETS),
+            rtp_round_trip: Histogram::new(&ROUND_TRIP_BUCKETS),
+            call_findings_total: Family::one(&["finding"], &Trouble::ALL.map(Trouble::as_str)),
             rejects_total: Family::one(&["reason"], &REJECTS),
             panics_total: Counter::default(),
             records_total: Family::one(&["result"], &["written", "lost"]),
@@ -193,6 +219,7 @@ impl Metrics {
         page.sample("parkway_build_info", &format!("{{version=\"{version}\"}}"), 1);
         self.render_calls(&mut page);
         self.render_wire(&mut page);
+        self.render_quality(&mut page);
         self.render_trunks(&mut page);
         self.render_house(&mut page);
         page.head("process_start_time_seconds", "gauge", "When the process began, seconds since 1970.");
@@ -280,6 +307,23 @@ impl Metrics {
         page.gauge("parkway_rtp_gathering", "Relay threads that let packets gather.", &self.rtp_gathering);
         page.counter("parkway_rtp_packets_total", "RTP packets forwarded.", &self.rtp_packets_total);
         page.counters("parkway_rtp_dropped_total", "RTP and RTCP packets dropped.", &self.rtp_dropped_total);
+    }
+
+    fn render_quality(&self, page: &mut Page) {
+        page.counters(
+            "parkway_rtp_irregular_total",
+            "RTP packets that did not come, came late or came twice.",
+            &self.rtp_irregular_total,
+        );
+        page.counters("parkway_rtp_icmp_total", "What ICMP said of where RTP went.", &self.rtp_icmp_total);
+        page.histogram("parkway_rtp_mos", "Opinion score of each leg's audio, 1 to 4.41.", &self.rtp_mos);
+        page.histogram("parkway_rtp_jitter_seconds", "Each leg's jitter at the end.", &self.rtp_jitter);
+        page.histogram("parkway_rtp_round_trip_seconds", "Round trip to each leg.", &self.rtp_round_trip);
+        page.counters(
+            "parkway_call_findings_total",
+            "What was wrong with calls' audio; a call may have several.",
+            &self.call_findings_total,
+        );
     }
 
     fn render_trunks(&self, page: &mut Page) {
