@@ -12,6 +12,7 @@ mod replay;
 mod sdp;
 #[cfg(feature = "sim")]
 mod sim;
+mod srtp;
 mod stream;
 mod uri;
 mod websocket;
@@ -23,6 +24,7 @@ pub use message::message;
 pub use sdp::sdp;
 #[cfg(feature = "sim")]
 pub use sim::sim;
+pub use srtp::srtp;
 pub use stream::stream;
 pub use uri::uri;
 pub use websocket::websocket;
