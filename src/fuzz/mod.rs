@@ -9,6 +9,7 @@ mod endpoint;
 mod message;
 #[cfg(test)]
 mod replay;
+mod rtp;
 mod sdp;
 #[cfg(feature = "sim")]
 mod sim;
@@ -21,6 +22,7 @@ pub use differential::differential;
 pub use digest::digest;
 pub use endpoint::endpoint;
 pub use message::message;
+pub use rtp::rtp;
 pub use sdp::sdp;
 #[cfg(feature = "sim")]
 pub use sim::sim;
