@@ -9,9 +9,11 @@ mod endpoint;
 mod message;
 #[cfg(test)]
 mod replay;
+mod rtp;
 mod sdp;
 #[cfg(feature = "sim")]
 mod sim;
+mod srtp;
 mod stream;
 mod uri;
 mod websocket;
@@ -20,9 +22,11 @@ pub use differential::differential;
 pub use digest::digest;
 pub use endpoint::endpoint;
 pub use message::message;
+pub use rtp::rtp;
 pub use sdp::sdp;
 #[cfg(feature = "sim")]
 pub use sim::sim;
+pub use srtp::srtp;
 pub use stream::stream;
 pub use uri::uri;
 pub use websocket::websocket;

@@ -33,6 +33,8 @@ targets! {
     digest: 5_000,
     websocket: 15_000,
     differential: 40_000,
+    srtp: 500,
+    rtp: 10_000,
 }
 
 /// Gives a target its seeds and changes to them. How many inputs there were, or the one that it failed on.

@@ -6,7 +6,8 @@ use super::transform::{Place, Transform};
 use super::{Fault, Master, Stream};
 use crate::media::header::{Rtp, rtcp_source};
 
-/// A key with which a peer sends. Nothing is remembered of a packet before it was authentic.
+/// A key with which a peer sends, to be kept as long as the peer keeps it: what it begins with is taken for the first round of sequence numbers
+/// (FIELD P21). Nothing is remembered of a packet before it was authentic.
 #[derive(Debug)]
 pub struct Inbound {
     rtp: Transform,

@@ -1,0 +1,207 @@
+//! Any bytes as a script of what signalling says of two legs and of what comes to their ports: nothing is forwarded from or to an address that
+//! signalling did not lead to, nor to one that was never heard; what is forwarded is what was received, but for the payload type.
+//! Not here: after how many packets an address is believed (`media::latch`), sockets, SRTP (`srtp`).
+
+use crate::id::{FlowId, Side};
+use crate::media::header::{Rtp, rtcp_sender};
+use crate::media::{Counters, Event, Flow, Mapping, Outcome, Stream};
+use crate::time::{Duration, Instant};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Deeds of one script.
+const STEPS_MAX: usize = 300;
+/// Bytes that a deed takes as a packet.
+const STRAY_BYTES_MAX: usize = 64;
+
+/// Deeds of four bytes, some with a packet behind them.
+pub fn rtp(bytes: &[u8]) {
+    let (mut bridge, mut rest) = (Bridge::new(), bytes);
+    for _ in 0..STEPS_MAX {
+        let Some((&[deed, one, two, three], behind)) = rest.split_first_chunk() else { break };
+        rest = behind;
+        bridge.now = bridge.now + Duration::from_millis(three.into());
+        let side = if deed & 0x80 == 0 { Side::Caller } else { Side::Client };
+        let stray = &behind[..behind.len().min(STRAY_BYTES_MAX)];
+        match deed % 8 {
+            0 => bridge.set(side, one),
+            1 => bridge.clear(side),
+            2..=4 => bridge.receive(side, one, &speech(two, deed)),
+            5 => bridge.receive_rtcp(side, one, &[0x80, 201, 0, 1, 0, 0, 0, deed >> 5 & 1]),
+            6 => bridge.receive(side, one, stray),
+            _ => bridge.receive_rtcp(side, one, stray),
+        }
+        bridge.settle();
+    }
+}
+
+/// A flow, and what may become of packets by what was said and heard.
+struct Bridge {
+    flow: Flow,
+    now: Instant,
+    caller: Leg,
+    client: Leg,
+}
+
+/// What is known of one leg since whoever is on it came.
+#[derive(Default)]
+struct Leg {
+    /// Addresses that signalling named or came from, by their IP addresses.
+    known: Vec<IpAddr>,
+    /// Where well-formed packets came from to its RTP port.
+    heard_rtp: Vec<SocketAddr>,
+    /// The same of its RTCP port.
+    heard_rtcp: Vec<SocketAddr>,
+    /// What signalling said last.
+    stream: Option<Stream>,
+    /// RTP packets, whatever they were.
+    received: u64,
+}
+
+impl Bridge {
+    fn new() -> Bridge {
+        let (flow, now) = (Flow::new(FlowId(1)), Instant(0));
+        let mut bridge = Bridge { flow, now, caller: Leg::default(), client: Leg::default() };
+        bridge.set(Side::Caller, 0);
+        bridge.set(Side::Client, 0);
+        bridge
+    }
+
+    fn set(&mut self, side: Side, choice: u8) {
+        let named = address(side, choice & 0x07);
+        let signalling = address(side, choice >> 3 & 0x03).ip();
+        let audio = Mapping { here: 0, there: 0, clock_rate: 8_000, telephone_event: false };
+        let (here, there) = if side == Side::Caller { (101, 96) } else { (96, 101) };
+        let keys = Mapping { here, there, clock_rate: 8_000, telephone_event: true };
+        let wants = choice & 0x20 == 0;
+        let stream = Stream {
+            remote_rtp: wants.then_some(named),
+            remote_rtcp: wants.then(|| SocketAddr::new(named.ip(), named.port() + 1)),
+            signalling,
+            trusted: choice & 0x40 != 0,
+            payload_types: [audio, keys].into_iter().collect(),
+            sends: choice & 0x80 == 0,
+            silence_max: Some(Duration::from_secs(1)),
+        };
+        self.flow.set(self.now, side, stream.clone());
+        let leg = self.leg(side);
+        leg.known.extend([named.ip(), signalling].map(canonical));
+        leg.stream = Some(stream);
+    }
+
+    fn clear(&mut self, side: Side) {
+        self.flow.clear(side);
+        let leg = self.leg(side);
+        *leg = Leg { received: leg.received, ..Leg::default() };
+    }
+
+    fn receive(&mut self, side: Side, source: u8, packet: &[u8]) {
+        let source = address(side, source);
+        let mut sent = packet.to_vec();
+        let outcome = self.flow.receive(self.now, side, source, &mut sent);
+        self.leg(side).received += 1;
+        if Rtp::parse(packet).is_ok() {
+            self.leg(side).heard_rtp.push(source);
+        }
+        let Outcome::Forward { to } = outcome else {
+            assert_eq!(sent, packet, "what is dropped is left alone");
+            return;
+        };
+        assert!(self.leg(side).knows(source), "{source} is nobody's");
+        let other = self.leg(side.other());
+        let named = other.stream.as_ref().filter(|stream| stream.trusted).and_then(|stream| stream.remote_rtp);
+        let validated = other.knows(to) && other.heard_rtp.contains(&to);
+        assert!(validated || named == Some(to), "{to} was never heard");
+        assert!(other.stream.as_ref().is_some_and(|stream| stream.remote_rtp.is_some()), "{to} wants nothing");
+        let (before, after) = (Rtp::parse(packet).expect("it is RTP"), Rtp::parse(&sent).expect("it still is"));
+        let stream = self.leg(side).stream.as_ref().expect("nothing comes of a leg that was not set");
+        let mapping = stream.payload_types.iter().find(|mapping| mapping.here == before.0.payload_type);
+        let mapping = mapping.expect("a payload type that was agreed on");
+        assert!(stream.sends, "it may not send");
+        assert_eq!(after.0, Rtp { payload_type: mapping.there, ..before.0 });
+        assert_eq!((sent.first(), sent.get(2..)), (packet.first(), packet.get(2..)), "all else is as it came");
+    }
+
+    fn receive_rtcp(&mut self, side: Side, source: u8, packet: &[u8]) {
+        let source = address(side, source);
+        let outcome = self.flow.receive_rtcp(side, source, packet);
+        if rtcp_sender(packet).is_ok() {
+            self.leg(side).heard_rtcp.push(source);
+        }
+        if let Outcome::Forward { to } = outcome {
+            assert!(rtcp_sender(packet).is_ok() && self.leg(side).knows(source), "{source} is nobody's");
+            let other = self.leg(side.other());
+            // RTCP goes beside RTP before it was heard itself.
+            let beside = other.heard_rtp.iter().any(|heard| canonical(heard.ip()) == canonical(to.ip()));
+            let named = other.stream.as_ref().and_then(|stream| stream.remote_rtcp);
+            let validated = other.knows(to) && other.heard_rtcp.contains(&to);
+            assert!(validated || beside && named == Some(to), "{to} was never heard");
+        }
+    }
+
+    /// What signalling hears, and that nothing came without being counted.
+    fn settle(&mut self) {
+        self.flow.handle_timeout(self.now);
+        while let Some(event) = self.flow.poll_event() {
+            if let Event::Latched { side, peer, .. } = event {
+                let leg = self.leg(side);
+                assert!(leg.knows(peer) && leg.heard_rtp.contains(&peer), "{peer} was never heard");
+            }
+        }
+        let report = self.flow.report();
+        for (counters, received) in [(report.caller, self.caller.received), (report.client, self.client.received)] {
+            let Counters { packets_received, packets_forwarded, dropped_source, dropped_malformed, .. } = counters;
+            assert_eq!(packets_received + dropped_source + dropped_malformed, received);
+            assert_eq!(packets_received, packets_forwarded + counters.dropped_unbridged);
+        }
+    }
+
+    fn leg(&mut self, side: Side) -> &mut Leg {
+        match side {
+            Side::Caller => &mut self.caller,
+            Side::Client => &mut self.client,
+        }
+    }
+}
+
+impl Leg {
+    fn knows(&self, address: SocketAddr) -> bool {
+        self.known.contains(&canonical(address.ip()))
+    }
+}
+
+/// Addresses of a leg's host, of its signalling's host, and of strangers.
+fn address(side: Side, number: u8) -> SocketAddr {
+    let network = if side == Side::Caller { 1 } else { 2 };
+    let host = |last| IpAddr::V4(Ipv4Addr::new(192, 0, network, last));
+    let (ip, port) = match number % 8 {
+        0 => (host(10), 4_000),
+        1 => (host(10), 61_000),
+        2 => (host(20), 4_000),
+        3 => (host(20), 61_000),
+        4 => (IpAddr::V6(Ipv4Addr::new(192, 0, network, 10).to_ipv6_mapped()), 4_000),
+        5 => (host(66), 4_000),
+        6 => (IpAddr::V6(Ipv6Addr::LOCALHOST), 4_000),
+        // The other leg's host.
+        _ => (IpAddr::V4(Ipv4Addr::new(192, 0, 3 - network, 10)), 4_000),
+    };
+    SocketAddr::new(ip, port)
+}
+
+fn canonical(ip: IpAddr) -> IpAddr {
+    ip.to_canonical()
+}
+
+/// A packet that is well-formed.
+fn speech(number: u8, flags: u8) -> [u8; 20] {
+    let payload_type = [0, 101, 96, 9][usize::from(flags >> 3 & 3)];
+    let rtp = Rtp {
+        sequence: number.into(),
+        ssrc: u32::from(flags >> 5 & 1),
+        payload_type,
+        marker: flags & 0x40 != 0,
+        timestamp: 160 * u32::from(number),
+    };
+    let mut packet = [0; 20];
+    rtp.write(&[number % 20, flags, 0, number, 0, 0, 0, 0], &mut packet).expect("it fits");
+    packet
+}
