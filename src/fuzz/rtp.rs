@@ -4,7 +4,7 @@
 
 use crate::id::{FlowId, Side};
 use crate::media::header::{Rtp, rtcp_sender};
-use crate::media::{Counters, Event, Flow, Mapping, Outcome, Stream};
+use crate::media::{Codec, Counters, Event, Flow, Mapping, Outcome, Packet, Stream};
 use crate::time::{Duration, Instant};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -69,9 +69,9 @@ impl Bridge {
     fn set(&mut self, side: Side, choice: u8) {
         let named = address(side, choice & 0x07);
         let signalling = address(side, choice >> 3 & 0x03).ip();
-        let audio = Mapping { here: 0, there: 0, clock_rate: 8_000, telephone_event: false };
+        let audio = Mapping { here: 0, there: 0, clock_rate: 8_000, telephone_event: false, codec: Codec::Other };
         let (here, there) = if side == Side::Caller { (101, 96) } else { (96, 101) };
-        let keys = Mapping { here, there, clock_rate: 8_000, telephone_event: true };
+        let keys = Mapping { here, there, clock_rate: 8_000, telephone_event: true, codec: Codec::Other };
         let wants = choice & 0x20 == 0;
         let stream = Stream {
             remote_rtp: wants.then_some(named),
@@ -81,6 +81,7 @@ impl Bridge {
             payload_types: [audio, keys].into_iter().collect(),
             sends: choice & 0x80 == 0,
             silence_max: Some(Duration::from_secs(1)),
+            keys: None,
         };
         self.flow.set(self.now, side, stream.clone());
         let leg = self.leg(side);
@@ -89,7 +90,7 @@ impl Bridge {
     }
 
     fn clear(&mut self, side: Side) {
-        self.flow.clear(side);
+        self.flow.clear(self.now, side);
         let leg = self.leg(side);
         *leg = Leg { received: leg.received, ..Leg::default() };
     }
@@ -97,7 +98,7 @@ impl Bridge {
     fn receive(&mut self, side: Side, source: u8, packet: &[u8]) {
         let source = address(side, source);
         let mut sent = packet.to_vec();
-        let outcome = self.flow.receive(self.now, side, source, &mut sent);
+        let outcome = self.flow.receive(self.now, side, source, &mut Packet::new(&mut sent, usize::MAX));
         self.leg(side).received += 1;
         if Rtp::parse(packet).is_ok() {
             self.leg(side).heard_rtp.push(source);
@@ -123,7 +124,9 @@ impl Bridge {
 
     fn receive_rtcp(&mut self, side: Side, source: u8, packet: &[u8]) {
         let source = address(side, source);
-        let outcome = self.flow.receive_rtcp(side, source, packet);
+        let mut sent = packet.to_vec();
+        let outcome = self.flow.receive_rtcp(self.now, side, source, &mut Packet::new(&mut sent, usize::MAX));
+        assert_eq!(sent, packet, "reports cross as they are");
         if rtcp_sender(packet).is_ok() {
             self.leg(side).heard_rtcp.push(source);
         }

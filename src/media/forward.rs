@@ -88,13 +88,7 @@ impl Flow {
 
     /// An RTCP packet came to `side`'s RTCP port from `source`. It crosses whatever the direction of the audio:
     /// reports go on while a leg is on hold (RFC 3264 §5.1).
-    pub fn receive_rtcp(
-        &mut self,
-        now: Instant,
-        side: Side,
-        source: SocketAddr,
-        packet: &mut Packet<'_>,
-    ) -> Outcome {
+    pub fn receive_rtcp(&mut self, now: Instant, side: Side, source: SocketAddr, packet: &mut Packet<'_>) -> Outcome {
         let (from, to) = self.legs(side);
         let sent = from.accept_rtcp(source, packet).and_then(|()| {
             from.hear_rtcp(now, packet.bytes(), to);
