@@ -151,7 +151,7 @@ impl Stage {
         assert!(bye.starts_with("BYE "), "the client is hung up on: {bye}");
         self.send(CLIENT, &leg::ok(&bye));
         let flow = self.heard.closing.take().expect("the ports are given back");
-        self.input(Input::Media(media::Event::Closed { flow, report: media::Closed::default() }));
+        self.input(Input::Media(media::Event::Closed { flow, report: Box::default() }));
         assert_eq!(self.records, self.flows, "each call has one record");
         self.pass(PAUSE);
     }

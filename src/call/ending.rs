@@ -66,7 +66,7 @@ impl Ending {
                 self.step(side, |leg| leg.handle_response(turn, transaction, response));
             }
             Event::Failed { side, transaction } => self.step(side, |leg| leg.handle_bye_done(turn, transaction)),
-            Event::Media(media::Event::Closed { report, .. }) => self.write(Some(report), turn),
+            Event::Media(media::Event::Closed { report, .. }) => self.write(Some(*report), turn),
             Event::Abandon => self.give_up(turn),
             Event::Timeout if turn.now.at >= self.deadline => self.give_up(turn),
             Event::Callback(callback) => callback.refuse(turn, 410),

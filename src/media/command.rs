@@ -132,8 +132,8 @@ pub enum Event {
     Closed {
         /// The flow.
         flow: FlowId,
-        /// What was counted.
-        report: Closed,
+        /// What was counted: boxed, because no other event is as large.
+        report: Box<Closed>,
     },
 }
 

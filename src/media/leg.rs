@@ -144,6 +144,11 @@ impl Leg {
         self.rtp.settled()
     }
 
+    /// Whether RTP for this leg may have gone there.
+    pub(super) fn is_at(&self, address: SocketAddr) -> bool {
+        self.rtp.may_speak(address)
+    }
+
     /// Where the next RTCP packet for this leg goes.
     pub(super) fn destination_rtcp(&self) -> Option<SocketAddr> {
         self.rtcp.destination_beside(&self.rtp)

@@ -17,5 +17,5 @@ pub mod tone;
 
 pub use command::{Closed, Command, Counters, Event, Mapping, Stream};
 pub use diagnosis::{Finding, Trouble};
-pub use forward::{Flow, Outcome, Reason};
+pub use forward::{Complaint, Flow, Outcome, Reason};
 pub use quality::Codec;

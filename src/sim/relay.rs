@@ -111,7 +111,7 @@ impl Relay {
             Command::Close { flow } => {
                 let (report, lot) = (self.remove(now, *flow), self.lot(plan, *flow));
                 let fate = if broken { lot.below(3, 10) } else { 9 };
-                let event = Event::Closed { flow: *flow, report };
+                let event = Event::Closed { flow: *flow, report: Box::new(report) };
                 match fate {
                     0 => Vec::new(),
                     1 => vec![Word { at: soon + Duration::from_millis(lot.below(4, 5_000).into()), event }],

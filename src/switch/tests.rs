@@ -202,7 +202,7 @@ fn a_call_that_panics_after_its_record_has_no_second() {
     relay(&mut switch, at, opened);
     switch.step(NOW, at, Event::Stop);
     done(&mut switch);
-    let heard = relay(&mut switch, at, |flow| media::Event::Closed { flow, report: media::Closed::default() });
+    let heard = relay(&mut switch, at, |flow| media::Event::Closed { flow, report: Box::default() });
     assert_eq!(heard, ["record 200 a"]);
     switch.fault = Some(at);
     let dialog = switch.lot.get(at).and_then(|call| call.dialog(Side::Caller)).unwrap();

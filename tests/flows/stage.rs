@@ -9,7 +9,7 @@ use super::script::{Line, Step, Words};
 use super::wire::Text;
 use parkway::call::{ClientMessage, ClientMessageKind, Incoming, Notice};
 use parkway::id::{FlowId, QuestionId};
-use parkway::media::{self, Closed, Command};
+use parkway::media::{self, Command};
 use parkway::policy::Answer;
 use parkway::sip::{Path, Transport};
 use parkway::switch::{Effect, Input, Switch};
@@ -206,7 +206,7 @@ impl Stage {
         let event = match verb {
             "opened" => opened(flow, number),
             "failed" => media::Event::Failed { flow, reason: "no ports" },
-            "closed" => media::Event::Closed { flow, report: Closed::default() },
+            "closed" => media::Event::Closed { flow, report: Box::default() },
             "silent" => {
                 words.has("caller");
                 media::Event::Silent { flow, side }
@@ -338,7 +338,7 @@ impl Stage {
             }
             Command::Clear { side, .. } => (format!("clear {}", side.as_str()), None),
             Command::Close { flow } => {
-                ("close".into(), Some(media::Event::Closed { flow: *flow, report: Closed::default() }))
+                ("close".into(), Some(media::Event::Closed { flow: *flow, report: Box::default() }))
             }
         };
         self.keep("media", text);
