@@ -87,6 +87,13 @@ pub const RELAY_BATCH_MAX: usize = 32;
 /// Packets that a worker takes between two looks at the clock from which on it gathers them (`media.coalesce_us`): 4,000 a second, some
 /// forty calls. Below that a wake-up more or less does not matter.
 pub const RELAY_GATHER_PACKETS_MIN: u32 = 800;
+/// One flow in so many has the kernel say when its packets came: some hundred packets a second tell as much as ten thousand.
+pub const RELAY_TIMED_EVERY: usize = 16;
+/// ICMP errors of one socket that are read between two looks at its packets.
+pub const ICMP_BATCH_MAX: usize = 16;
+/// ICMP errors of one leg, from one word of signalling to the next, after which its socket is no longer asked for them: 20 seconds of a
+/// telephone that does not listen. Whoever forges them can forge many.
+pub const ICMP_ERRORS_MAX: u32 = 1_000;
 /// How often a worker looks for silent legs and lost key releases, and shows that it lives.
 pub const RELAY_TICK: Duration = Duration::from_millis(200);
 /// Receive buffer of one RTP socket, bytes: a fifth of a second of G.711 as the kernel counts it. Older audio is worth nothing.

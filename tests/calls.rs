@@ -186,6 +186,39 @@ fn audio_from_a_stranger_is_not_forwarded() {
     other.phone.be_hung_up_on();
     let record = daemon.finish(1).remove(0);
     assert_eq!(record["media"]["caller"]["dropped_source"], 0, "none has come as far as us: {record:#}");
+    assert_eq!(record["findings"], serde_json::json!([]), "{record:#}");
+    for leg in ["caller", "client"] {
+        let leg = &record["media"][leg];
+        assert!(leg["mos"].as_f64().is_some_and(|mos| (1.0..=4.41).contains(&mos)), "{record:#}");
+        assert_eq!((&leg["mos_heard"], &leg["named"]), (&serde_json::Value::Null, &leg["heard_from"]), "{record:#}");
+    }
+}
+
+#[test]
+fn a_record_says_in_words_that_one_side_was_never_heard() {
+    let daemon = Daemon::start();
+    let mut client = Subscriber::ready(&daemon, "demo");
+    let mut caller = park(&daemon);
+    let incoming = client.incoming();
+    let mut other = call_back(&daemon, &client, &incoming, Wire::Plain);
+    let (to_client, to_caller) = (other.phone.expect(200), caller.phone.expect(200));
+    caller.voice.talk(to_caller.audio().unwrap(), 440);
+    // Nobody is missed in a call that is shorter.
+    std::thread::sleep(Duration::from_millis(2_500));
+    caller.phone.hang_up();
+    other.phone.be_hung_up_on();
+    let record = daemon.finish(1).remove(0);
+    let findings: Vec<(&str, &str)> = record["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| (finding["id"].as_str().unwrap(), finding["text"].as_str().unwrap()))
+        .collect();
+    let [("one_way_audio", words), ("never_heard", why)] = findings[..] else { panic!("{record:#}") };
+    assert_eq!(words, "one-way audio: the caller was heard, the client never was");
+    let (here, there) = (to_client.audio().unwrap(), other.voice.address());
+    let expect = format!("the client's audio never arrived: nothing came to {here} from {there} in 2.");
+    assert!(why.starts_with(&expect), "{why}");
 }
 
 #[test]

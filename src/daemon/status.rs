@@ -182,6 +182,7 @@ impl Sources {
             metrics.rtp_port_pairs.with(state).set(u64::try_from(count).unwrap_or(u64::MAX));
         }
         metrics.rtp_gathering.set(u64::try_from(ports.gathering).unwrap_or(u64::MAX));
+        metrics.rtp_forwarding.copy(self.relay.delays());
         metrics.render()
     }
 }

@@ -144,7 +144,7 @@ pub enum Event {
     Closed {
         /// The flow.
         flow: FlowId,
-        /// What was counted.
+        /// What was counted: boxed, because no other event is as large.
         report: Box<Closed>,
     },
 }

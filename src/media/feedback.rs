@@ -296,6 +296,16 @@ mod tests {
     }
 
     #[test]
+    fn jitter_is_in_the_clock_of_the_codec_that_is_spoken_now() {
+        let (mut feedback, mut stream) = (Feedback::default(), stream(OTHER));
+        for (clock_rate, expect) in [(8_000, 40.0), (16_000, 20.0), (48_000, 6.666)] {
+            stream.time(Instant(0), 0, clock_rate);
+            feedback.received(Instant(0), &receiver_report(OTHER, 0, 320, (0, 0)), &stream);
+            assert_eq!(feedback.report().jitter_ms, Some(expect));
+        }
+    }
+
+    #[test]
     fn nothing_that_is_said_grows_or_overflows() {
         let mut feedback = Feedback::default();
         let mut rng = crate::rng::Rng::from_seed([8; 32]);

@@ -47,6 +47,15 @@ pub enum Reason {
     Unbridged,
 }
 
+/// What the network says of a packet that was sent (ICMP).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Complaint {
+    /// Nobody listens at that port.
+    Refused,
+    /// The host, or the network, is not reached.
+    Unreachable,
+}
+
 impl Flow {
     /// A flow that forwards nothing until both legs are [`Flow::set`].
     pub fn new(id: FlowId) -> Flow {
@@ -122,9 +131,16 @@ impl Flow {
         counters.dropped_unsent += 1;
     }
 
-    /// The host at `side`'s address said that nobody listens there.
-    pub fn refused(&mut self, side: Side) {
-        self.leg(side).counters().refused += 1;
+    /// The network said something of a packet that went to `address`. Counted if that is where the leg is: others are forged, or meant
+    /// somebody who has left.
+    pub fn complain(&mut self, side: Side, complaint: Complaint, address: SocketAddr) {
+        let leg = self.leg(side);
+        if leg.is_at(address) {
+            match complaint {
+                Complaint::Refused => leg.counters().refused += 1,
+                Complaint::Unreachable => leg.counters().unreachable += 1,
+            }
+        }
     }
 
     /// As [`Flow::unsent`], of an RTCP packet.
@@ -457,6 +473,23 @@ mod tests {
         // One tenth lost, one way 30 ms and 20 of jitter buffer and packet each: R = 93.2 - 1.68 - 95 * 9.95 / (9.95 + 25.1).
         assert_eq!((client.mos_heard, caller.mos_heard), (Some(3.33), None));
         assert_eq!((caller.mos, caller.reported.round_trip), (Some(4.4), None));
+    }
+
+    #[test]
+    fn what_the_network_says_counts_if_it_is_of_the_leg() {
+        let mut flow = bridged();
+        for (complaint, address) in [
+            (Complaint::Refused, CLIENT),
+            (Complaint::Unreachable, CLIENT),
+            (Complaint::Unreachable, CLIENT),
+            (Complaint::Refused, STRANGER),
+            (Complaint::Refused, "198.51.100.20:5002"),
+        ] {
+            flow.complain(Side::Client, complaint, at(address));
+        }
+        let Closed { caller, client } = flow.report();
+        assert_eq!((client.refused, client.unreachable), (1, 2));
+        assert_eq!((caller.refused, caller.unreachable), (0, 0));
     }
 
     #[test]

@@ -173,6 +173,11 @@ impl Leg {
         self.rtp.settled()
     }
 
+    /// Whether RTP for this leg may have gone there.
+    pub(super) fn is_at(&self, address: SocketAddr) -> bool {
+        self.rtp.may_speak(address)
+    }
+
     /// For what becomes of its packets after they were accepted.
     pub(super) fn counters(&mut self) -> &mut Counters {
         &mut self.counters

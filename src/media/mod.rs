@@ -20,6 +20,6 @@ pub mod tone;
 
 pub use command::{Closed, Command, Counters, Event, Keys, Mapping, Stream};
 pub use diagnosis::{Finding, Trouble};
-pub use forward::{Flow, Outcome, Reason};
+pub use forward::{Complaint, Flow, Outcome, Reason};
 pub use packet::Packet;
 pub use quality::Codec;

@@ -8,9 +8,11 @@ use crate::media::{Closed, Event, Flow, Outcome, Packet, Stream};
 use crate::relay::kept::Locals;
 use crate::relay::poll::Poll;
 use crate::relay::socket::{LegSockets, Opener};
+use crate::relay::{delay, icmp};
 use crate::time::Instant;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::SystemTime;
 
 /// A datagram's room: with what protecting it adds, and one byte more than may pass, so that what is too long is seen to be.
 pub(super) type Buffer = [u8; BUFFER_BYTES];
@@ -69,13 +71,15 @@ pub(super) struct Bridge {
     client: LegSockets,
     /// For each socket the turn in which it last gave a packet.
     gave: [u64; 4],
+    /// When the kernel received the packet at hand, if it was asked to tell and as long as nothing says that the packet was not sent on.
+    received: Option<SystemTime>,
 }
 
 impl Bridge {
     /// Opens the flow's sockets; the error is for the record.
     pub(super) fn open(id: FlowId, caller: IpAddr, client: IpAddr, opener: &Opener) -> Result<Bridge, &'static str> {
         let (caller, client) = (opener.open(caller)?, opener.open(client)?);
-        Ok(Bridge { id, flow: Flow::new(id), caller, client, gave: [0; 4] })
+        Ok(Bridge { id, flow: Flow::new(id), caller, client, gave: [0; 4], received: None })
     }
 
     /// The flow is over, its sockets stay. What still comes for it finds a flow that knows nobody, and goes nowhere.
@@ -125,17 +129,39 @@ impl Bridge {
         self.gave.get_mut(at).is_some_and(|gave| std::mem::replace(gave, turn) + 1 == turn)
     }
 
-    /// The next packet that one socket received, if there is one.
-    #[inline]
-    pub(super) fn receive(&mut self, port: Port, buffer: &mut Buffer) -> Option<(usize, SocketAddr)> {
-        self.socket(port).recv_from(buffer).map_err(|error| self.note_error(port.side, &error)).ok()
+    /// Has the kernel say when it receives the flow's packets. If it does not, nothing is measured.
+    pub(super) fn time(&mut self) {
+        self.caller.time();
+        self.client.time();
     }
 
-    /// What the kernel says in place of a packet, once; if there is a packet behind it, the socket is told of again.
+    /// The next packet that one socket received, if there is one. An error may come in place of it, once: it is told of elsewhere, too, and
+    /// if there is a packet behind it, the socket is told of again.
+    #[inline]
+    pub(super) fn receive(&mut self, port: Port, buffer: &mut Buffer) -> Option<(usize, SocketAddr)> {
+        if port.kind == Kind::Rtp && self.leg(port.side).is_timed() {
+            let (length, source, received) = delay::receive(self.socket(port), buffer).ok()?;
+            self.received = received;
+            return Some((length, source));
+        }
+        self.socket(port).recv_from(buffer).ok()
+    }
+
+    /// When the kernel received the packet that was just sent on, if it was asked to tell.
+    #[inline]
+    pub(super) fn take_forwarded(&mut self) -> Option<SystemTime> {
+        self.received.take()
+    }
+
+    /// Takes what the network says of packets that went to a leg.
     #[cold]
-    fn note_error(&mut self, side: Side, error: &io::Error) {
-        if error.kind() == io::ErrorKind::ConnectionRefused {
-            self.flow.refused(side);
+    pub(super) fn take_errors(&mut self, port: Port) {
+        for _ in 0..limits::ICMP_BATCH_MAX {
+            let Some(told) = icmp::next(self.socket(port)) else { return };
+            if let Some((complaint, address)) = told {
+                self.flow.complain(port.side, complaint, address);
+            }
+            self.leg_mut(port.side).count_error();
         }
     }
 
@@ -179,26 +205,29 @@ impl Bridge {
             Kind::Rtp => self.flow.receive(now, port.side, source, &mut packet),
             Kind::Rtcp => self.flow.receive_rtcp(now, port.side, source, &mut packet),
         };
+        let Outcome::Forward { to } = outcome else {
+            self.received = None;
+            return;
+        };
         let packet = packet.bytes();
-        let Outcome::Forward { to } = outcome else { return };
         // From the other leg's own socket, so that each peer sees one source address for the whole call. What does not fit into the
         // kernel's buffer is dropped: late audio is worth less than none.
         let there = port.side.other();
         match port.kind {
-            Kind::Rtp if self.send_rtp(there, packet, to).is_err() => self.flow.unsent(port.side),
+            Kind::Rtp if self.send_rtp(there, packet, to).is_err() => {
+                self.received = None;
+                self.flow.unsent(port.side);
+            }
             Kind::Rtcp if self.leg(there).rtcp.send_to(packet, to).is_err() => self.flow.unsent_rtcp(port.side),
             Kind::Rtp | Kind::Rtcp => {}
         }
     }
 
-    /// Sends to a side. The error of an earlier packet comes in place of this one, which is then sent again.
+    /// Sends to a side. The error of an earlier packet, any that ICMP can tell of, comes in place of this one, which is then sent again.
     #[inline]
-    fn send_rtp(&mut self, side: Side, packet: &[u8], to: SocketAddr) -> io::Result<usize> {
+    fn send_rtp(&self, side: Side, packet: &[u8], to: SocketAddr) -> io::Result<usize> {
         match self.leg(side).send_rtp(packet, to) {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                self.flow.refused(side);
-                self.leg(side).send_rtp(packet, to)
-            }
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => self.leg(side).send_rtp(packet, to),
             sent => sent,
         }
     }

@@ -4,6 +4,8 @@
 
 mod bridge;
 mod clock;
+mod delay;
+mod icmp;
 mod inbox;
 mod kept;
 mod poll;
@@ -13,6 +15,8 @@ mod worker;
 
 use crate::id::FlowId;
 use crate::media::{Command, Event};
+use crate::telemetry::counts::Histogram;
+use crate::telemetry::metrics::FORWARDING_BUCKETS;
 use crate::time::Duration;
 use clock::Clock;
 use inbox::{Message, Waker};
@@ -55,6 +59,8 @@ pub struct Relay {
     workers: Vec<Handle>,
     events: Arc<dyn Fn(Event) + Send + Sync>,
     opener: Opener,
+    /// Of all workers.
+    delays: Arc<Histogram>,
 }
 
 /// A worker as the outside has it.
@@ -97,11 +103,12 @@ impl Relay {
         let opener = Opener { ports, open, dscp: settings.dscp, kept_max: settings.kept_max };
         let events = Arc::new(events);
         // Should a later worker not start, dropping the relay stops the earlier ones.
-        let mut relay = Relay { workers: Vec::new(), events: Arc::clone(&events) as _, opener };
+        let delays = Arc::new(Histogram::new(&FORWARDING_BUCKETS));
+        let mut relay = Relay { workers: Vec::new(), events: Arc::clone(&events) as _, opener, delays };
         for number in 0..settings.workers {
             let poll = Poll::new()?;
             let (sender, receiver) = inbox::inbox(Waker::new(&poll));
-            let gauges = Arc::new(Gauges::default());
+            let gauges = Arc::new(Gauges::new(Arc::clone(&relay.delays)));
             let (opener, tell) = (relay.opener.clone(), Arc::clone(&events));
             let worker = Worker::new(poll, receiver, opener, clock, Arc::clone(&gauges), tell, settings.coalesce);
             let thread = std::thread::Builder::new().name(format!("relay-{number}")).spawn(move || worker.run())?;
@@ -151,6 +158,11 @@ impl Relay {
             pairs_resting: pairs.resting + 2 * kept,
             pairs_free: pairs.free,
         }
+    }
+
+    /// How long packets stayed, of one flow in [`crate::limits::RELAY_TIMED_EVERY`], up to the last tick.
+    pub fn delays(&self) -> &Histogram {
+        &self.delays
     }
 
     /// One counter a worker, which rises at least twice a second while the worker lives: for the watchdog.

@@ -73,9 +73,11 @@ impl Ready {
         Ready(Vec::with_capacity(EVENTS))
     }
 
-    /// The sockets that have packets.
-    pub(super) fn tokens(&self) -> impl Iterator<Item = u64> {
-        self.0.iter().map(|event| event.data.u64()).filter(|token| *token != BELL)
+    /// The sockets that have packets, or errors: the second says so.
+    pub(super) fn tokens(&self) -> impl Iterator<Item = (u64, bool)> {
+        // Copied out: the kernel's struct is packed.
+        let tokens = self.0.iter().map(|&epoll::Event { data, flags }| (data.u64(), flags.contains(EventFlags::ERR)));
+        tokens.filter(|(token, _)| *token != BELL)
     }
 }
 
@@ -89,7 +91,7 @@ mod tests {
     fn tokens(poll: &Poll, patience: Duration) -> Vec<u64> {
         let mut ready = Ready::new();
         poll.wait(&mut ready, patience).unwrap();
-        ready.tokens().collect()
+        ready.tokens().map(|(token, _)| token).collect()
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use crate::limits;
 use crate::relay::ports::{Lease, Ports};
+use crate::relay::{delay, icmp};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -15,6 +16,10 @@ pub(super) struct LegSockets {
     pub(super) rtp: UdpSocket,
     pub(super) rtcp: UdpSocket,
     reach: Reach,
+    /// Whether the kernel says when RTP came.
+    timed: bool,
+    /// ICMP errors since the last word of signalling.
+    errors: u32,
     lease: Lease,
     _counted: Counted,
 }
@@ -52,13 +57,15 @@ impl Opener {
         }
         for _ in 0..limits::PORT_TRIES_MAX {
             let lease = self.ports.take(address).ok_or("no free ports")?;
-            match bind(lease.rtp(), self.dscp).and_then(|rtp| Ok((rtp, bind(lease.rtcp(), self.dscp)?))) {
+            match self.bind(&lease) {
                 Ok((rtp, rtcp)) => {
                     self.open.fetch_add(2, Ordering::Relaxed);
                     return Ok(LegSockets {
                         rtp,
                         rtcp,
                         reach: Reach::Anyone,
+                        timed: false,
+                        errors: 0,
                         lease,
                         _counted: Counted(Arc::clone(&self.open)),
                     });
@@ -71,6 +78,13 @@ impl Opener {
             }
         }
         Err("the ports are in use by others")
+    }
+
+    /// Both sockets. Of RTCP nobody is told whether it arrives: many a telephone has no port for it.
+    fn bind(&self, lease: &Lease) -> io::Result<(UdpSocket, UdpSocket)> {
+        let rtp = bind(lease.rtp(), self.dscp)?;
+        icmp::ask(&rtp, lease.rtp().is_ipv6(), true)?;
+        Ok((rtp, bind(lease.rtcp(), self.dscp)?))
     }
 }
 
@@ -97,8 +111,36 @@ impl LegSockets {
         };
     }
 
+    /// Has the kernel say when it receives RTP.
+    pub(super) fn time(&mut self) {
+        self.timed = delay::ask(&self.rtp).is_ok();
+    }
+
+    /// Whether RTP is to be received with its time.
+    #[inline]
+    pub(super) fn is_timed(&self) -> bool {
+        self.timed
+    }
+
+    /// ICMP said something. Beyond a bound it is no longer listened to, so that a flood of it costs nothing.
+    pub(super) fn count_error(&mut self) {
+        self.errors = self.errors.saturating_add(1);
+        if self.errors == limits::ICMP_ERRORS_MAX {
+            self.listen_to_errors(false);
+        }
+    }
+
+    fn listen_to_errors(&self, wanted: bool) {
+        if let Err(error) = icmp::ask(&self.rtp, self.lease.rtp().is_ipv6(), wanted) {
+            tracing::debug!(wanted, %error, "a socket does not change whether it tells of ICMP");
+        }
+    }
+
     /// RTP may come from anybody again. The socket keeps its port: it was bound to it by name.
     pub(super) fn dissolve(&mut self) {
+        if std::mem::take(&mut self.errors) >= limits::ICMP_ERRORS_MAX {
+            self.listen_to_errors(true);
+        }
         if let Reach::Only(peer) = self.reach
             && let Err(error) = rustix::net::connect_unspec(&self.rtp)
         {
@@ -137,4 +179,38 @@ fn bind(address: SocketAddr, dscp: Option<u8>) -> io::Result<UdpSocket> {
     socket.set_recv_buffer_size(limits::RTP_RECEIVE_BUFFER_BYTES)?;
     socket.bind(&address.into())?;
     Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relay::clock::Clock;
+    use crate::time::Duration;
+    use std::net::Ipv4Addr;
+
+    #[test]
+    fn a_flood_of_errors_is_no_longer_listened_to_until_signalling_says_something() {
+        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let ports = Arc::new(Ports::new(&[address], 26_000..=27_999, [9; 32], Clock::start()));
+        let opener = Opener { ports, open: Arc::default(), dscp: None, kept_max: 0 };
+        let mut leg = opener.open(address).unwrap();
+        let closed = UdpSocket::bind((address, 0)).unwrap().local_addr().unwrap();
+        // On loopback the answer is there when the send returns.
+        let hears = |leg: &LegSockets| {
+            leg.send_rtp(b"x", closed).unwrap();
+            std::thread::sleep(Duration::from_millis(1));
+            let heard = icmp::next(&leg.rtp).is_some();
+            while icmp::next(&leg.rtp).is_some() {}
+            heard
+        };
+        assert!(hears(&leg));
+        (1..limits::ICMP_ERRORS_MAX).for_each(|_| leg.count_error());
+        assert!(hears(&leg));
+        leg.count_error();
+        assert!(!hears(&leg));
+        leg.count_error();
+        assert!(!hears(&leg), "nor after that");
+        leg.dissolve();
+        assert!(hears(&leg));
+    }
 }

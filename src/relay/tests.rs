@@ -304,27 +304,65 @@ fn a_port_is_open_to_others_only_while_it_is_not_certain_who_speaks() {
     close(&relay, &events, FLOW);
 }
 
+/// One phone stops to listen while the other sends it so many packets; then it listens again, and they hear each other.
+fn talk_to_nobody(relay: &Relay, from: &mut Phone, to: Phone, packets: usize) {
+    let (address, there, rtp, tone) = (to.address(), to.relay, to.rtp, to.tone);
+    drop(to.socket);
+    for _ in 0..packets {
+        from.talk();
+        settle(relay);
+    }
+    let socket = UdpSocket::bind(address).unwrap();
+    socket.set_read_timeout(Some(WAIT)).unwrap();
+    let mut to = Phone { socket, relay: there, rtp, tone };
+    cross(from, &to);
+    cross(&mut to, from);
+}
+
 #[test]
 fn a_peer_that_does_not_listen_is_counted_and_heard_again_when_it_does() {
     let (relay, events) = start(1, 20_000, 27_999);
     let (mut caller, mut client) = call(&relay, &events);
     introduce(&events, &mut caller, &mut client);
     cross(&mut caller, &client);
-    let (address, rtp, tone, there) = (client.address(), client.rtp, client.tone, client.relay);
-    drop(client.socket);
-    for _ in 0..10 {
-        caller.talk();
-        settle(&relay);
-    }
-    let socket = UdpSocket::bind(address).unwrap();
-    socket.set_read_timeout(Some(WAIT)).unwrap();
-    let mut client = Phone { socket, relay: there, rtp, tone };
-    cross(&mut caller, &client);
-    cross(&mut client, &caller);
+    talk_to_nobody(&relay, &mut caller, client, 10);
     let report = close(&relay, &events, FLOW);
     assert!(report.client.refused >= 5, "{report:?}");
     assert_eq!((report.caller.refused, report.caller.dropped_unsent), (0, 0));
     assert_eq!(report.caller.packets_forwarded, 2 + 10);
+}
+
+#[test]
+fn a_peer_behind_a_nat_that_does_not_listen_is_counted_too_though_its_socket_is_never_connected() {
+    let (relay, events) = start(1, 20_000, 27_999);
+    let (mut caller, mut client) = call(&relay, &events);
+    let behind = Stream { remote_rtp: Some(SocketAddr::new(client.address().ip(), 9)), ..client.stream((96, 101)) };
+    relay.command(Command::Set { flow: FLOW, side: Side::Client, stream: behind });
+    introduce(&events, &mut caller, &mut client);
+    cross(&mut caller, &client);
+    assert!(lets_in(client.relay), "it may still be heard from where its SDP says");
+    let there = client.relay;
+    talk_to_nobody(&relay, &mut caller, client, 10);
+    let report = close(&relay, &events, FLOW);
+    assert_eq!((report.client.refused, report.client.unreachable), (10, 0));
+    assert_eq!((report.caller.refused, report.caller.dropped_unsent, report.caller.packets_lost), (0, 0, 0));
+    assert_eq!(report.client.local, Some(there));
+}
+
+#[test]
+fn how_long_packets_stay_is_measured_on_some_flows() {
+    let (relay, events) = start(1, 20_000, 27_999);
+    let (mut caller, mut client) = call(&relay, &events);
+    introduce(&events, &mut caller, &mut client);
+    (0..20).for_each(|_| _ = cross(&mut caller, &client));
+    caller.send(77, &[0; 160]);
+    close(&relay, &events, FLOW);
+    let deadline = std::time::Instant::now() + WAIT;
+    while relay.delays().total() < 20 {
+        assert!(std::time::Instant::now() < deadline, "{}", relay.delays().total());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!((20..=22).contains(&relay.delays().total()), "only what was sent on");
 }
 
 #[test]

@@ -6,10 +6,12 @@ use crate::limits;
 use crate::media::{Closed, Command, Event, Packet};
 use crate::relay::bridge::{BUFFER_BYTES, Bridge, Buffer, Port};
 use crate::relay::clock::Clock;
+use crate::relay::delay::Delays;
 use crate::relay::inbox::{Message, Receiver};
 use crate::relay::kept::{Kept, Locals};
 use crate::relay::poll::{Poll, Ready};
 use crate::relay::socket::Opener;
+use crate::telemetry::counts::Histogram;
 use crate::time::{Duration, Instant};
 use slab::Slab;
 use std::collections::HashMap;
@@ -20,7 +22,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// What the outside may see of a worker.
-#[derive(Default)]
 pub(super) struct Gauges {
     pub(super) heartbeat: AtomicU64,
     pub(super) flows: AtomicUsize,
@@ -28,6 +29,20 @@ pub(super) struct Gauges {
     pub(super) kept: AtomicUsize,
     /// 1 while it lets packets gather.
     pub(super) gathering: AtomicUsize,
+    /// How long packets stayed, of all workers.
+    pub(super) delays: Arc<Histogram>,
+}
+
+impl Gauges {
+    pub(super) fn new(delays: Arc<Histogram>) -> Gauges {
+        Gauges {
+            heartbeat: AtomicU64::default(),
+            flows: AtomicUsize::default(),
+            kept: AtomicUsize::default(),
+            gathering: AtomicUsize::default(),
+            delays,
+        }
+    }
 }
 
 /// A worker's whole state. It owns its flows and their sockets; nobody else touches them.
@@ -67,6 +82,7 @@ struct State {
     packets: u32,
     /// Whether they were so many before it that they are let gather.
     gathers: bool,
+    delays: Delays,
     /// The flow that is being worked on: the culprit, should there be a panic.
     at_work: Option<usize>,
 }
@@ -95,6 +111,7 @@ impl<F: Fn(Event)> Worker<F> {
             is_behind: false,
             packets: 0,
             gathers: false,
+            delays: Delays::new(Arc::clone(&gauges.delays)),
             at_work: None,
         };
         Worker { poll, inbox, opener, clock, gauges, tell, coalesce, state }
@@ -139,8 +156,12 @@ impl<F: Fn(Event)> Worker<F> {
         if self.obey(now).is_break() {
             return Ok(ControlFlow::Break(()));
         }
-        for token in ready.tokens() {
-            if self.take(now, Port::from(token)).is_break() {
+        for (token, has_errors) in ready.tokens() {
+            let port = Port::from(token);
+            if has_errors && let Some(bridge) = self.state.bridges.get_mut(port.key) {
+                bridge.take_errors(port);
+            }
+            if self.take(now, port).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -217,10 +238,13 @@ impl<F: Fn(Event)> Worker<F> {
     }
 
     fn open_sockets(&mut self, id: FlowId, (caller, client): Locals) -> Result<usize, &'static str> {
-        let bridge = Bridge::open(id, caller, client, &self.opener)?;
+        let mut bridge = Bridge::open(id, caller, client, &self.opener)?;
         let slot = self.state.bridges.vacant_entry();
         bridge.watch(&self.poll, slot.key()).map_err(|_| "the kernel watches no more sockets")?;
         let key = slot.key();
+        if key % limits::RELAY_TIMED_EVERY == 0 {
+            bridge.time();
+        }
         slot.insert(bridge);
         Ok(key)
     }
@@ -276,6 +300,9 @@ impl<F: Fn(Event)> Worker<F> {
         let packet = Packet::new(self.state.buffer.as_mut_slice(), length);
         self.state.at_work = Some(port.key);
         bridge.pass(now, port, (source, packet), &*self.tell);
+        if let Some(received) = bridge.take_forwarded() {
+            self.state.delays.note(received);
+        }
         self.state.at_work = None;
         ControlFlow::Continue(())
     }
@@ -290,6 +317,7 @@ impl<F: Fn(Event)> Worker<F> {
             bridge.handle_timeout(now, &*self.tell);
         }
         self.state.at_work = None;
+        self.state.delays.flush();
         let packets = std::mem::take(&mut self.state.packets);
         self.state.gathers = packets >= limits::RELAY_GATHER_PACKETS_MIN && !self.coalesce.is_zero();
         self.gauges.gathering.store(usize::from(self.state.gathers), Ordering::Relaxed);

@@ -69,7 +69,8 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    pub(super) fn new(bounds: &'static [f64]) -> Histogram {
+    /// Nothing yet. `bounds` rise.
+    pub fn new(bounds: &'static [f64]) -> Histogram {
         Histogram {
             bounds,
             buckets: (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect(),
@@ -79,11 +80,41 @@ impl Histogram {
 
     /// One more took so long.
     pub fn observe(&self, took: Duration) {
-        let seconds = took.as_secs_f64();
-        let at = self.bounds.iter().take_while(|bound| seconds > **bound).count();
-        self.buckets.get(at).into_iter().for_each(|bucket| _ = bucket.fetch_add(1, Ordering::Relaxed));
+        self.buckets.get(self.place(took)).into_iter().for_each(|bucket| _ = bucket.fetch_add(1, Ordering::Relaxed));
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.sum_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// Which bucket so long belongs to.
+    pub fn place(&self, took: Duration) -> usize {
+        let seconds = took.as_secs_f64();
+        self.bounds.iter().take_while(|bound| seconds > **bound).count()
+    }
+
+    /// How many buckets there are.
+    pub fn places(&self) -> usize {
+        self.buckets.len()
+    }
+
+    /// So many more in each bucket, which took so long together: what somebody has counted for himself.
+    pub fn add(&self, counts: &[u64], sum: Duration) {
+        self.buckets.iter().zip(counts).for_each(|(bucket, more)| _ = bucket.fetch_add(*more, Ordering::Relaxed));
+        let micros = u64::try_from(sum.as_micros()).unwrap_or(u64::MAX);
+        self.sum_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// Becomes what another one, of the same bounds, is.
+    pub fn copy(&self, other: &Histogram) {
+        self.buckets
+            .iter()
+            .zip(&other.buckets)
+            .for_each(|(to, from)| to.store(from.load(Ordering::Relaxed), Ordering::Relaxed));
+        self.sum_micros.store(other.sum_micros.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// How many there were.
+    pub fn total(&self) -> u64 {
+        self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).sum()
     }
 
     /// One more was so much, of what is no time; less than nothing counts as nothing.

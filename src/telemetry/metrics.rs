@@ -37,6 +37,9 @@ const PARK_BUCKETS: [f64; 11] = [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.
 /// From event to callback, seconds: a machine's answer at one end, a person's at the other.
 const CLAIM_BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
+/// How long packets stay with us, seconds.
+pub const FORWARDING_BUCKETS: [f64; 13] =
+    [0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1];
 /// Opinion scores: where G.107 Annex B begins to call people dissatisfied, and satisfied, and between.
 const MOS_BUCKETS: [f64; 9] = [1.5, 2.0, 2.58, 3.1, 3.6, 3.8, 4.03, 4.2, 4.34];
 /// Jitter, seconds: a switched network at one end, what no buffer evens out at the other.
@@ -117,6 +120,9 @@ pub struct Metrics {
     pub rtp_irregular_total: Family<Counter>,
     /// What was said by ICMP of addresses that RTP went to: `refused`, `unreachable`.
     pub rtp_icmp_total: Family<Counter>,
+    /// How long packets stay with us, from the kernel's word that one came to when it was sent, of one flow in
+    /// [`crate::limits::RELAY_TIMED_EVERY`].
+    pub rtp_forwarding: Histogram,
     /// The opinion score of each leg's audio, as it came to us.
     pub rtp_mos: Histogram,
     /// Each leg's jitter at the end.
@@ -185,6 +191,7 @@ impl Metrics {
             rtp_dropped_total: Family::one(&["reason"], &["source", "malformed", "unbridged", "unsent"]),
             rtp_irregular_total: Family::one(&["kind"], &["lost", "reordered", "duplicated"]),
             rtp_icmp_total: Family::one(&["kind"], &["refused", "unreachable"]),
+            rtp_forwarding: Histogram::new(&FORWARDING_BUCKETS),
             rtp_mos: Histogram::new(&MOS_BUCKETS),
             rtp_jitter: Histogram::new(&JITTER_BUCKETS),
             rtp_round_trip: Histogram::new(&ROUND_TRIP_BUCKETS),
@@ -316,6 +323,11 @@ impl Metrics {
             &self.rtp_irregular_total,
         );
         page.counters("parkway_rtp_icmp_total", "What ICMP said of where RTP went.", &self.rtp_icmp_total);
+        page.histogram(
+            "parkway_rtp_forwarding_seconds",
+            "How long RTP packets of some flows stay here.",
+            &self.rtp_forwarding,
+        );
         page.histogram("parkway_rtp_mos", "Opinion score of each leg's audio, 1 to 4.41.", &self.rtp_mos);
         page.histogram("parkway_rtp_jitter_seconds", "Each leg's jitter at the end.", &self.rtp_jitter);
         page.histogram("parkway_rtp_round_trip_seconds", "Round trip to each leg.", &self.rtp_round_trip);
