@@ -209,6 +209,48 @@ mod tests {
     }
 
     #[test]
+    fn of_an_encrypted_packet_all_but_the_padding_is_read() {
+        // A CSRC, an extension of one word, and bytes that are no padding yet.
+        let clear = [&PLAIN[..12], &[9, 9, 9, 9, 0xBE, 0xDE, 0, 1, 7, 7, 7, 7]].concat();
+        let with = |flags: u8, behind: &[u8]| [&[flags][..], &clear[1..], behind].concat();
+        for (rule, mut packet, expect) in [
+            ("nothing_encrypted", with(0x91, &[]), Ok(24)),
+            ("payload", with(0x91, &[1, 2, 3]), Ok(24)),
+            ("padding_that_is_too_long_as_it_stands", with(0xB1, &[1, 2, 99]), Ok(24)),
+            ("padding_of_zero_as_it_stands", with(0xB1, &[0]), Ok(24)),
+            ("no_extension", with(0x81, &[]), Ok(16)),
+            ("csrcs_beyond_the_end", with(0x8F, &[]), Err(Malformed::Truncated)),
+            ("extension_beyond_the_end", with(0x95, &[0; 3]), Err(Malformed::Truncated)),
+            ("version_1", with(0x51, &[]), Err(Malformed::Version)),
+            ("empty", vec![], Err(Malformed::TooShort)),
+            ("longer_than_a_frame", with(0x91, &[0; 1_500]), Err(Malformed::TooLong)),
+        ] {
+            let before = packet.clone();
+            let read = Rtp::parse_encrypted(&mut packet);
+            assert_eq!(read.map(|(_, begins)| begins), expect, "{rule}");
+            assert_eq!(packet, before, "{rule}: nothing stays changed");
+            if let Ok((header, _)) = read {
+                assert_eq!((header.ssrc, header.sequence, header.payload_type), (0x0102_0304, 0x1234, 8), "{rule}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_an_encrypted_report_the_first_eight_bytes_are_read() {
+        for (rule, packet, expect) in [
+            ("what_follows_is_anything", [0x80, 200, 0, 6, 9, 8, 7, 6, 0x11], Ok(0x0908_0706)),
+            ("padded", [0xA0, 200, 0, 6, 9, 8, 7, 6, 0x11], Ok(0x0908_0706)),
+            ("version_1", [0x40, 200, 0, 6, 9, 8, 7, 6, 0x11], Err(Malformed::Version)),
+            ("not_rtcp", [0x80, 96, 0, 6, 9, 8, 7, 6, 0x11], Err(Malformed::Type)),
+            ("without_ssrc", [0x80, 200, 0, 0, 9, 8, 7, 6, 0x11], Err(Malformed::Truncated)),
+        ] {
+            assert_eq!(rtcp_source(&packet), expect, "{rule}");
+        }
+        assert_eq!(rtcp_source(&[0x80, 200, 0, 6, 9, 8, 7]), Err(Malformed::TooShort));
+        assert_eq!(rtcp_source(&[0x80; 1_501]), Err(Malformed::TooLong));
+    }
+
+    #[test]
     fn a_compound_rtcp_packet_adds_up() {
         let report = [0x80, 201, 0, 1, 9, 8, 7, 6];
         let sdes = [0x81, 202, 0, 2, 9, 8, 7, 6, 1, 1, b'a', 0];

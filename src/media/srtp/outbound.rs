@@ -62,3 +62,38 @@ fn with_room(buffer: &mut [u8], length: usize) -> Result<&mut [u8], Fault> {
     let (packet, behind) = buffer.split_at_mut_checked(length).ok_or(Fault::Malformed)?;
     if behind.len() < OVERHEAD_MAX { Err(Fault::Malformed) } else { Ok(packet) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{SSRC, pair, protect, rng, rtcp, unprotect};
+    use super::*;
+    use crate::media::srtp::Suite;
+
+    #[test]
+    fn the_last_index_of_srtcp_is_used_and_none_after_it() {
+        for suite in Suite::ALL {
+            let (mut outbound, mut inbound) = pair(suite);
+            outbound.next_rtcp_index = RTCP_INDEX_END - 1;
+            let plain = rtcp(&mut rng(1), SSRC);
+            let last = protect(&mut outbound, Stream::Rtcp, &plain).unwrap();
+            assert_eq!(unprotect(&mut inbound, Stream::Rtcp, &last).as_ref(), Ok(&plain), "{suite:?}");
+            for _ in 0..3 {
+                assert_eq!(protect(&mut outbound, Stream::Rtcp, &plain), Err(Fault::Exhausted), "{suite:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn reports_of_all_sources_share_the_indices() {
+        let (mut outbound, mut inbound) = pair(Suite::AesCm128HmacSha1_80);
+        let mut words = Vec::new();
+        for ssrc in 0..40 {
+            let plain = rtcp(&mut rng(1), ssrc % 2);
+            let protected = protect(&mut outbound, Stream::Rtcp, &plain).unwrap();
+            words.push(protected[plain.len()..][..4].to_vec());
+            assert_eq!(unprotect(&mut inbound, Stream::Rtcp, &protected), Ok(plain));
+        }
+        let expect: Vec<Vec<u8>> = (0..40).map(|index: u32| (1 << 31 | index).to_be_bytes().to_vec()).collect();
+        assert_eq!(words, expect);
+    }
+}

@@ -132,7 +132,7 @@ impl Transform {
         }
     }
 
-    /// Authenticates and lays open a packet of which [`Transform::split`] said where it ends. `None` if it is not authentic; GCM may
+    /// Authenticates and lays open a packet of which [`Transform::length`] said where it ends. `None` if it is not authentic; GCM may
     /// have spoilt it by then.
     #[inline]
     pub(super) fn open(&self, packet: &mut [u8], length: usize, place: Place) -> Option<()> {
