@@ -61,7 +61,8 @@ fn bridged(id: FlowId, caller: SocketAddr) -> Flow {
         remote_rtp: Some(address),
         remote_rtcp: None,
         signalling: address.ip(),
-        trusted: false,
+        trust: Trust::Nothing,
+        plays: None,
         payload_types: [mapping((0, 0), false), mapping((98, 8), false), mapping((101, 96), true)]
             .into_iter()
             .collect(),

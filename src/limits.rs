@@ -49,6 +49,10 @@ pub const SRTP_WINDOW_PACKETS: usize = 256;
 pub const LATCH_PACKETS_MIN: u8 = 2;
 /// Addresses that are on trial at once on one port: enough that a stray sender cannot push the true one out between two packets.
 pub const LATCH_CANDIDATES_MAX: usize = 4;
+/// How late the beat of what callers hear may be and still make up for it: with more, it goes on from where it is.
+pub const RELAY_BEAT_LATE_MAX: Duration = Duration::from_millis(200);
+/// Longest sound that callers hear before it begins again, seconds: as G.711 it takes 5 MB, in both laws twice that.
+pub const SOUND_SECONDS_MAX: usize = 600;
 /// Most packets to a trusted leg before it was heard (RELIABILITY A20): one second at 20 ms.
 pub const START_BURST_PACKETS_MAX: u8 = 50;
 /// Longest time in which a trusted leg is sent to before it was heard (RELIABILITY A20).

@@ -19,6 +19,7 @@ use std::time::Duration;
 /// What the softphone says, and what the caller says.
 const PHONE_HZ: u16 = 700;
 const CALLER_HZ: u16 = 440;
+const MUSIC_HZ: u16 = 1_000;
 /// How long the softphone lives; it hangs up at its end.
 const SECONDS: &str = "5";
 /// The account of a softphone that only dials.
@@ -110,6 +111,38 @@ fn two_softphones_with_srtp_hear_each_other() {
         assert_eq!(record["srtp"][side].as_str(), Some("AES_CM_128_HMAC_SHA1_80"), "{side}: {record:#}");
         assert_eq!(record["media"][side]["dropped_unauthentic"].as_u64(), Some(0), "{side}: {record:#}");
     }
+}
+
+/// As early media, and from then on the client's own voice.
+#[test]
+fn a_softphone_hears_music_until_it_is_answered() {
+    let Some(modules) = modules() else { return };
+    let files = tempfile::TempDir::new().unwrap();
+    let music = files.path().join("music.wav");
+    fs::write(&music, wave(&Sine::new(MUSIC_HZ).take(8_000).collect::<Vec<i16>>())).unwrap();
+    let usual = Setup::with(&["park.hears=music"]);
+    let tables = format!("[[media.sound]]\nname = \"music\"\nfile = {music:?}\n{}", usual.tables);
+    let daemon = Daemon::start_as(&Setup { tables, ..usual });
+    let mut subscriber = Subscriber::open(&daemon, "demo", &Rights { dial: true, ..Rights::full("demo") });
+    subscriber.expect("synced");
+    let [calls, answers] = ["caller", "client"].map(|name| daemon.dir().join(name));
+    let number = format!("/dial sip:+4930123456@{}", daemon.sip);
+    let mut caller = Softphone::start_with(CALLER_HZ, &calls, &modules, GUEST, &number);
+    let incoming = subscriber.incoming();
+    // It listens for a while.
+    std::thread::sleep(Duration::from_millis(1_500));
+    let mut client = Softphone::dial(&answers, &modules, incoming.dial.as_deref().unwrap());
+    for phone in [&mut caller, &mut client] {
+        assert!(program::wait(&mut phone.0, Duration::from_secs(20)).is_some());
+    }
+    let heard: Vec<u16> = recording(&calls).chunks(2000).filter_map(dominant_hz).collect();
+    let begins = |hz: u16| heard.iter().position(|tone| tone.abs_diff(hz) <= 3);
+    let (music, voice) = (begins(MUSIC_HZ), begins(PHONE_HZ));
+    assert!(music.is_some() && music < voice, "it heard {heard:?}");
+    let record = daemon.finish(1).remove(0);
+    assert_eq!(record["outcome"].as_str(), Some("answered"));
+    let played = record["media"]["caller"]["packets_played"].as_u64().unwrap();
+    assert!(played >= 50 && record["media"]["client"]["packets_played"].as_u64() == Some(0), "{record:#}");
 }
 
 /// A daemon that listens for TLS, too, with a certificate as long as the directory is there.

@@ -1,6 +1,7 @@
 //! Arriving: an INVITE was accepted, and where it goes is not settled yet. Routes are known at once, so a call is here for one step
 //! only; an application's instructions will be waited for here.
 
+use super::hearing::Hearing;
 use super::identity::Caller;
 use super::leg::Pending;
 use super::parked::Parked;
@@ -46,11 +47,14 @@ impl Arriving {
 
     /// Lets the caller ring and tells the clients of the name.
     fn park(self, facts: &Facts, invite: &Message<'_>, turn: &mut Turn<'_>) -> Parked {
-        self.caller.ring(turn, facts.route.ring);
+        let hearing = Hearing::begin(&self.caller, facts, turn);
+        if hearing.is_none() {
+            self.caller.ring(turn, facts.route.ring, None);
+        }
         turn.notify(Notice::Incoming(incoming(facts, invite)));
         let late = if planted(Mutant::ParkDeadline) { limits::PARK_MAX } else { Duration::ZERO };
         let (deadline, repeat_at) = (turn.now.at + facts.route.park + late, turn.now.at + turn.settings.repeat);
-        Parked { caller: self.caller, deadline, repeat_at }
+        Parked { caller: self.caller, deadline, repeat_at, hearing: hearing.map(Box::new) }
     }
 }
 

@@ -198,7 +198,8 @@ impl Held {
         }
         if offer.is_empty() {
             let agreement = self.session.agreement.clone();
-            let offer = self.session.end(Side::Caller).offer(Side::Caller, &agreement, Direction::Inactive);
+            let direction = self.session.hold_direction(turn.settings);
+            let offer = self.session.end(Side::Caller).offer(Side::Caller, &agreement, direction);
             self.caller.accept(turn, received, asked, Some(&offer));
             self.offered = Some(received);
             return Ok(());
@@ -212,7 +213,8 @@ impl Held {
             self.session.end(Side::Caller).hear(said, &offer, turn.rng);
         }
         let agreement = self.session.agreement.clone();
-        let answer = self.session.end(Side::Caller).answer(Side::Caller, &offer, &agreement, Direction::Inactive);
+        let direction = self.session.hold_direction(turn.settings);
+        let answer = self.session.end(Side::Caller).answer(Side::Caller, &offer, &agreement, direction);
         self.caller.accept(turn, received, asked, Some(&answer));
         self.is_told = true;
         Ok(())
@@ -261,7 +263,8 @@ impl Held {
             self.join_caller(turn);
         } else if self.rejoining.is_none() && !self.is_told {
             let agreement = self.session.agreement.clone();
-            self.invite(What::Hold, &agreement, Direction::Inactive, turn);
+            let direction = self.session.hold_direction(turn.settings);
+            self.invite(What::Hold, &agreement, direction, turn);
         }
     }
 

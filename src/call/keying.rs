@@ -2,13 +2,12 @@
 //! RFC 4568 §7: only where the signalling is encrypted, too, unless the operator wants it otherwise.
 //! Not here: the attribute (`sdp`), and packets (`media`).
 
+use super::Settings;
 use super::leg::Refusal;
 use super::session::not_acceptable;
-use super::{Settings, Turn};
 use crate::media::Keys;
 use crate::rng::Rng;
 use crate::sdp::{Carriage, Crypto, Description, Master, Media, Protocol, Suite};
-use crate::sip::endpoint::DialogId;
 use crate::sip::wire::Transport;
 
 /// What the operator wants of SRTP.
@@ -49,12 +48,6 @@ impl Keying {
             KeyReach::Anywhere => true,
         };
         Keying { is_allowed, is_required: settings.srtp.is_required || is_required }
-    }
-
-    /// The same of a leg with a dialog.
-    pub(super) fn in_dialog(turn: &Turn<'_>, dialog: DialogId, is_required: bool) -> Keying {
-        let transport = turn.endpoint.transport(dialog).unwrap_or(Transport::Udp);
-        Keying::of(turn.settings, transport, is_required)
     }
 
     /// A description, as far as it goes for such a leg.

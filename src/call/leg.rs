@@ -143,11 +143,12 @@ impl Ring {
 }
 
 impl Pending {
-    /// Something provisional: 180 or 183.
-    pub fn ring(&self, turn: &mut Turn<'_>, status: u16) {
+    /// Something provisional: 180 or 183, perhaps with a session description.
+    pub fn ring(&self, turn: &mut Turn<'_>, status: u16, sdp: Option<&[u8]>) {
+        let body = sdp.map(|sdp| (SDP, sdp));
         match self.ring {
-            Ring::Plainly => turn.endpoint.respond(turn.now, self.invite, &plain(status)),
-            Ring::Reliably => turn.endpoint.respond_reliably(turn.now, self.invite, status),
+            Ring::Plainly => turn.endpoint.respond(turn.now, self.invite, &Reply { body, ..plain(status) }),
+            Ring::Reliably => turn.endpoint.respond_reliably(turn.now, self.invite, status, body),
             Ring::Never => false,
         };
     }

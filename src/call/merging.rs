@@ -13,19 +13,21 @@
 use super::bridged::{Bridge, Bridged};
 use super::early::Spoken;
 use super::ending::Ending;
+use super::ends::{Ends, Offers, Rules, compatible};
+use super::hearing::Hearing;
 use super::joining::Joining;
-use super::keying::Keying;
 use super::leg::{Answered, Refusal, too_early};
 use super::parked::Parked;
-use super::session::{End, Said, Session, not_acceptable};
-use super::{EndedBy, Event, Facts, GoneReason, Over, Settings, State, Turn};
+use super::party::Party;
+use super::session::{End, Session, not_acceptable};
+use super::{EndedBy, Event, Facts, GoneReason, Over, State, Turn};
 use crate::id::{FlowId, Side};
 use crate::limits;
 use crate::media;
 use crate::mutant::{Mutant, planted};
 use crate::name::Name;
 use crate::policy::{Permit, Who};
-use crate::sdp::{self, Agreement, Description};
+use crate::sdp::{self, Agreement};
 use crate::sip::endpoint::{DialogId, ServerId};
 use crate::sip::wire::{Message, Method};
 use crate::time::Instant;
@@ -93,20 +95,6 @@ enum Stage {
     Asked { side: Side, ends: Box<Ends>, proposed: Box<Agreement> },
 }
 
-/// Both ends of the session to be.
-#[derive(Debug)]
-struct Ends {
-    caller: End,
-    client: End,
-}
-
-/// What both sides have said, read once for all that is made of it.
-#[derive(Default)]
-struct Offers<'s> {
-    caller: Option<Description<'s>>,
-    client: Option<Description<'s>>,
-}
-
 /// Why a callback does not get the call that it may have. The call is parked as before.
 pub(super) struct Unable {
     pub(super) parked: Parked,
@@ -124,18 +112,29 @@ impl Merging {
     ) -> Result<Merging, Box<Unable>> {
         let Callback { client, permit, claim, winner, who } = callback;
         let (caller_says, client_says) = (parked.caller.offer(turn.endpoint), client.offer(turn.endpoint));
-        let of_caller = Keying::in_dialog(turn, parked.caller.dialog, facts.trunk.srtp_required);
-        let keying = [of_caller, Keying::in_dialog(turn, client.dialog(), false)];
-        let checked = client.check(&client_says).and_then(|()| compatible([&caller_says, &client_says], keying, turn));
-        if let Err(refusal) = checked {
-            return Err(Box::new(Unable { parked, client, refusal }));
-        }
-        let flow = FlowId(turn.rng.u64());
-        let local = turn.settings.media_bind;
-        turn.media(media::Command::Open { flow, caller_local: local, client_local: local });
-        let stage = Stage::Opening { deadline: turn.now.at + limits::MEDIA_OPEN_MAX };
+        let parked = parked.without_opening(facts, turn);
         let (caller, client) = (Caller::Parked(parked), Client::Joining(client));
-        Ok(Merging { caller, client, caller_says, client_says, stage, flow, permit, claim, winner, who })
+        let stage = Stage::Opening { deadline: turn.now.at + limits::MEDIA_OPEN_MAX };
+        let flow = caller.hearing().map_or_else(|| FlowId(turn.rng.u64()), Hearing::flow);
+        let merging = Merging { caller, client, caller_says, client_says, stage, flow, permit, claim, winner, who };
+        let says = [&*merging.caller_says, &*merging.client_says];
+        let offered = compatible(says, &merging.rules(facts, turn), turn.settings);
+        match (merging.check().and(offered), merging) {
+            (Err(refusal), Merging { caller: Caller::Parked(parked), client: Client::Joining(client), .. }) => {
+                Err(Box::new(Unable { parked, client, refusal }))
+            }
+            (_, merging) => Ok(merging),
+        }
+    }
+
+    /// Goes on: with ports of its own, or, with a caller that hears something, those that it hears it through.
+    pub(super) fn start(self, facts: &Facts, turn: &mut Turn<'_>) -> State {
+        if let Some(heard) = self.caller.hearing().and_then(Hearing::heard).cloned() {
+            return self.join(heard.end, heard.client, facts, turn);
+        }
+        let (flow, local) = (self.flow, turn.settings.media_bind);
+        turn.media(media::Command::Open { flow, caller_local: local, client_local: local });
+        self.stay()
     }
 
     /// When to be called again.
@@ -174,7 +173,7 @@ impl Merging {
             Event::Media(media::Event::Failed { flow, .. } | media::Event::Closed { flow, .. })
                 if flow == self.flow =>
             {
-                self.client_fails(Refusal::status(503), None, facts, turn)
+                self.without_media().client_fails(Refusal::status(503), None, facts, turn)
             }
             Event::Acknowledged { side, ack, .. } => self.acknowledged(side, ack, facts, turn),
             Event::Cancelled { side: Side::Client, .. } if !planted(Mutant::CancelEndsCall) => {
@@ -215,19 +214,28 @@ impl Merging {
         State::Merging(Box::new(self))
     }
 
+    /// The relay has lost the flow: the caller hears nothing more.
+    fn without_media(mut self) -> Merging {
+        if let Caller::Parked(parked) = &mut self.caller {
+            parked.hearing = None;
+        }
+        self
+    }
+
     /// The ports are there.
     fn opened(self, caller: SocketAddr, client: SocketAddr, facts: &Facts, turn: &mut Turn<'_>) -> State {
-        let end = |address, peer: IpAddr, keying: Keying, turn: &mut Turn<'_>| {
-            End::new(turn.settings.reachable(address, peer), peer, keying, turn.rng)
-        };
-        let [of_caller, of_client] = self.keying(facts, turn);
-        let mut ends = Ends {
-            caller: end(caller, self.caller.peer(), of_caller, turn),
-            client: end(client, self.client.peer(), of_client, turn),
-        };
-        ends.client = ends.client.after(self.client.spoken());
+        let [party, _] = self.parties(facts, turn);
+        let caller = End::new(turn.settings.reachable(caller, party.address), party, turn);
+        self.join(caller, client, facts, turn)
+    }
+
+    /// The caller's end is there, and the client's ports.
+    fn join(self, caller: End, client: SocketAddr, facts: &Facts, turn: &mut Turn<'_>) -> State {
+        let [_, party] = self.parties(facts, turn);
+        let client = End::new(turn.settings.reachable(client, party.address), party, turn).after(self.client.spoken());
+        let mut ends = Ends { caller, client };
         let says = self.says_both();
-        let heard = Offers::read(&says, [of_caller, of_client]);
+        let heard = Offers::read(&says, &self.rules(facts, turn));
         let heard = heard.and_then(|offers| Ok((ends.hear_offers(&offers, turn)?, offers)));
         match heard {
             Ok((agreed, offers)) => {
@@ -268,7 +276,7 @@ impl Merging {
         let from = side.other();
         let proposed = match agreed {
             Some(agreement) => Ok(agreement),
-            None => ends.propose(from, self.says(from), turn.settings),
+            None => ends.propose(from, self.says(from), &self.rules(facts, turn)),
         };
         let proposed = match proposed {
             Ok(proposed) => proposed,
@@ -295,7 +303,7 @@ impl Merging {
                     Side::Client => self.client_says = says,
                 }
                 let says = self.says_both();
-                let said = Offers::read(&says, self.keying(facts, turn)).unwrap_or_default();
+                let said = Offers::read(&says, &self.rules(facts, turn)).unwrap_or_default();
                 self.advance(*ends, Some(agreement), &said, facts, turn)
             }
             Err(refusal) => match from {
@@ -333,7 +341,10 @@ impl Merging {
         };
         let (of_caller, of_client) = (ends.caller.direction(), ends.client.direction());
         if let (Caller::Parked(_), Some(offer)) = (&self.caller, &offers.caller) {
-            let answer = ends.caller.answer(Side::Caller, offer, &agreement, of_client);
+            let answer = match self.caller.hearing().and_then(Hearing::heard) {
+                Some(heard) => heard.answer.clone(),
+                None => ends.caller.answer(Side::Caller, offer, &agreement, of_client),
+            };
             self.caller = self.caller.answer(turn, &answer);
         }
         if let (Client::Joining(_), Some(offer)) = (&self.client, &offers.client) {
@@ -376,7 +387,8 @@ impl Merging {
         match self.caller {
             Caller::Parked(parked) => {
                 self.client.dismiss(turn, &refusal, bye);
-                if !planted(Mutant::PortsKept) {
+                let is_heard = parked.flow() == Some(self.flow);
+                if !is_heard && !planted(Mutant::PortsKept) {
                     turn.media(media::Command::Close { flow: self.flow });
                 }
                 State::Parked(parked)
@@ -422,10 +434,22 @@ impl Merging {
         Ending::begin(caller, client, self.flow, record, turn)
     }
 
-    /// What goes for the keys of both sides.
-    fn keying(&self, facts: &Facts, turn: &Turn<'_>) -> [Keying; 2] {
-        let caller = Keying::in_dialog(turn, self.caller.dialog(), facts.trunk.srtp_required);
-        [caller, Keying::in_dialog(turn, self.client.dialog(), false)]
+    fn parties(&self, facts: &Facts, turn: &Turn<'_>) -> [Party; 2] {
+        let caller = Party::caller(self.caller.dialog(), self.caller.peer(), facts, turn);
+        [caller, Party::client(self.client.dialog(), self.client.peer(), turn)]
+    }
+
+    fn rules(&self, facts: &Facts, turn: &Turn<'_>) -> Rules {
+        let keying = self.parties(facts, turn).map(|party| party.keying(turn.settings));
+        Rules { keying, only: self.caller.hearing().and_then(Hearing::heard).map(|heard| heard.formats.clone()) }
+    }
+
+    /// Whether the client can be answered at all.
+    fn check(&self) -> Result<(), Refusal> {
+        match &self.client {
+            Client::Joining(client) => client.check(&self.client_says),
+            Client::Answered(_) => Ok(()),
+        }
     }
 
     /// Both, apart from the state, which is consumed while they are read.
@@ -453,6 +477,14 @@ impl Caller {
         match self {
             Caller::Parked(parked) => parked.caller.dialog,
             Caller::Answered(leg) => leg.dialog,
+        }
+    }
+
+    /// What it hears meanwhile.
+    fn hearing(&self) -> Option<&Hearing> {
+        match self {
+            Caller::Parked(parked) => parked.hearing.as_deref(),
+            Caller::Answered(_) => None,
         }
     }
 
@@ -502,70 +534,4 @@ impl Client {
             Client::Answered(leg) => leg.dismiss(turn, bye),
         }
     }
-}
-
-impl Ends {
-    fn of(&mut self, side: Side) -> &mut End {
-        match side {
-            Side::Caller => &mut self.caller,
-            Side::Client => &mut self.client,
-        }
-    }
-
-    /// Takes in what both INVITEs offered; with two offers there is an agreement already.
-    fn hear_offers(&mut self, offers: &Offers<'_>, turn: &mut Turn<'_>) -> Result<Option<Agreement>, Refusal> {
-        let agreed = agreed(offers.caller.as_ref(), offers.client.as_ref())?;
-        for (side, description) in [(Side::Caller, &offers.caller), (Side::Client, &offers.client)] {
-            if let Some(description) = description {
-                let said = self.of(side).judge(description, turn.settings)?;
-                self.of(side).hear(said, description, turn.rng);
-            }
-        }
-        Ok(agreed)
-    }
-
-    /// What to offer to the side that said nothing: what the other has said, or the codecs that everybody has.
-    fn propose(&mut self, from: Side, says: &[u8], settings: &Settings) -> Result<Agreement, Refusal> {
-        if says.is_empty() {
-            return Ok(Agreement::by_default());
-        }
-        let (_, description) = self.of(from).read(says, settings)?;
-        let (_, audio) = description.audio().ok_or_else(|| not_acceptable(&sdp::NotAgreed::NoAudio))?;
-        sdp::propose(from, audio, None, self.of(from.other()).outline()).map_err(|error| not_acceptable(&error))
-    }
-}
-
-impl<'s> Offers<'s> {
-    fn read([caller, client]: &'s [Bytes; 2], keying: [Keying; 2]) -> Result<Offers<'s>, Refusal> {
-        let [of_caller, of_client] = keying;
-        Ok(Offers { caller: read(caller, of_caller)?, client: read(client, of_client)? })
-    }
-}
-
-/// What a side offered, if it did.
-fn read(says: &[u8], keying: Keying) -> Result<Option<Description<'_>>, Refusal> {
-    if says.is_empty() { Ok(None) } else { keying.read(says).map(Some) }
-}
-
-/// What two offers have in common; nothing yet if one of them is missing. An error is the client's: the caller's offer was looked
-/// at before it was parked.
-fn compatible(
-    [caller, client]: [&[u8]; 2],
-    keying: [Keying; 2],
-    turn: &Turn<'_>,
-) -> Result<Option<Agreement>, Refusal> {
-    if client.is_empty() {
-        return Ok(None);
-    }
-    let [of_caller, of_client] = keying;
-    let client = of_client.read(client)?;
-    Said::of(&client, of_client, turn.settings)?;
-    agreed(of_caller.read(caller).ok().as_ref(), Some(&client))
-}
-
-/// The same of descriptions that have been read.
-fn agreed(caller: Option<&Description<'_>>, client: Option<&Description<'_>>) -> Result<Option<Agreement>, Refusal> {
-    let Some((_, caller)) = caller.and_then(Description::audio) else { return Ok(None) };
-    let Some((_, client)) = client.and_then(Description::audio) else { return Ok(None) };
-    sdp::agree(caller, client).map(Some).map_err(|error| not_acceptable(&error))
 }

@@ -8,6 +8,8 @@ mod bridged;
 mod change;
 mod early;
 mod ending;
+mod ends;
+mod hearing;
 mod held;
 mod identity;
 mod info;
@@ -17,6 +19,7 @@ mod leg;
 mod merging;
 mod notice;
 mod parked;
+mod party;
 mod record;
 mod refresh;
 mod rejoining;
@@ -126,6 +129,8 @@ pub struct Settings {
     pub session_timer: SessionTerms,
     /// Whose audio is encrypted.
     pub srtp: SrtpTerms,
+    /// What a caller hears that is on hold here.
+    pub hold_sound: Option<media::SoundId>,
 }
 
 /// How we are reached from outside of our own networks.
@@ -539,7 +544,8 @@ impl Call {
             State::Bridged(bridged) => Some(bridged.flow()),
             State::Held(held) => Some(held.flow()),
             State::Ending(ending) => ending.flow(),
-            State::Arriving(_) | State::Parked(_) | State::Over => None,
+            State::Parked(parked) => parked.flow(),
+            State::Arriving(_) | State::Over => None,
         }
     }
 }

@@ -5,14 +5,16 @@ use super::early::Spoken;
 use super::joining::Joining;
 use super::keying::{self, Keying, Protection};
 use super::leg::Refusal;
+use super::party::Party;
 use super::{Encrypted, Settings, Turn};
 use crate::id::{FlowId, Side};
 use crate::limits;
-use crate::media::{Codec, Command, Mapping, Stream};
+use crate::media::tone::Law;
+use crate::media::{Codec, Command, Mapping, Play, SoundId, Stream, Trust};
 use crate::rng::Rng;
 use crate::sdp::{self, AddressRules, Agreement, Description, Direction, Local, Master, Outline, Remote};
 use std::hash::{DefaultHasher, Hasher};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// A bridge's media: both ends and the codecs between them.
 #[derive(Debug)]
@@ -36,10 +38,11 @@ pub(super) struct End {
     wish: Direction,
     /// A hash of what it said last: a re-INVITE that repeats it changes nothing.
     said: u64,
-    signalling: IpAddr,
-    keying: Keying,
+    party: Party,
     /// What it encrypts with.
     key: Option<Master>,
+    /// The source of what it hears of us.
+    voice: u32,
 }
 
 /// A leg's description as far as it concerns us.
@@ -82,8 +85,10 @@ impl Said {
 
 impl End {
     /// An end that has not said anything yet.
-    pub(super) fn new(address: SocketAddr, signalling: IpAddr, keying: Keying, rng: &mut Rng) -> End {
-        let (session_id, carriage) = (rng.u64() >> 1, keying.carriage(rng));
+    pub(super) fn new(address: SocketAddr, party: Party, turn: &mut Turn<'_>) -> End {
+        let (session_id, carriage) = (turn.rng.u64() >> 1, party.keying(turn.settings).carriage(turn.rng));
+        // As hard to guess as the session's number, of which it is a part.
+        let voice = u32::try_from(session_id >> 31).unwrap_or(1);
         End {
             local: Local { address, session_id, version: 0, direction: Direction::SendRecv, carriage },
             outline: Outline::default(),
@@ -91,9 +96,9 @@ impl End {
             direction: Direction::SendRecv,
             wish: Direction::SendRecv,
             said: 0,
-            signalling,
-            keying,
+            party,
             key: None,
+            voice,
         }
     }
 
@@ -108,13 +113,13 @@ impl End {
 
     /// What it may have said, read.
     pub(super) fn read<'b>(&self, body: &'b [u8], settings: &Settings) -> Result<(Said, Description<'b>), Refusal> {
-        let description = self.keying.read(body)?;
+        let description = self.party.keying(settings).read(body)?;
         Ok((self.judge(&description, settings)?, description))
     }
 
     /// The same of a description that has been read.
     pub(super) fn judge(&self, description: &Description<'_>, settings: &Settings) -> Result<Said, Refusal> {
-        Said::of(description, self.keying, settings)
+        Said::of(description, self.party.keying(settings), settings)
     }
 
     /// It has offered something new: the lines of its session are the offer's from now on.
@@ -183,6 +188,39 @@ impl End {
         self.wish
     }
 
+    /// What the relay is told of it, if it is neither to hear anything of us nor to send anything for now.
+    pub(super) fn stream(&self, side: Side, agreement: &Agreement) -> Stream {
+        let mapping = |(number, agreed): (sdp::Renumbering, &sdp::Agreed)| Mapping {
+            here: number.here,
+            there: number.there,
+            clock_rate: number.clock_rate,
+            telephone_event: number.telephone_event,
+            codec: Codec::named(&agreed.encoding),
+        };
+        let numbers = agreement.renumbering(side).zip(&agreement.codecs);
+        Stream {
+            remote_rtp: self.remote.rtp,
+            remote_rtcp: self.remote.rtcp,
+            signalling: self.party.address,
+            // Callers come from trunks that the operator has let in; a client may be anybody with a grant.
+            trust: if self.party.is_trunk() { Trust::Burst } else { Trust::Nothing },
+            plays: None,
+            payload_types: numbers.map(mapping).take(limits::CODECS_MAX).collect(),
+            sends: false,
+            silence_max: None,
+            keys: keying::keys(&self.local.carriage, self.key.as_ref()),
+        }
+    }
+
+    /// The same of one that hears a sound of ours, if it can: not only for a moment, where its address is certainly its own.
+    pub(super) fn hearing(&self, side: Side, agreement: &Agreement, sound: Option<SoundId>) -> Stream {
+        let stream = self.stream(side, agreement);
+        let plays = sound.and_then(|sound| playable(side, agreement, sound, self.voice));
+        let is_its_own = self.remote.rtp.is_some_and(|named| self.party.owns(named.ip()));
+        let trust = if plays.is_some() && is_its_own { Trust::Address } else { stream.trust };
+        Stream { plays, trust, ..stream }
+    }
+
     /// It was free to choose what it said.
     pub(super) fn has_chosen(&mut self) {
         self.wish = self.direction;
@@ -206,15 +244,21 @@ impl Session {
     /// The client is gone, and another will have its place: with the same ports, and nothing of what was said.
     pub(super) fn renew_client(&mut self, client: &Joining, turn: &mut Turn<'_>) {
         let address = turn.settings.reachable(self.client.local.address, client.peer());
-        let keying = Keying::in_dialog(turn, client.dialog(), false);
-        self.client = End::new(address, client.peer(), keying, turn.rng).after(client.spoken());
+        let party = Party::client(client.dialog(), client.peer(), turn);
+        self.client = End::new(address, party, turn).after(client.spoken());
     }
 
     /// What the relay is told of a caller that waits for another client: that its address stays valid, and that nobody hears it.
     pub(super) fn hold_command(&self, settings: &Settings) -> Command {
         // How long it may be silent is how long it may wait, which is not the relay's to know.
-        let stream = Stream { sends: false, silence_max: None, ..self.stream(Side::Caller, settings) };
+        let stream = self.caller.hearing(Side::Caller, &self.agreement, settings.hold_sound);
         Command::Set { flow: self.flow, side: Side::Caller, stream }
+    }
+
+    /// What such a caller is offered: to hear, if there is something that it can hear.
+    pub(super) fn hold_direction(&self, settings: &Settings) -> Direction {
+        let sound = settings.hold_sound.and_then(|sound| playable(Side::Caller, &self.agreement, sound, 0));
+        if sound.is_some() { Direction::SendOnly } else { Direction::Inactive }
     }
 
     /// What the relay is to be told of both legs.
@@ -242,24 +286,20 @@ impl Session {
             Side::Client => &self.client,
         };
         let sends = sdp::sends(side, self.caller.direction, self.client.direction);
-        let mapping = |(number, agreed): (sdp::Renumbering, &sdp::Agreed)| Mapping {
-            here: number.here,
-            there: number.there,
-            clock_rate: number.clock_rate,
-            telephone_event: number.telephone_event,
-            codec: Codec::named(&agreed.encoding),
-        };
-        let numbers = self.agreement.renumbering(side).zip(&self.agreement.codecs);
-        Stream {
-            remote_rtp: end.remote.rtp,
-            remote_rtcp: end.remote.rtcp,
-            signalling: end.signalling,
-            // Callers come from trunks that the operator listed by address; a client may be anybody with a grant.
-            trusted: side == Side::Caller,
-            payload_types: numbers.map(mapping).take(limits::CODECS_MAX).collect(),
-            sends,
-            silence_max: Some(if sends { settings.silence } else { settings.hold_silence }),
-            keys: keying::keys(&end.local.carriage, end.key.as_ref()),
-        }
+        let silence_max = Some(if sends { settings.silence } else { settings.hold_silence });
+        Stream { sends, silence_max, ..end.stream(side, &self.agreement) }
     }
+}
+
+/// How a side can hear a sound of ours: in the G.711 that is agreed on. `None`: it cannot.
+fn playable(side: Side, agreement: &Agreement, sound: SoundId, ssrc: u32) -> Option<Play> {
+    let law = |name: &str| match name {
+        name if name.eq_ignore_ascii_case("PCMU") => Some(Law::Mu),
+        name if name.eq_ignore_ascii_case("PCMA") => Some(Law::A),
+        _ => None,
+    };
+    let narrow = |agreed: &&sdp::Agreed| (agreed.clock_rate, agreed.channels) == (8_000, 1);
+    agreement.codecs.iter().filter(narrow).find_map(|agreed| {
+        Some(Play { sound, law: law(&agreed.encoding)?, payload_type: agreed.leg(side).to_leg, ssrc })
+    })
 }

@@ -11,6 +11,7 @@ mod outbound;
 mod raw;
 mod route_test;
 mod shape;
+mod sound;
 #[cfg(test)]
 mod tests;
 mod typed;
@@ -22,6 +23,7 @@ pub use certificate::{Certificate, names_in, system_authorities};
 pub use keys::{Keys, PolicyKey};
 pub use mistake::{Mistake, Mistakes};
 pub use route_test::Tested;
+pub use sound::Sounds;
 pub use warn::open_files_max;
 
 use crate::call::{Route, Trunk};
@@ -178,6 +180,10 @@ pub struct Media {
     pub coalesce: Duration,
     /// Whose audio is encrypted.
     pub srtp: crate::call::SrtpTerms,
+    /// What callers may hear.
+    pub sounds: Sounds,
+    /// What a caller hears that is on hold here.
+    pub hold_sound: Option<crate::media::SoundId>,
     /// A leg that should send and is silent this long is hung up.
     pub silence: Duration,
     /// The same for a call on hold.

@@ -70,12 +70,18 @@ section!(Media {
     coalesce_us: u64 = 500u64,
     srtp: String = "tls",
     srtp_required: bool = false,
+    tones: String = "de",
+    hold_sound: String = "",
     silence_seconds: u64 = 60u64,
     hold_silence_seconds: u64 = 3600u64,
+    // As with `policy.key`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sound: Vec<SoundFile> = [],
 });
 section!(Park {
     seconds_max: u64 = 60u64,
     response: u64 = 180u64,
+    hears: String = "",
     reliable_response: String = "required",
     repeat_seconds: u64 = 60u64,
     fallback_status: u64 = 480u64,
@@ -151,10 +157,18 @@ pub(super) struct Certificate {
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+pub(super) struct SoundFile {
+    pub(super) name: String,
+    pub(super) file: String,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Route {
     pub(super) number: String,
     pub(super) name: String,
     pub(super) response: Option<u64>,
+    pub(super) hears: Option<String>,
     pub(super) park_seconds: Option<u64>,
     pub(super) fallback_status: Option<u64>,
     pub(super) ring: Option<String>,
@@ -207,11 +221,13 @@ impl Raw {
         let number = || Some(0);
         let key = PolicyKey { secret: text(), secret_file: text(), public_key_file: text(), ..PolicyKey::default() };
         Raw {
+            media: Media { sound: vec![SoundFile::default()], ..Media::default() },
             policy: Policy { key: vec![key], ..Policy::default() },
             tls: Tls { certificate: vec![Certificate::default()], ..Tls::default() },
             trunk: vec![Raw::whole_trunk()],
             route: vec![Route {
                 response: number(),
+                hears: text(),
                 park_seconds: number(),
                 fallback_status: number(),
                 ring: text(),

@@ -4,10 +4,12 @@
 use super::address::Listener;
 use super::load::Places;
 use super::raw::{self, Raw};
+use super::sound::Sounds;
 use super::users;
 use super::*;
 use crate::call::{Identity, KeyReach, Pattern, SessionTerms, SrtpTerms};
 use crate::limits;
+use crate::media::SoundId;
 use crate::name::Name;
 use crate::policy::{Algorithm, VerifyingKey};
 use crate::sip::wire::Header;
@@ -47,7 +49,8 @@ impl Check {
         let tls = self.tls(raw);
         let (media, park, trunks) = (self.media(raw), self.park(raw), self.trunks(raw));
         let (outbound, dns) = (self.outbound(raw), self.dns(raw));
-        let routes = park.as_ref().and_then(|park| self.routes(raw, park));
+        let sounds = media.as_ref().map(|media| &media.sounds);
+        let routes = park.as_ref().zip(sounds).and_then(|known| self.routes(raw, known));
         let (token, policy) = (self.token(raw, sources), self.policy(raw));
         let (users, lifetimes) = (self.users(raw), self.lifetimes(raw));
         let (records, log, drain) = (self.records(raw), self.log(raw), self.drain(raw));
@@ -175,7 +178,23 @@ impl Check {
         let workers = Some(workers?).filter(|workers| *workers > 0).unwrap_or_else(cores);
         let (address, coalesce) = (address?, Duration::from_micros(coalesce?));
         let (srtp, silence, hold_silence) = (srtp?, silence?, hold?);
-        Some(Media { address, port_min, port_max, workers, coalesce, srtp, silence, hold_silence })
+        let sounds = self.sounds(raw)?;
+        let hold_sound = self.sound("media.hold_sound", &raw.media.hold_sound, &sounds)?;
+        Some(Media { address, port_min, port_max, workers, coalesce, srtp, sounds, hold_sound, silence, hold_silence })
+    }
+
+    fn sounds(&mut self, raw: &Raw) -> Option<Sounds> {
+        let files: Vec<_> = raw.media.sound.iter().map(|sound| (&*sound.name, &*sound.file)).collect();
+        match Sounds::load(&raw.media.tones, &files) {
+            Ok(sounds) => Some(sounds),
+            Err((None, what)) => self.wrong("media.tones", what),
+            Err((Some(at), what)) => self.wrong(&format!("media.sound[{at}].file"), what),
+        }
+    }
+
+    /// The sound of a name; of none for nothing.
+    fn sound(&mut self, key: &str, name: &str, sounds: &Sounds) -> Option<Option<SoundId>> {
+        if name.is_empty() { Some(None) } else { self.parsed(key, name, |name| sounds.find(name)).map(Some) }
     }
 
     fn srtp(&mut self, raw: &Raw) -> Option<SrtpTerms> {
@@ -301,17 +320,28 @@ impl Check {
         }))
     }
 
-    fn routes(&mut self, raw: &Raw, park: &Park) -> Option<Vec<Arc<Route>>> {
+    fn routes(&mut self, raw: &Raw, known: (&Park, &Sounds)) -> Option<Vec<Arc<Route>>> {
         let entries = raw.route.iter().enumerate();
-        let routes: Vec<_> = entries.map(|(at, route)| self.route(&format!("route[{at}]"), route, park)).collect();
+        let routes: Vec<_> =
+            entries.map(|(at, route)| self.route(&format!("route[{at}]"), route, raw, known)).collect();
         routes.into_iter().collect()
     }
 
-    fn route(&mut self, key: &str, route: &raw::Route, park: &Park) -> Option<Arc<Route>> {
+    fn route(
+        &mut self,
+        key: &str,
+        route: &raw::Route,
+        raw: &Raw,
+        (park, sounds): (&Park, &Sounds),
+    ) -> Option<Arc<Route>> {
         let at = |name: &str| format!("{key}.{name}");
         let number = self.parsed(&at("number"), &route.number, Pattern::parse);
         let name = self.parsed(&at("name"), &route.name, |text| Name::parse(text).map_err(|error| error.to_string()));
         let response = route.response.map_or(Some(park.response), |code| self.response(&at("response"), code));
+        let hears = match &route.hears {
+            Some(sound) => self.sound(&at("hears"), sound, sounds),
+            None => self.sound("park.hears", &raw.park.hears, sounds),
+        };
         let deadline = match route.park_seconds {
             Some(seconds) => self.seconds(&at("park_seconds"), seconds, park_seconds()),
             None => Some(park.deadline),
@@ -330,7 +360,8 @@ impl Check {
         let invites = route.ring.as_deref().map_or(Some(false), |text| self.parsed(&at("ring"), text, users::ring));
         let (ring, park, data) = (response?, deadline?, data.map(Into::into));
         let (number, name, fallback_status) = (number?, name?, fallback_status?);
-        Some(Arc::new(Route { number, name, ring, park, fallback_status, invites: invites?, data }))
+        let (hears, invites) = (hears?, invites?);
+        Some(Arc::new(Route { number, name, ring, hears, park, fallback_status, invites, data }))
     }
 
     fn token(&mut self, raw: &Raw, sources: &Sources) -> Option<Token> {

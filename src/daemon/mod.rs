@@ -315,6 +315,7 @@ fn start_relay(config: &Config, sip: &[SocketAddr], events: mpsc::Sender<media::
         addresses: vec![address],
         dscp: Some(limits::DSCP_EXPEDITED),
         coalesce: config.media.coalesce,
+        sounds: config.media.sounds.all(),
         kept_max: kept_max(config.media.workers),
         seed: entropy(),
     };

@@ -44,6 +44,7 @@ fn of_calls(config: &Config, listeners: &[SocketAddr]) -> call::Settings {
         media_external: external.map(|address| External { local_nets: config.sip.local_nets.clone(), address }),
         loopback: ours || config.trunks.iter().any(|trunk| trunk.sends_from(localhost)),
         srtp: config.media.srtp,
+        hold_sound: config.media.hold_sound,
         silence: config.media.silence,
         hold_silence: config.media.hold_silence,
         rings_reliably: config.park.rings_reliably,

@@ -4,7 +4,7 @@
 
 use crate::id::{FlowId, Side};
 use crate::media::header::{Rtp, rtcp_sender};
-use crate::media::{Codec, Counters, Event, Flow, Mapping, Outcome, Packet, Stream};
+use crate::media::{Codec, Counters, Event, Flow, Mapping, Outcome, Packet, Stream, Trust};
 use crate::time::{Duration, Instant};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -77,7 +77,8 @@ impl Bridge {
             remote_rtp: wants.then_some(named),
             remote_rtcp: wants.then(|| SocketAddr::new(named.ip(), named.port() + 1)),
             signalling,
-            trusted: choice & 0x40 != 0,
+            trust: if choice & 0x40 == 0 { Trust::Nothing } else { Trust::Burst },
+            plays: None,
             payload_types: [audio, keys].into_iter().collect(),
             sends: choice & 0x80 == 0,
             silence_max: Some(Duration::from_secs(1)),
@@ -109,7 +110,8 @@ impl Bridge {
         };
         assert!(self.leg(side).knows(source), "{source} is nobody's");
         let other = self.leg(side.other());
-        let named = other.stream.as_ref().filter(|stream| stream.trusted).and_then(|stream| stream.remote_rtp);
+        let named =
+            other.stream.as_ref().filter(|stream| stream.trust == Trust::Burst).and_then(|stream| stream.remote_rtp);
         let validated = other.knows(to) && other.heard_rtp.contains(&to);
         assert!(validated || named == Some(to), "{to} was never heard");
         assert!(other.stream.as_ref().is_some_and(|stream| stream.remote_rtp.is_some()), "{to} wants nothing");

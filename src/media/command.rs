@@ -4,6 +4,8 @@
 use crate::id::{FlowId, Side};
 use crate::limits;
 use crate::media::feedback::Reported;
+use crate::media::latch::Trust;
+use crate::media::player::Play;
 use crate::media::presence::Timing;
 use crate::media::quality::Codec;
 use crate::sdp::Master;
@@ -59,11 +61,13 @@ pub struct Stream {
     /// Where the leg's signalling comes from: besides the SDP's the only address that may be learned (RELIABILITY A1).
     pub signalling: IpAddr,
     /// Whether the leg may be sent a short burst before it was heard (a caller from a listed trunk; RELIABILITY A20).
-    pub trusted: bool,
+    pub trust: Trust,
     /// What this leg calls each payload type and what the other leg calls it. Packets with others are dropped and counted.
     pub payload_types: ArrayVec<Mapping, { limits::CODECS_MAX }>,
     /// Whether this leg's packets go to the other (it may send: `sendrecv`, `sendonly`).
     pub sends: bool,
+    /// What the leg hears while nothing is forwarded to it.
+    pub plays: Option<Play>,
     /// How long this leg may stay silent before [`Event::Silent`]; `None` while it is not expected to send.
     pub silence_max: Option<Duration>,
     /// The keys of SRTP; `None` where the leg's packets are plain.
@@ -195,6 +199,8 @@ pub struct Counters {
     pub unreachable: u64,
     /// How often the validated address changed its SSRC: a transfer behind it, a restart, or somebody's forgery.
     pub ssrc_changes: u32,
+    /// Packets of ours that went to the leg: tones and music.
+    pub packets_played: u64,
     /// RTCP packets forwarded.
     pub rtcp_forwarded: u64,
     /// RTCP packets dropped, whatever the reason.

@@ -8,6 +8,7 @@ use crate::media::header;
 use crate::media::leg::{Leg, Notice};
 use crate::media::packet::Packet;
 use crate::media::security;
+use crate::media::sound::Sound;
 use crate::mutant::{Mutant, planted};
 use crate::time::Instant;
 use std::net::SocketAddr;
@@ -115,6 +116,17 @@ impl Flow {
         }
     }
 
+    /// Whether a leg is to hear something of ours, a packet each [`crate::media::player::FRAME`].
+    pub fn plays(&self) -> bool {
+        self.caller.plays() || self.client.plays()
+    }
+
+    /// The next packet of what `side` is to hear, and where it goes.
+    #[inline]
+    pub fn play(&mut self, now: Instant, side: Side, sounds: &[Sound], packet: &mut Packet<'_>) -> Option<SocketAddr> {
+        self.leg(side).play(now, sounds, packet)
+    }
+
     /// The address that all RTP of `side` comes from and goes to until the next [`Flow::set`] or [`Flow::clear`], once that is certain.
     #[inline]
     pub fn settled(&self, side: Side) -> Option<SocketAddr> {
@@ -202,6 +214,7 @@ impl Flow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::Trust;
     use crate::media::command::{Counters, Mapping};
     use crate::media::dtmf::KeyWriter;
     use crate::media::header::Rtp;
@@ -227,7 +240,8 @@ mod tests {
             remote_rtp: Some(rtp),
             remote_rtcp: Some(SocketAddr::new(rtp.ip(), rtp.port() + 1)),
             signalling: rtp.ip(),
-            trusted: false,
+            trust: Trust::Nothing,
+            plays: None,
             payload_types: [audio(0), audio(8), keys].into_iter().collect(),
             sends: true,
             silence_max: Some(Duration::from_secs(30)),
@@ -326,7 +340,7 @@ mod tests {
         assert_eq!(from_caller(&mut flow, 0), unbridged);
         flow.set(Instant(0), Side::Client, stream(CLIENT, (96, 101)));
         assert_eq!(from_caller(&mut flow, 0), unbridged);
-        flow.set(Instant(0), Side::Client, Stream { trusted: true, ..stream(CLIENT, (96, 101)) });
+        flow.set(Instant(0), Side::Client, Stream { trust: Trust::Burst, ..stream(CLIENT, (96, 101)) });
         let burst = (0..100).filter(|n| from_caller(&mut flow, *n) == TO_CLIENT).count();
         assert_eq!(burst, 50, "a trusted leg gets its burst");
         flow.hear(Instant(0), Side::Client, at(CLIENT), &mut packet(0, 1));

@@ -24,8 +24,19 @@ pub struct Signalled {
     pub address: Option<SocketAddr>,
     /// Where the signalling comes from: the only other IP address that may be learned.
     pub signalling: IpAddr,
-    /// Whether a short burst may go to `address` before anything came from there.
-    pub trusted: bool,
+    /// What may go to `address` before anything came from there.
+    pub trust: Trust,
+}
+
+/// What a leg may be sent before it was heard (RELIABILITY A20).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trust {
+    /// Nothing.
+    Nothing,
+    /// A second of audio: it has been let in, but the address that it names may be anybody's.
+    Burst,
+    /// Whatever there is for it: the address is its own.
+    Address,
 }
 
 /// What a packet brings to be believed by.
@@ -158,8 +169,12 @@ impl Latch {
         let signalled = self.signalled.as_ref()?;
         let named = signalled.address?; // RFC 3264 §8.4: it wants nothing now
         let unheard = self.pinned.is_none() || self.moved;
-        let trusted = signalled.trusted || planted(Mutant::BurstForUntrusted);
-        if unheard && trusted && self.burst.take(now) { Some(named) } else { self.pinned() }
+        let may_begin = match signalled.trust {
+            Trust::Nothing => planted(Mutant::BurstForUntrusted) && unheard && self.burst.take(now),
+            Trust::Burst => unheard && self.burst.take(now),
+            Trust::Address => unheard,
+        };
+        if may_begin { Some(named) } else { self.pinned() }
     }
 
     /// Where RTCP for this leg may go, this latch guarding its RTCP port and `rtp` its RTP port: to the address that RTCP came from,
@@ -269,7 +284,7 @@ mod tests {
     }
 
     fn signalled(address: &str) -> Signalled {
-        Signalled { address: Some(at(address)), signalling: at(SIGNALLING).ip(), trusted: false }
+        Signalled { address: Some(at(address)), signalling: at(SIGNALLING).ip(), trust: Trust::Nothing }
     }
 
     /// One step of a story: a packet, or new signalling.
@@ -441,10 +456,10 @@ mod tests {
 
     #[test]
     fn nothing_goes_to_an_unheard_address_but_a_short_burst_to_a_trusted_one() {
-        for (rule, trusted, step, expect) in [
-            ("a_stranger_gets_nothing", false, Duration::from_millis(20), 0),
-            ("fifty_packets", true, Duration::from_millis(1), 50),
-            ("one_second", true, Duration::from_millis(100), 10),
+        for (rule, trust, step, expect) in [
+            ("a_stranger_gets_nothing", Trust::Nothing, Duration::from_millis(20), 0),
+            ("fifty_packets", Trust::Burst, Duration::from_millis(1), 50),
+            ("one_second", Trust::Burst, Duration::from_millis(100), 10),
         ] {
             let mut latch = Latch::default();
             let mut now = Instant(0);
@@ -456,9 +471,9 @@ mod tests {
                 };
                 (0..200).filter_map(|_| packet()).count()
             };
-            latch.signal(Signalled { trusted, ..signalled(SDP) });
+            latch.signal(Signalled { trust, ..signalled(SDP) });
             assert_eq!(sent(&mut latch), expect, "{rule}");
-            latch.signal(Signalled { trusted, ..signalled(SDP) });
+            latch.signal(Signalled { trust, ..signalled(SDP) });
             assert_eq!(sent(&mut latch), 0, "{rule}: the same address has no second burst");
             latch.judge(at(SDP), 1, Evidence::Sequence(1));
             assert_eq!(sent(&mut latch), 200, "{rule}: once heard it is sent to");
@@ -470,14 +485,14 @@ mod tests {
     #[test]
     fn a_moved_leg_is_sent_to_at_its_old_address_until_the_new_one_is_heard() {
         const MOVED: &str = "192.0.2.77:4000";
-        for (rule, trusted, burst) in
-            [("a_stranger_gets_nothing_there", false, 0), ("a_trusted_one_its_burst", true, 50)]
+        for (rule, trust, burst) in
+            [("a_stranger_gets_nothing_there", Trust::Nothing, 0), ("a_trusted_one_its_burst", Trust::Burst, 50)]
         {
             let mut latch = Latch::default();
-            latch.signal(Signalled { trusted, ..signalled(SDP) });
+            latch.signal(Signalled { trust, ..signalled(SDP) });
             latch.judge(at(SDP), 1, Evidence::Sequence(1));
             assert_eq!(latch.destination(Instant(0)), Some(at(SDP)), "{rule}");
-            latch.signal(Signalled { trusted, ..signalled(MOVED) });
+            latch.signal(Signalled { trust, ..signalled(MOVED) });
             let sent: Vec<_> = (0..60).map(|_| latch.destination(Instant(0)).unwrap()).collect();
             let (there, then) = sent.split_at(burst);
             assert!(there.iter().all(|to| *to == at(MOVED)) && then.iter().all(|to| *to == at(SDP)), "{rule}");

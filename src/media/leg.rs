@@ -6,11 +6,13 @@ use crate::media::dtmf::{Digit, Keypad};
 use crate::media::feedback::Feedback;
 use crate::media::forward::Reason;
 use crate::media::header::{self, Rtp};
-use crate::media::latch::{Evidence, Latch, Signalled, Verdict};
+use crate::media::latch::{Evidence, Latch, Signalled, Trust, Verdict};
 use crate::media::packet::Packet;
+use crate::media::player::Player;
 use crate::media::presence::Presence;
 use crate::media::quality::{Codec, Way};
 use crate::media::security::{self, Security};
+use crate::media::sound::Sound;
 use crate::media::srtp::Fault;
 use crate::media::statistics::{self, Reception};
 use crate::time::Instant;
@@ -37,6 +39,8 @@ pub(super) struct Leg {
     stream: Option<Stream>,
     /// Of a leg with SRTP.
     security: Option<Box<Security>>,
+    /// Of a leg that hears something of ours, or has heard it.
+    player: Option<Player>,
     rtp: Latch,
     rtcp: Latch,
     keypad: Keypad,
@@ -54,12 +58,13 @@ pub(super) struct Leg {
 
 impl Leg {
     pub(super) fn set(&mut self, now: Instant, stream: Stream) {
-        let Stream { signalling, trusted, .. } = stream;
-        self.rtp.signal(Signalled { address: stream.remote_rtp, signalling, trusted });
-        self.rtcp.signal(Signalled { address: stream.remote_rtcp, signalling, trusted: false });
+        let Stream { signalling, trust, .. } = stream;
+        self.rtp.signal(Signalled { address: stream.remote_rtp, signalling, trust });
+        self.rtcp.signal(Signalled { address: stream.remote_rtcp, signalling, trust: Trust::Nothing });
         self.heard = now;
         self.told_silent = false;
         self.security = Security::follow(self.security.take(), stream.keys.clone());
+        self.player = Player::follow(self.player.take(), stream.plays);
         self.presence.expect(now, stream.sends);
         self.counters.named = stream.remote_rtp.or(self.counters.named);
         self.stream = Some(stream);
@@ -70,7 +75,7 @@ impl Leg {
         self.presence.expect(now, false);
         self.counters.heard_from = self.rtp.pinned().or(self.counters.heard_from);
         (self.stream, self.rtp, self.rtcp) = (None, Latch::default(), Latch::default());
-        self.security = None;
+        (self.security, self.player) = (None, None);
         self.keypad = Keypad::default();
     }
 
@@ -160,6 +165,22 @@ impl Leg {
     /// Whether this leg's audio may reach the other.
     pub(super) fn sends(&self) -> bool {
         self.stream.as_ref().is_some_and(|stream| stream.sends)
+    }
+
+    /// Whether it is to hear something of ours.
+    pub(super) fn plays(&self) -> bool {
+        self.player.as_ref().is_some_and(Player::is_playing)
+    }
+
+    /// The next packet of what it is to hear, and where it goes.
+    #[inline]
+    pub(super) fn play(&mut self, now: Instant, sounds: &[Sound], packet: &mut Packet<'_>) -> Option<SocketAddr> {
+        let player = self.player.as_mut().filter(|player| player.is_playing())?;
+        let to = self.rtp.destination(now)?;
+        player.write(now, sounds, packet)?;
+        self.protect(packet).ok()?;
+        self.counters.packets_played += 1;
+        Some(to)
     }
 
     /// Where the next RTP packet for this leg goes.

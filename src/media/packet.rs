@@ -29,6 +29,13 @@ impl<'b> Packet<'b> {
         self.buffer.get_mut(..self.length).unwrap_or_default()
     }
 
+    /// Fills it anew, with as many bytes as `write` says. `None`: it had no room.
+    #[inline]
+    pub(super) fn write(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Option<()> {
+        self.length = write(self.buffer)?.min(self.buffer.len());
+        Some(())
+    }
+
     /// Makes it longer, within its buffer: what `change` makes of buffer and length.
     #[inline]
     pub(super) fn grow(&mut self, change: impl FnOnce(&mut [u8], usize) -> Result<usize, Fault>) -> Result<(), Fault> {

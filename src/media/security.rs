@@ -88,6 +88,7 @@ pub(super) fn count(fault: Fault, counters: &mut Counters) -> Reason {
 mod tests {
     use super::*;
     use crate::id::{FlowId, Side};
+    use crate::media::Trust;
     use crate::media::command::{Mapping, Stream};
     use crate::media::forward::{Flow, Outcome};
     use crate::media::header::Rtp;
@@ -114,7 +115,8 @@ mod tests {
             remote_rtp: Some(rtp),
             remote_rtcp: Some(SocketAddr::new(rtp.ip(), rtp.port() + 1)),
             signalling: rtp.ip(),
-            trusted: false,
+            trust: Trust::Nothing,
+            plays: None,
             payload_types: std::iter::once(mapping).collect(),
             sends: true,
             silence_max: None,

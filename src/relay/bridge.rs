@@ -4,7 +4,7 @@
 use crate::id::{FlowId, Side};
 use crate::limits;
 use crate::media::srtp::OVERHEAD_MAX;
-use crate::media::{Closed, Event, Flow, Outcome, Packet, Stream};
+use crate::media::{Closed, Event, Flow, Outcome, Packet, Sound, Stream};
 use crate::relay::kept::Locals;
 use crate::relay::poll::Poll;
 use crate::relay::socket::{LegSockets, Opener};
@@ -163,6 +163,18 @@ impl Bridge {
             }
             self.leg_mut(port.side).count_error();
         }
+    }
+
+    /// Sends who listens its next packet; whether anybody still does.
+    pub(super) fn play(&mut self, now: Instant, sounds: &[Sound], buffer: &mut Buffer) -> bool {
+        for side in [Side::Caller, Side::Client] {
+            let mut packet = Packet::new(buffer, 0);
+            if let Some(to) = self.flow.play(now, side, sounds, &mut packet) {
+                // What the kernel does not take is lost: the next packet is not late because of it.
+                let _ = self.send_rtp(side, packet.bytes(), to);
+            }
+        }
+        self.flow.plays()
     }
 
     /// Lets time pass for the flow.

@@ -2,6 +2,7 @@
 //! Not here: which address may be sent to (`media::latch`), which call a flow belongs to (`switch`), any runtime.
 //! RFC 3550 §11 (even and odd ports); RELIABILITY A1 (random ports), A6 (ports are given back), A20.
 
+mod beat;
 mod bridge;
 mod clock;
 mod delay;
@@ -14,7 +15,7 @@ mod socket;
 mod worker;
 
 use crate::id::FlowId;
-use crate::media::{Command, Event};
+use crate::media::{Command, Event, Sound};
 use crate::telemetry::counts::Histogram;
 use crate::telemetry::metrics::FORWARDING_BUCKETS;
 use crate::time::Duration;
@@ -48,6 +49,8 @@ pub struct RelaySettings {
     pub dscp: Option<u8>,
     /// For how long a worker that has much to do lets packets gather before it looks at them, at most a few milliseconds. Zero: it never does.
     pub coalesce: Duration,
+    /// What legs may hear of us, each at the place that its id says.
+    pub sounds: Arc<[Sound]>,
     /// For how many flows a worker may keep sockets open that none uses, at most [`crate::limits::RELAY_KEPT_MAX`]: four files each.
     pub kept_max: usize,
     /// Entropy for the choice of ports, which must not be guessable (RELIABILITY A1).
@@ -110,7 +113,7 @@ impl Relay {
             let (sender, receiver) = inbox::inbox(Waker::new(&poll));
             let gauges = Arc::new(Gauges::new(Arc::clone(&relay.delays)));
             let (opener, tell) = (relay.opener.clone(), Arc::clone(&events));
-            let worker = Worker::new(poll, receiver, opener, clock, Arc::clone(&gauges), tell, settings.coalesce);
+            let worker = Worker::new(poll, receiver, opener, clock, Arc::clone(&gauges), tell, &settings);
             let thread = std::thread::Builder::new().name(format!("relay-{number}")).spawn(move || worker.run())?;
             relay.workers.push(Handle { inbox: sender, gauges, thread: Some(thread) });
         }

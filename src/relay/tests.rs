@@ -1,13 +1,15 @@
 //! The relay with real sockets on loopback: fake phones, a sprayer, and what is left when all is over.
 //! Nothing here asserts how long something takes; every wait ends.
 
+mod hearing;
+
 use super::*;
 use crate::id::Side;
 use crate::limits;
 use crate::media::dtmf::KeyWriter;
 use crate::media::header::Rtp;
 use crate::media::tone::{self, FRAME_SAMPLES, Law, Sine};
-use crate::media::{Closed, Codec, Mapping, Stream};
+use crate::media::{Closed, Codec, Mapping, Sound, Stream, Trust};
 use crate::time::Duration;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc::{Receiver, channel};
@@ -33,8 +35,15 @@ fn settings(workers: usize, port_min: u16, port_max: u16) -> RelaySettings {
         dscp: Some(46),
         coalesce: Duration::ZERO,
         kept_max: 1_000,
+        sounds: sounds(),
         seed,
     }
+}
+
+/// One sound of 1,000 Hz.
+fn sounds() -> Arc<[Sound]> {
+    let samples: Vec<i16> = Sine::new(1_000).take(8_000).collect();
+    Arc::from([Sound::new(&samples).unwrap()])
 }
 
 fn start(workers: usize, port_min: u16, port_max: u16) -> (Relay, Receiver<Event>) {
@@ -95,7 +104,8 @@ impl Phone {
             remote_rtp: Some(address),
             remote_rtcp: Some(SocketAddr::new(address.ip(), address.port() ^ 1)),
             signalling: address.ip(),
-            trusted: false,
+            trust: Trust::Nothing,
+            plays: None,
             payload_types: [mapping((0, 0), false), mapping(events, true)].into_iter().collect(),
             sends: true,
             silence_max: None,

@@ -4,6 +4,8 @@
 use crate::id::FlowId;
 use crate::limits;
 use crate::media::{Closed, Command, Event, Packet};
+use crate::relay::RelaySettings;
+use crate::relay::beat::Beat;
 use crate::relay::bridge::{BUFFER_BYTES, Bridge, Buffer, Port};
 use crate::relay::clock::Clock;
 use crate::relay::delay::Delays;
@@ -83,6 +85,8 @@ struct State {
     /// Whether they were so many before it that they are let gather.
     gathers: bool,
     delays: Delays,
+    /// What legs hear of us.
+    beat: Beat,
     /// The flow that is being worked on: the culprit, should there be a panic.
     at_work: Option<usize>,
 }
@@ -95,7 +99,7 @@ impl<F: Fn(Event)> Worker<F> {
         clock: Clock,
         gauges: Arc<Gauges>,
         tell: Arc<F>,
-        coalesce: Duration,
+        settings: &RelaySettings,
     ) -> Worker<F> {
         let state = State {
             bridges: Slab::new(),
@@ -112,9 +116,10 @@ impl<F: Fn(Event)> Worker<F> {
             packets: 0,
             gathers: false,
             delays: Delays::new(Arc::clone(&gauges.delays)),
+            beat: Beat::new(Arc::clone(&settings.sounds)),
             at_work: None,
         };
-        Worker { poll, inbox, opener, clock, gauges, tell, coalesce, state }
+        Worker { poll, inbox, opener, clock, gauges, tell, coalesce: settings.coalesce, state }
     }
 
     /// Works until told to stop. A panic costs the flow that it happened in, not the others.
@@ -147,6 +152,7 @@ impl<F: Fn(Event)> Worker<F> {
     fn turn(&mut self, ready: &mut Ready) -> io::Result<ControlFlow<()>> {
         self.gauges.heartbeat.fetch_add(1, Ordering::Relaxed);
         let patience = if self.state.commands_left { Duration::ZERO } else { limits::RELAY_TICK };
+        let patience = self.state.beat.patience(patience, || self.clock.now());
         self.gather();
         self.poll.wait(ready, patience)?;
         let now = self.clock.now();
@@ -165,6 +171,8 @@ impl<F: Fn(Event)> Worker<F> {
                 return Ok(ControlFlow::Break(()));
             }
         }
+        let State { beat, bridges, at_work, .. } = &mut self.state;
+        beat.play(now, bridges, at_work);
         self.tick(now);
         Ok(ControlFlow::Continue(()))
     }
@@ -202,8 +210,10 @@ impl<F: Fn(Event)> Worker<F> {
                 (self.tell)(opened.unwrap_or_else(|reason| Event::Failed { flow, reason }));
             }
             Command::Set { flow, side, stream } => {
-                if let Some(bridge) = self.by_id(flow) {
+                let Some(&key) = self.state.by_id.get(&flow) else { return };
+                if let Some(bridge) = self.state.bridges.get_mut(key) {
                     bridge.set(now, side, stream);
+                    self.state.beat.note(now, key, bridge);
                 }
             }
             Command::Clear { flow, side } => {

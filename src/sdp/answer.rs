@@ -190,6 +190,25 @@ pub fn agree(caller: &Media<'_>, client: &Media<'_>) -> Result<Agreement, NotAgr
     Agreement::new(codecs, caller.ptime_ms, client.ptime_ms)
 }
 
+/// What we can say to an offerer ourselves, without anybody behind us: in its first G.711 (which every telephone has), with its keys.
+/// `None` if it has none. Both legs of the agreement are the offerer's.
+pub fn telephony(offer: &Description<'_>) -> Option<Agreement> {
+    let (_, audio) = offer.audio()?;
+    let mut own = audio.clone();
+    let mut has_audio = false;
+    own.formats.retain(|format| {
+        let role = format.encoding.map(|encoding| encoding.role());
+        let is_first = !has_audio && format.encoding.is_some_and(is_g711);
+        has_audio |= is_first;
+        is_first || role == Some(Role::TelephoneEvent)
+    });
+    agree(&own, &own).ok()
+}
+
+fn is_g711(encoding: Encoding<'_>) -> bool {
+    ["PCMU", "PCMA"].into_iter().any(|name| encoding == Encoding { name, clock_rate: 8_000, channels: 1 })
+}
+
 /// A format with what is compared of it, if anything explains its number.
 fn read<'a>(format: &'a Format<'a>) -> Option<(&'a Format<'a>, Encoding<'a>, Terms<'a>)> {
     let encoding = format.encoding?;

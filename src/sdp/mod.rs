@@ -19,7 +19,7 @@ mod parse;
 mod write;
 
 pub use address::{AddressRules, BadAddress, Remote, unmapped};
-pub use answer::{Agreed, Agreement, LegFormat, NotAgreed, Renumbering, accept_answer, agree, propose};
+pub use answer::{Agreed, Agreement, LegFormat, NotAgreed, Renumbering, accept_answer, agree, propose, telephony};
 pub use crypto::{Crypto, KEY_AND_SALT_BYTES_MAX, Master, Suite};
 pub use direction::{Direction, sends};
 pub use media::{Connection, Encoding, Format, Kind, Media, Protocol, Role, Rtcp};
@@ -58,6 +58,13 @@ impl<'a> Description<'a> {
     pub fn audio(&self) -> Option<(usize, &Media<'a>)> {
         let relayed = || self.media.iter().enumerate().filter(|(_, media)| media.is_relayed());
         relayed().find(|(_, media)| media.crypto.is_some()).or_else(|| relayed().next())
+    }
+
+    /// The same with these payload types alone.
+    #[must_use]
+    pub fn only(mut self, payload_types: &[u8]) -> Description<'a> {
+        self.media.iter_mut().for_each(|media| media.formats.retain(|f| payload_types.contains(&f.payload_type)));
+        self
     }
 
     /// The same without any keys, for a leg that may have none: streams that need them are not relayed then.

@@ -121,6 +121,7 @@ impl Office {
                 number: Pattern::Exact(number(called).into()),
                 name: self.names[usize::from(called_name(called))].clone(),
                 ring: terms.ring,
+                hears: None,
                 park: Duration::from_millis(terms.park_ms.into()),
                 fallback_status: terms.fallback,
                 invites: called.rings(),
@@ -138,6 +139,7 @@ impl Office {
             rings_reliably: false,
             session_timer: crate::call::SessionTerms { expires_seconds: 1800, min_seconds: 90 },
             srtp: crate::call::SrtpTerms { reach: crate::call::KeyReach::Anywhere, is_required: false },
+            hold_sound: None,
         };
         Settings {
             node: node.into(),

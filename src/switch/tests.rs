@@ -32,6 +32,7 @@ pub(super) fn switch() -> Switch {
         rings_reliably: false,
         session_timer: crate::call::SessionTerms { expires_seconds: 1800, min_seconds: 90 },
         srtp: crate::call::SrtpTerms { reach: crate::call::KeyReach::Anywhere, is_required: false },
+        hold_sound: None,
     };
     let trunk =
         Trunk { name: "t".into(), allow: vec!["192.0.2.0/24".parse().unwrap()], calls_max: 9, ..Trunk::default() };
@@ -42,6 +43,7 @@ pub(super) fn switch() -> Switch {
         name,
         ring,
         park,
+        hears: None,
         fallback_status: 480,
         invites: false,
         data: None,

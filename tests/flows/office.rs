@@ -44,6 +44,8 @@ pub(crate) struct Plan {
     pub(crate) identity: call::Identity,
     pub(crate) keys: call::KeyReach,
     pub(crate) srtp_required: bool,
+    pub(crate) hears: Option<parkway::media::SoundId>,
+    pub(crate) hold_sound: Option<parkway::media::SoundId>,
 }
 
 impl Default for Plan {
@@ -64,6 +66,8 @@ impl Default for Plan {
             identity: call::Identity::From,
             keys: call::KeyReach::Anywhere,
             srtp_required: false,
+            hears: None,
+            hold_sound: None,
         }
     }
 }
@@ -89,6 +93,8 @@ impl Plan {
             Some(_) => call::KeyReach::Nowhere,
         };
         self.srtp_required |= words.has("srtp_required");
+        self.hears = words.number("hears")?.map(parkway::media::SoundId).or(self.hears);
+        self.hold_sound = words.number("hold_sound")?.map(parkway::media::SoundId).or(self.hold_sound);
         self.reliable |= words.has("reliable");
         self.rings |= words.has("rings");
         self.asks |= words.value("policy") == Some("asks");
@@ -136,6 +142,7 @@ impl Plan {
             number: Pattern::parse(NUMBER).expect("a number"),
             name: name(NAME),
             ring: self.ring,
+            hears: self.hears,
             park: self.park,
             fallback_status: self.fallback,
             data: None,
@@ -151,6 +158,7 @@ impl Plan {
             rings_reliably: self.reliable,
             session_timer: call::SessionTerms { expires_seconds: self.session_expires, min_seconds: 90 },
             srtp: call::SrtpTerms { reach: self.keys, is_required: false },
+            hold_sound: self.hold_sound,
         };
         let (number, name) = (Pattern::parse(OTHER.0).expect("a number"), name(OTHER.1));
         let other = Route { number, name, ..route.clone() };

@@ -338,7 +338,12 @@ impl Stage {
                 let silence = stream.silence_max.map_or(0, |silence| silence.as_secs());
                 let (side, sends) = (side.as_str(), stream.sends);
                 let keys = stream.keys.as_deref().map_or("none".into(), |keys| self.keys(keys));
-                (format!("set {side} remote={remote} sends={sends} silence={silence} map={numbers} keys={keys}"), None)
+                let plays = stream.plays.map_or("none".into(), |play| {
+                    let long = if stream.trust == media::Trust::Address { "" } else { "-unheard-for-a-second" };
+                    format!("{}:{:?}:{}{long}", play.sound.0, play.law, play.payload_type)
+                });
+                let text = format!("set {side} remote={remote} sends={sends} silence={silence} map={numbers}");
+                (format!("{text} keys={keys} plays={plays}"), None)
             }
             Command::Clear { side, .. } => (format!("clear {}", side.as_str()), None),
             Command::Close { flow } => {

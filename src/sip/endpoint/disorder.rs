@@ -169,7 +169,7 @@ impl World {
             }
             Step::Ring(which) => {
                 let Some(id) = pick(&self.servers, *which).copied() else { return };
-                bench.endpoint.respond_reliably(bench.now, id, 180);
+                bench.endpoint.respond_reliably(bench.now, id, 180, None);
                 self.look(bench, false);
             }
             Step::Prack(which) => {

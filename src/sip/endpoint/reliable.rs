@@ -44,7 +44,13 @@ impl Reliable {
 impl Endpoint {
     /// Answers an INVITE with 101 to 199, so that it must be acknowledged. `false`, and nothing is sent, while the one before has no PRACK
     /// (RFC 3262 §3): that one is being repeated.
-    pub fn respond_reliably(&mut self, now: Now, transaction: ServerId, status: u16) -> bool {
+    pub fn respond_reliably(
+        &mut self,
+        now: Now,
+        transaction: ServerId,
+        status: u16,
+        body: Option<(&str, &[u8])>,
+    ) -> bool {
         let server = self.server_mut(transaction).filter(|server| server.machine.invite().is_some());
         let Some(server) = server else { return false };
         let (dialog, cseq) = (server.dialog, server.cseq);
@@ -59,7 +65,7 @@ impl Endpoint {
         let text = rseq.to_string();
         // RFC 3311 §5.1: whoever has a reliable response may send UPDATE.
         let headers = [("Require", RELIABLE), ("RSeq", &*text), ("Allow", ALLOW)];
-        if !self.respond(now, transaction, &Reply { status, reason: None, headers: &headers, body: None }) {
+        if !self.respond(now, transaction, &Reply { status, reason: None, headers: &headers, body }) {
             return false;
         }
         let Some(held) = self.dialogs.get_mut(&dialog) else { return false };
@@ -150,7 +156,7 @@ mod tests {
     fn ringing(bench: &mut Bench) -> (ServerId, DialogId, u32) {
         let (id, dialog) = bench.accept(&Ask::invite());
         bench.sent();
-        assert!(bench.endpoint.respond_reliably(bench.now, id, 180));
+        assert!(bench.endpoint.respond_reliably(bench.now, id, 180, None));
         let sent = bench.sent();
         assert_eq!((header(&sent[0], "Require"), header(&sent[0], "Allow")), ("100rel", ALLOW));
         assert!(header(&sent[0], "Contact").starts_with(&format!("<sip:{dialog}@")));
@@ -177,13 +183,13 @@ mod tests {
     fn its_prack_ends_the_repetition_and_the_next_ringing_has_the_next_number() {
         let mut bench = Bench::new();
         let (id, dialog, rseq) = ringing(&mut bench);
-        assert!(!bench.endpoint.respond_reliably(bench.now, id, 180), "one at a time");
+        assert!(!bench.endpoint.respond_reliably(bench.now, id, 180, None), "one at a time");
         assert_eq!(bench.hear(&prack(8, dialog, &format!("{rseq} 7 INVITE"))), None);
         assert_eq!(bench.said(), ["200 PRACK"]);
         assert_eq!(bench.hear(&prack(8, dialog, &format!("{rseq} 7 INVITE"))), None);
         assert_eq!(bench.said(), ["200 PRACK"], "the repetition of a PRACK is absorbed");
         assert_eq!((bench.pass(40_000), bench.said()), (vec![], vec![]));
-        assert!(bench.endpoint.respond_reliably(bench.now, id, 183));
+        assert!(bench.endpoint.respond_reliably(bench.now, id, 183, None));
         assert_eq!(header(&bench.sent()[0], "RSeq"), (rseq + 1).to_string());
         assert_eq!(bench.hear(&prack(9, dialog, &format!("{rseq} 7 INVITE"))), None);
         assert_eq!(bench.said(), ["481 PRACK"], "the one before");
@@ -233,6 +239,6 @@ mod tests {
         assert_eq!(bench.said(), ["486 INVITE", "481 PRACK"]);
         bench.run_out();
         bench.assert_empty();
-        assert!(!bench.endpoint.respond_reliably(bench.now, id, 180));
+        assert!(!bench.endpoint.respond_reliably(bench.now, id, 180, None));
     }
 }

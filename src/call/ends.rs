@@ -1,0 +1,105 @@
+//! The two ends of a session that is to be, and what both sides have said of it so far.
+//! Not here: in which order they are asked (`merging`).
+
+use super::keying::Keying;
+use super::leg::Refusal;
+use super::session::{End, Said, not_acceptable};
+use super::{Settings, Turn};
+use crate::id::Side;
+use crate::sdp::{self, Agreement, Description};
+use bytes::Bytes;
+
+/// Both ends of the session to be.
+#[derive(Debug)]
+pub(super) struct Ends {
+    pub(super) caller: End,
+    pub(super) client: End,
+}
+
+/// How what the two say is read.
+pub(super) struct Rules {
+    /// What goes for their keys: the caller's, the client's.
+    pub(super) keying: [Keying; 2],
+    /// What of the caller's payload types it was told that it may use; `None` if it was told nothing yet.
+    pub(super) only: Option<Vec<u8>>,
+}
+
+/// What both sides have said, read once for all that is made of it.
+#[derive(Default)]
+pub(super) struct Offers<'s> {
+    pub(super) caller: Option<Description<'s>>,
+    pub(super) client: Option<Description<'s>>,
+}
+
+impl Ends {
+    pub(super) fn of(&mut self, side: Side) -> &mut End {
+        match side {
+            Side::Caller => &mut self.caller,
+            Side::Client => &mut self.client,
+        }
+    }
+
+    /// Takes in what both INVITEs offered; with two offers there is an agreement already.
+    pub(super) fn hear_offers(
+        &mut self,
+        offers: &Offers<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<Option<Agreement>, Refusal> {
+        let agreed = agreed(offers.caller.as_ref(), offers.client.as_ref())?;
+        for (side, description) in [(Side::Caller, &offers.caller), (Side::Client, &offers.client)] {
+            if let Some(description) = description {
+                let said = self.of(side).judge(description, turn.settings)?;
+                self.of(side).hear(said, description, turn.rng);
+            }
+        }
+        Ok(agreed)
+    }
+
+    /// What to offer to the side that said nothing: what the other has said, or the codecs that everybody has.
+    pub(super) fn propose(&mut self, from: Side, says: &[u8], rules: &Rules) -> Result<Agreement, Refusal> {
+        let Some(description) = rules.read(from, says)? else { return Ok(Agreement::by_default()) };
+        let (_, audio) = description.audio().ok_or_else(|| not_acceptable(&sdp::NotAgreed::NoAudio))?;
+        sdp::propose(from, audio, None, self.of(from.other()).outline()).map_err(|error| not_acceptable(&error))
+    }
+}
+
+impl<'s> Offers<'s> {
+    pub(super) fn read([caller, client]: &'s [Bytes; 2], rules: &Rules) -> Result<Offers<'s>, Refusal> {
+        Ok(Offers { caller: rules.read(Side::Caller, caller)?, client: rules.read(Side::Client, client)? })
+    }
+}
+
+impl Rules {
+    /// What a side offered, if it did.
+    fn read<'s>(&self, side: Side, says: &'s [u8]) -> Result<Option<Description<'s>>, Refusal> {
+        if says.is_empty() {
+            return Ok(None);
+        }
+        let [of_caller, of_client] = self.keying;
+        match (side, &self.only) {
+            (Side::Client, _) => of_client.read(says).map(Some),
+            (Side::Caller, None) => of_caller.read(says).map(Some),
+            (Side::Caller, Some(only)) => Ok(Some(of_caller.read(says)?.only(only))),
+        }
+    }
+}
+
+/// What two offers have in common; nothing yet if one of them is missing. An error is the client's: the caller's offer was looked
+/// at before it was parked.
+pub(super) fn compatible(
+    [caller, client]: [&[u8]; 2],
+    rules: &Rules,
+    settings: &Settings,
+) -> Result<Option<Agreement>, Refusal> {
+    let Some(client) = rules.read(Side::Client, client)? else { return Ok(None) };
+    let [_, of_client] = rules.keying;
+    Said::of(&client, of_client, settings)?;
+    agreed(rules.read(Side::Caller, caller).ok().flatten().as_ref(), Some(&client))
+}
+
+/// The same of descriptions that have been read.
+fn agreed(caller: Option<&Description<'_>>, client: Option<&Description<'_>>) -> Result<Option<Agreement>, Refusal> {
+    let Some((_, caller)) = caller.and_then(Description::audio) else { return Ok(None) };
+    let Some((_, client)) = client.and_then(Description::audio) else { return Ok(None) };
+    sdp::agree(caller, client).map(Some).map_err(|error| not_acceptable(&error))
+}
