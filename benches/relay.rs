@@ -4,7 +4,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use parkway::id::{FlowId, Side};
 use parkway::media::header::Rtp;
-use parkway::media::{Codec, Flow, Mapping, Outcome, Packet, Stream};
+use parkway::media::{Codec, Flow, Mapping, Outcome, Packet, Stream, Trust};
 use parkway::time::{Duration, Instant};
 use std::hint::black_box;
 use std::net::SocketAddr;
