@@ -68,6 +68,7 @@ section!(Media {
     port_max: u64 = 31_999u64,
     workers: u64 = 0u64,
     coalesce_us: u64 = 500u64,
+    offload: String = "off",
     silence_seconds: u64 = 60u64,
     hold_silence_seconds: u64 = 3600u64,
 });

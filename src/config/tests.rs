@@ -118,6 +118,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ("[media]\nport_min = 32000", "x.toml:1: media.port_max: 31999 leaves fewer than 4 ports"),
     ("[media]\nport_max = 70001", "x.toml:2: media.port_max: 70001 is out of range; write 1027 to 65535"),
     ("[media]\ncoalesce_us = 1001", "x.toml:2: media.coalesce_us: 1001 is out of range; write 0 to 1000"),
+    ("[media]\noffload = \"yes\"", "x.toml:2: media.offload: `yes` is neither auto nor off nor required"),
     ("[media]\naddress = \"eth0\"", "x.toml:2: media.address: `eth0` is no address"),
     ("[park]\nseconds_max = 0", "x.toml:2: park.seconds_max: 0 is out of range; write 1 to 3600"),
     ("[park]\nresponse = 200", "x.toml:2: park.response: 200 does not ring"),

@@ -167,13 +167,20 @@ impl Check {
         let port_max = self.number("media.port_max", raw.media.port_max, 1027..=65_535);
         let workers = self.number("media.workers", raw.media.workers, 0..=256);
         let coalesce = self.number("media.coalesce_us", raw.media.coalesce_us, 0..=1_000);
+        let offload = self.parsed("media.offload", &raw.media.offload, |text| match text {
+            "auto" => Ok(Offload::Auto),
+            "off" => Ok(Offload::Off),
+            "required" => Ok(Offload::Required),
+            _ => Err(format!("`{text}` is neither auto nor off nor required")),
+        });
         let silence = self.seconds("media.silence_seconds", raw.media.silence_seconds, 1..=SECONDS_A_DAY);
         let hold = self.seconds("media.hold_silence_seconds", raw.media.hold_silence_seconds, 1..=SECONDS_A_DAY);
         let (port_min, port_max) = self.ports(port_min?, port_max?)?;
         let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let workers = Some(workers?).filter(|workers| *workers > 0).unwrap_or_else(cores);
         let (address, coalesce) = (address?, Duration::from_micros(coalesce?));
-        Some(Media { address, port_min, port_max, workers, coalesce, silence: silence?, hold_silence: hold? })
+        let (offload, silence, hold_silence) = (offload?, silence?, hold?);
+        Some(Media { address, port_min, port_max, workers, coalesce, offload, silence, hold_silence })
     }
 
     /// RTP on an even port and RTCP on the odd one above it (RFC 3550 §11), two pairs a call.

@@ -6,6 +6,7 @@ use crate::media::dtmf::{Digit, Keypad};
 use crate::media::forward::Reason;
 use crate::media::header::{self, Rtp};
 use crate::media::latch::{Evidence, Latch, Signalled, Verdict};
+use crate::media::offload::{Carried, Rule, Standing};
 use crate::media::statistics::Reception;
 use crate::time::Instant;
 use arrayvec::ArrayVec;
@@ -121,6 +122,28 @@ impl Leg {
     #[inline]
     pub(super) fn settled(&self) -> Option<SocketAddr> {
         self.rtp.settled()
+    }
+
+    /// What may be told of its audio, if that goes to `to` and cannot go anywhere else.
+    pub(super) fn rule(&self, to: SocketAddr) -> Option<Rule> {
+        let stream = self.stream.as_ref().filter(|stream| stream.sends)?;
+        let (peer, ssrc) = (self.rtp.settled()?, self.reception.ssrc()?);
+        let payload_types = stream.payload_types.iter().filter(|mapping| !mapping.telephone_event).copied().collect();
+        Some(Rule { peer, ssrc, to, payload_types })
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        self.reception.standing()
+    }
+
+    /// Others have forwarded what it said.
+    pub(super) fn carried(&mut self, now: Instant, carried: &Carried) {
+        self.heard = now;
+        self.told_silent = false;
+        self.counters.packets_received += carried.packets;
+        self.counters.packets_forwarded += carried.packets;
+        self.counters.octets_received += carried.octets;
+        self.reception.carry(carried.packets, carried.standing);
     }
 
     /// Where the next RTCP packet for this leg goes.

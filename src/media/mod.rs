@@ -7,8 +7,10 @@ pub mod forward;
 pub mod header;
 pub mod latch;
 mod leg;
+pub mod offload;
 pub mod statistics;
 pub mod tone;
 
 pub use command::{Closed, Command, Counters, Event, Mapping, Stream};
 pub use forward::{Flow, Outcome, Reason};
+pub use offload::{Carried, Rule, Standing};

@@ -2,6 +2,7 @@
 //! Not here: who may send (`latch`), and forwarding decisions: a stream with odd sequence numbers is still forwarded.
 //! RFC 3550 §A.1 (sequence numbers), §A.3 (loss), §A.8 (jitter).
 
+use crate::media::offload::Standing;
 use crate::time::Instant;
 
 /// Forward jumps below this are loss; greater ones are a restart (RFC 3550 §A.1).
@@ -71,6 +72,27 @@ impl Reception {
         self.jitter = (self.jitter - (self.jitter.saturating_add(8) >> 4)).saturating_add(difference);
     }
 
+    /// Whose packets are counted, the last one's SSRC.
+    pub fn ssrc(&self) -> Option<u32> {
+        self.source.map(|source| source.ssrc)
+    }
+
+    /// How far it has come.
+    pub fn standing(&self) -> Standing {
+        Standing { sequence: self.source.map_or(0, |source| source.highest), jitter: self.jitter }
+    }
+
+    /// So many packets of the same SSRC were received elsewhere, none of them far off; that is how far it has come there.
+    pub fn carry(&mut self, packets: u64, standing: Standing) {
+        if let Some(source) = &mut self.source {
+            source.received += packets;
+            source.rise(standing.sequence);
+        }
+        // When the last one came is not known here.
+        self.transit = None;
+        self.jitter = standing.jitter;
+    }
+
     /// Packets that should have come by their numbers and did not; duplicates make up for losses, but never below 0 (§A.3).
     pub fn lost(&self) -> u64 {
         self.lost_before + self.source.map_or(0, |source| source.lost())
@@ -95,10 +117,7 @@ impl Source {
     fn count(&mut self, sequence: u16) -> bool {
         let ahead = sequence.wrapping_sub(self.highest);
         if ahead < MAX_DROPOUT {
-            if sequence < self.highest {
-                self.cycles += 1;
-            }
-            self.highest = sequence;
+            self.rise(sequence);
         } else if ahead <= u16::MAX - MAX_MISORDER {
             let restarted = self.restart == Some(sequence);
             self.restart = Some(sequence.wrapping_add(1));
@@ -106,6 +125,14 @@ impl Source {
         }
         self.received += 1;
         true
+    }
+
+    /// The highest sequence number is this one, if that is higher.
+    fn rise(&mut self, sequence: u16) {
+        if sequence.wrapping_sub(self.highest) < 1 << 15 {
+            self.cycles += u64::from(sequence < self.highest);
+            self.highest = sequence;
+        }
     }
 
     fn lost(&self) -> u64 {

@@ -3,6 +3,7 @@
 //! Not here: which ports (`relay::ports`) and what passes through them (`relay::bridge`).
 
 use crate::limits;
+use crate::relay::offload::{Lane, Offload};
 use crate::relay::ports::{Lease, Ports};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -10,8 +11,10 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A leg's sockets. Fields drop in order: both are closed before their ports go back.
+/// A leg's sockets. Fields drop in order: the rule ends and both are closed before their ports go back.
 pub(super) struct LegSockets {
+    /// Where the kernel's rule for the RTP port stands, if it forwards anything.
+    pub(super) lane: Option<Lane>,
     pub(super) rtp: UdpSocket,
     pub(super) rtcp: UdpSocket,
     reach: Reach,
@@ -41,6 +44,7 @@ pub(super) struct Opener {
     pub(super) dscp: Option<u8>,
     /// For how many flows a worker may keep sockets open that no flow uses.
     pub(super) kept_max: usize,
+    pub(super) offload: Option<Arc<Offload>>,
 }
 
 impl Opener {
@@ -56,6 +60,7 @@ impl Opener {
                 Ok((rtp, rtcp)) => {
                     self.open.fetch_add(2, Ordering::Relaxed);
                     return Ok(LegSockets {
+                        lane: self.offload.as_ref().and_then(|offload| offload.lane(lease.rtp())),
                         rtp,
                         rtcp,
                         reach: Reach::Anyone,

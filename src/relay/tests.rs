@@ -33,6 +33,7 @@ fn settings(workers: usize, port_min: u16, port_max: u16) -> RelaySettings {
         dscp: Some(46),
         coalesce: Duration::ZERO,
         kept_max: 1_000,
+        offload: None,
         seed,
     }
 }

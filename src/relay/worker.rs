@@ -8,6 +8,7 @@ use crate::relay::bridge::{Bridge, Buffer, Port};
 use crate::relay::clock::Clock;
 use crate::relay::inbox::{Message, Receiver};
 use crate::relay::kept::{Kept, Locals};
+use crate::relay::offload::Routes;
 use crate::relay::poll::{Poll, Ready};
 use crate::relay::socket::Opener;
 use crate::time::{Duration, Instant};
@@ -28,6 +29,10 @@ pub(super) struct Gauges {
     pub(super) kept: AtomicUsize,
     /// 1 while it lets packets gather.
     pub(super) gathering: AtomicUsize,
+    /// Flows of which the kernel forwards something by itself.
+    pub(super) offloaded: AtomicUsize,
+    /// Packets that it has forwarded.
+    pub(super) carried: AtomicU64,
 }
 
 /// A worker's whole state. It owns its flows and their sockets; nobody else touches them.
@@ -49,6 +54,8 @@ struct State {
     /// Open flows.
     by_id: HashMap<FlowId, usize>,
     kept: Kept,
+    /// `None` where the kernel forwards nothing by itself.
+    routes: Option<Routes>,
     /// Flows opened since the last tick.
     opened: u32,
     /// Whether they were so many before it that sockets are kept.
@@ -80,11 +87,12 @@ impl<F: Fn(Event)> Worker<F> {
         gauges: Arc<Gauges>,
         tell: Arc<F>,
         coalesce: Duration,
-    ) -> Worker<F> {
+    ) -> io::Result<Worker<F>> {
         let state = State {
             bridges: Slab::new(),
             by_id: HashMap::new(),
             kept: Kept::new(opener.kept_max, opener.ports.rng()),
+            routes: opener.offload.as_ref().map(|_| Routes::open()).transpose()?,
             opened: 0,
             keeps: false,
             buffer: Box::new([0; limits::RTP_BYTES_MAX + 1]),
@@ -97,7 +105,7 @@ impl<F: Fn(Event)> Worker<F> {
             gathers: false,
             at_work: None,
         };
-        Worker { poll, inbox, opener, clock, gauges, tell, coalesce, state }
+        Ok(Worker { poll, inbox, opener, clock, gauges, tell, coalesce, state })
     }
 
     /// Works until told to stop. A panic costs the flow that it happened in, not the others.
@@ -115,8 +123,8 @@ impl<F: Fn(Event)> Worker<F> {
                 Err(_) => self.drop_culprit(),
             }
         }
-        for key in std::mem::take(&mut self.state.by_id).into_values() {
-            self.state.bridges.get(key).into_iter().for_each(|bridge| (self.tell)(bridge.closed()));
+        for flow in self.state.by_id.keys().copied().collect::<Vec<_>>() {
+            self.carry_out(self.clock.now(), Command::Close { flow });
         }
         self.state.bridges.clear();
         self.gauges.flows.store(0, Ordering::Relaxed);
@@ -185,7 +193,7 @@ impl<F: Fn(Event)> Worker<F> {
             }
             Command::Clear { flow, side } => {
                 if let Some(bridge) = self.by_id(flow) {
-                    bridge.clear(side);
+                    bridge.clear(now, side);
                 }
             }
             Command::Close { flow } => {
@@ -227,9 +235,10 @@ impl<F: Fn(Event)> Worker<F> {
     fn close(&mut self, now: Instant, flow: FlowId) -> Option<Closed> {
         let key = self.state.by_id.remove(&flow)?;
         let bridge = self.state.bridges.get_mut(key)?;
-        let (report, locals) = (bridge.flow.report(), bridge.locals());
+        let (report, locals) = (bridge.report(now), bridge.locals());
+        self.gauges.carried.fetch_add(bridge.take_carried(), Ordering::Relaxed);
         if self.state.keeps && self.state.kept.has_room() && self.opener.ports.are_plenty([locals.0, locals.1]) {
-            bridge.rest();
+            bridge.rest(now);
             self.state.kept.put(now, locals, key);
             self.gauge();
         } else {
@@ -283,6 +292,7 @@ impl<F: Fn(Event)> Worker<F> {
             return;
         }
         self.state.next_tick = now + limits::RELAY_TICK;
+        self.offload(now);
         for (key, bridge) in &mut self.state.bridges {
             self.state.at_work = Some(key);
             bridge.handle_timeout(now, &*self.tell);
@@ -296,6 +306,22 @@ impl<F: Fn(Event)> Worker<F> {
             let Some(key) = self.state.kept.poll_unwanted(now) else { break };
             self.remove(key);
         }
+    }
+
+    /// Before silence is looked for: a leg of which the kernel hears is not silent.
+    fn offload(&mut self, now: Instant) {
+        let Some(routes) = &mut self.state.routes else { return };
+        let (changed, mut offloaded) = (routes.have_changed(), 0);
+        for (key, bridge) in &mut self.state.bridges {
+            self.state.at_work = Some(key);
+            if changed {
+                bridge.recall(now);
+            }
+            bridge.offload(now, routes);
+            offloaded += usize::from(bridge.is_offloaded());
+            self.gauges.carried.fetch_add(bridge.take_carried(), Ordering::Relaxed);
+        }
+        self.gauges.offloaded.store(offloaded, Ordering::Relaxed);
     }
 
     fn drop_culprit(&mut self) {
