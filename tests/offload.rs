@@ -11,16 +11,23 @@ mod stage;
 #[path = "offload/wire.rs"]
 mod wire;
 
-use parkway::id::Side::{self, Caller, Client};
+use parkway::id::Side::{Caller, Client};
+use parkway::media::Closed;
 use parkway::media::dtmf::KeyWriter;
 use parkway::media::header::Rtp;
-use parkway::media::{Closed, Event};
 use parkway::time::Duration;
-use stage::{KEYS, Place, Stage, packet};
-use wire::Seen;
+use stage::{AUDIO, KEYS, Place, Stage, packet};
+use wire::{Dress, Seen};
 
-/// All that comes out while this is said, what the record says then, and how many packets no socket has seen.
-fn outcome(place: &Place, offload: bool, story: impl Fn(&mut Stage, &Place)) -> Option<(Vec<Seen>, Closed, u64)> {
+/// What came of a story: all that came out and was told, what the record says, and how many packets no socket has seen.
+struct Outcome {
+    heard: Vec<Seen>,
+    told: Vec<String>,
+    closed: Closed,
+    carried: u64,
+}
+
+fn play(place: &Place, offload: bool, story: impl Fn(&mut Stage, &Place)) -> Option<Outcome> {
     let mut stage = Stage::start(place, offload)?;
     story(&mut stage, place);
     let closed = stage.close();
@@ -28,29 +35,227 @@ fn outcome(place: &Place, offload: bool, story: impl Fn(&mut Stage, &Place)) -> 
     stage.talk(Client);
     stage.hear_nothing();
     let carried = stage.relay.counts().carried;
-    Some((stage.heard, closed, carried))
+    Some(Outcome { heard: stage.heard, told: stage.told, closed, carried })
 }
 
-/// Plays the story with the kernel's help and without, on wires and on loopback; with it, so many packets are not to be seen by a socket.
+/// Plays the story with the kernel's help and without; with it, so many packets are not to be seen by a socket.
+fn check_at(place: Option<Place>, carried: u64, story: impl Fn(&mut Stage, &Place)) {
+    let Some(place) = place else { return };
+    let Some(without) = play(&place, false, &story) else { return };
+    let Some(with) = play(&place, true, &story) else { return };
+    assert_eq!(with.heard, without.heard, "what came out");
+    assert_eq!(with.told, without.told, "what was told");
+    assert_eq!(with.closed, without.closed, "what was counted");
+    assert_eq!((without.carried, with.carried), (0, carried));
+}
+
+/// The same on wires and on loopback.
 fn check(carried: u64, story: impl Fn(&mut Stage, &Place)) {
-    for place in [Place::wires, Place::loopback] {
-        let Some(place) = place() else { return };
-        let Some((heard, closed, by_sockets)) = outcome(&place, false, &story) else { return };
-        let Some((heard_then, closed_then, by_kernel)) = outcome(&place, true, &story) else { return };
-        assert_eq!(heard_then, heard, "what came out");
-        assert_eq!(closed_then, closed, "what was counted");
-        assert_eq!((by_sockets, by_kernel), (0, carried));
-    }
+    check_at(Place::wires(), carried, &story);
+    check_at(Place::loopback(), carried, &story);
 }
 
 #[test]
 fn audio_crosses_as_it_does_by_the_sockets_and_is_counted_alike() {
     check(200, |stage, _| {
         for _ in 0..100 {
-            for side in [Caller, Client] {
-                stage.talk(side);
+            stage.cross(Caller);
+            stage.cross(Client);
+        }
+    });
+}
+
+/// Lengths that are odd or less than an Ethernet frame's least; markers; checksums that were computed by the sender, or are none.
+#[test]
+fn audio_of_any_length_and_dress_crosses() {
+    check(18, |stage, _| {
+        for length in [0, 1, 2, 3, 17, 18, 19, 161, 480, 1_240] {
+            let rtp = next(stage, AUDIO[0]);
+            stage.say(Caller, &packet(&Rtp { marker: length % 2 == 0, ..rtp }, &vec![0xFF; length]));
+            stage.hear();
+        }
+        for octet in [0, 1, 0x80, 0xFF] {
+            for without_checksum in [false, true] {
+                let rtp = next(stage, AUDIO[0]);
+                let dress = Dress { without_checksum, ..Dress::default() };
+                stage.say_dressed(Caller, &packet(&rtp, &[octet; 33]), dress);
                 stage.hear();
             }
         }
+    });
+}
+
+#[test]
+fn what_is_lost_doubled_and_late_is_counted_alike() {
+    check(7, |stage, _| {
+        let packets: Vec<Vec<u8>> = (0..12).map(|_| stage.audio(Caller)).collect();
+        for at in [0, 1, 4, 3, 3, 9, 11] {
+            stage.say(Caller, &packets[at]);
+            stage.hear();
+        }
+    });
+}
+
+/// A packet far off, and then one that follows it: the sender has begun anew.
+#[test]
+fn a_sender_that_begins_anew_is_followed() {
+    check(1 + 1 + 2, |stage, _| {
+        stage.cross(Caller);
+        stage.phones[0].rtp.sequence = stage.phones[0].rtp.sequence.wrapping_add(20_000);
+        stage.cross(Caller);
+        stage.phones[0].rtp.sequence = stage.phones[0].rtp.sequence.wrapping_sub(20_000);
+        stage.cross(Caller);
+        stage.phones[0].rtp.sequence = stage.phones[0].rtp.sequence.wrapping_add(30_000);
+        // By the second one it has; what follows that is forwarded by the kernel again.
+        (0..4).for_each(|_| _ = stage.cross(Caller));
+    });
+}
+
+/// The next header of the caller's, of that payload type.
+fn next(stage: &mut Stage, payload_type: u8) -> Rtp {
+    stage.audio(Caller);
+    Rtp { payload_type, ..stage.phones[0].rtp }
+}
+
+#[test]
+fn keys_reports_and_all_that_is_no_plain_audio_go_to_the_sockets() {
+    check(0, |stage, _| {
+        let rtp = next(stage, AUDIO[0]);
+        let step = Duration::from_millis(20);
+        for key in KeyWriter::new('7', rtp.timestamp, 8_000, step, Duration::from_millis(60)).unwrap() {
+            let rtp = Rtp { marker: key.marker, ..next(stage, KEYS[0]) };
+            stage.say(Caller, &packet(&Rtp { timestamp: key.timestamp, ..rtp }, &key.payload));
+            assert_eq!(stage.hear().payload[1] & 0x7F, KEYS[1]);
+        }
+        let report = [&[0x80, 201, 0, 1][..], &stage.phones[0].rtp.ssrc.to_be_bytes()].concat();
+        stage.report(Caller, &report);
+        stage.hear();
+        // The report on the port of the audio, an unknown payload type, STUN, DTLS, another version, and less than a header.
+        let plain = stage.audio(Caller);
+        let with = |at: usize, octet: u8| [&plain[..at], &[octet], &plain[at + 1..]].concat();
+        for packet in [report, with(1, 9), with(0, 0), with(0, 22), with(0, 0x40), plain[..11].to_vec(), vec![]] {
+            stage.say(Caller, &packet);
+            stage.hear_nothing();
+        }
+        // A source that contributed, an extension, padding: the sockets read these.
+        let extended = [&with(0, 0x90)[..12], &[0xBE, 0xDE, 0, 0], &plain[12..]].concat();
+        for packet in [with(0, 0x81), extended, [&with(0, 0xA0)[..], &[1]].concat()] {
+            stage.say(Caller, &packet);
+            stage.hear();
+        }
+        let long = packet(&next(stage, AUDIO[0]), &[1; 1_400]);
+        stage.say(Caller, &long);
+        stage.hear();
+    });
+}
+
+#[test]
+fn options_and_fragments_go_to_the_sockets() {
+    check(2, |stage, _| {
+        for dress in [Dress { options: true, ..Dress::default() }, Dress { fragments: true, ..Dress::default() }] {
+            let audio = stage.audio(Caller);
+            stage.say_dressed(Caller, &audio, dress);
+            stage.hear();
+            stage.cross(Caller);
+        }
+    });
+}
+
+#[test]
+fn a_stranger_is_not_heard_and_disturbs_nothing() {
+    check(20, |stage, place| {
+        for _ in 0..10 {
+            let audio = stage.audio(Caller);
+            stage.intrude(Caller, place.stranger, &audio);
+            stage.hear_nothing();
+            stage.cross(Caller);
+            stage.cross(Client);
+        }
+    });
+}
+
+/// In the caller's own name, but with another SSRC: the sockets take it for a new source, and so does the kernel, no sooner.
+#[test]
+fn another_ssrc_is_judged_by_the_sockets() {
+    check(1 + 1 + 2, |stage, _| {
+        stage.cross(Caller);
+        let forged = packet(&Rtp { ssrc: 0xDEAD_BEEF, ..next(stage, AUDIO[0]) }, &[9; 160]);
+        stage.say_dressed(Caller, &forged, Dress::default());
+        stage.hear();
+        // The rule was for another SSRC, both now and in the other direction.
+        stage.cross(Caller);
+        stage.rest();
+        stage.cross(Caller);
+        stage.phones[0].rtp.ssrc = 0x3333_3333;
+        stage.cross(Caller);
+        stage.rest();
+        (0..2).for_each(|_| _ = stage.cross(Caller));
+    });
+}
+
+#[test]
+fn who_is_put_on_hold_or_sent_away_is_not_heard_by_the_kernel_either() {
+    check(1 + 1, |stage, _| {
+        stage.cross(Caller);
+        let caller = stage.phones[0].at;
+        stage.set(Caller, caller, false);
+        stage.rest();
+        stage.talk(Caller);
+        stage.hear_nothing();
+        stage.set(Caller, caller, true);
+        stage.rest();
+        stage.cross(Caller);
+        stage.rest();
+        stage.cross(Caller);
+        stage.clear(Client);
+        stage.rest();
+        stage.talk(Caller);
+        stage.talk(Client);
+        stage.hear_nothing();
+    });
+}
+
+#[test]
+fn who_moves_is_followed_and_nothing_goes_where_he_was() {
+    check(1 + 2, |stage, place| {
+        let before = stage.cross(Caller).destination;
+        stage.set(Client, place.moved, true);
+        stage.rest();
+        // Until he is heard from there, he is where he was; by the sockets, as nothing is certain.
+        assert_eq!(stage.cross(Caller).destination, before);
+        let audio = stage.audio(Client);
+        stage.intrude(Client, place.moved, &audio);
+        stage.hear();
+        assert_eq!(stage.cross(Caller).destination, place.moved);
+        stage.rest();
+        stage.talk(Client);
+        stage.hear_nothing();
+        for _ in 0..2 {
+            assert_eq!(stage.cross(Caller).destination, place.moved);
+        }
+    });
+}
+
+/// The way to the client leads over the caller's wire, and back again.
+#[test]
+fn a_new_route_is_taken() {
+    let Some(place) = Place::wires() else { return };
+    check_at(Some(place), 4, |stage, place| {
+        let mut stations = vec![stage.cross(Caller).stations];
+        for verb in ["add", "del"] {
+            place.route(verb, "10.77.3.1/32 via 10.77.2.1");
+            stage.rest();
+            stage.rest();
+            stations.push(stage.cross(Caller).stations);
+        }
+        assert!(stations[0] != stations[1] && stations[0] == stations[2]);
+        // A packet that has to be encrypted is none for the kernel's short way.
+        place.policy("add");
+        stage.rest();
+        stage.cross(Caller);
+        place.policy("delete");
+        stage.rest();
+        stage.rest();
+        stage.cross(Caller);
     });
 }

@@ -311,13 +311,15 @@ impl<F: Fn(Event)> Worker<F> {
     /// Before silence is looked for: a leg of which the kernel hears is not silent.
     fn offload(&mut self, now: Instant) {
         let Some(routes) = &mut self.state.routes else { return };
-        let (changed, mut offloaded) = (routes.have_changed(), 0);
+        let (changed, are_plain, mut offloaded) = (routes.have_changed(), routes.are_plain(), 0);
         for (key, bridge) in &mut self.state.bridges {
             self.state.at_work = Some(key);
-            if changed {
+            if changed || !are_plain {
                 bridge.recall(now);
             }
-            bridge.offload(now, routes);
+            if are_plain {
+                bridge.offload(now, routes);
+            }
             offloaded += usize::from(bridge.is_offloaded());
             self.gauges.carried.fetch_add(bridge.take_carried(), Ordering::Relaxed);
         }

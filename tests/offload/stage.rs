@@ -82,6 +82,18 @@ impl Place {
     }
 }
 
+impl Place {
+    /// Adds a route of the relay's, or takes it away.
+    pub(crate) fn route(&self, verb: &str, route: &str) {
+        must(&format!("-n {} route {verb} {route}", self.homes.relay));
+    }
+
+    /// The same of a policy of IPsec, for addresses of nobody here.
+    pub(crate) fn policy(&self, verb: &str) {
+        must(&format!("-n {} xfrm policy {verb} src 10.99.1.1 dst 10.99.1.2 dir out", self.homes.relay));
+    }
+}
+
 /// Does something on a thread in a network namespace: what is opened there stays there.
 fn within<T: Send>(namespace: &str, deed: impl FnOnce() -> T + Send) -> T {
     let inside = || {
@@ -111,6 +123,8 @@ pub(crate) struct Stage {
     watcher: Option<Watcher>,
     /// All that has come from the relay.
     pub(crate) heard: Vec<Seen>,
+    /// What it has told but for the flow's beginning and end.
+    pub(crate) told: Vec<String>,
 }
 
 /// The side's place in pairs.
@@ -160,6 +174,7 @@ impl Stage {
             forger: Forger::new(),
             watcher: place.is_wired.then(Watcher::new),
             heard: Vec::new(),
+            told: Vec::new(),
         });
         stage.introduce(offload);
         Some(stage)
@@ -187,6 +202,14 @@ impl Stage {
         until("the kernel forwards", WAIT, || (self.relay.counts().offloaded == 1).then_some(()));
     }
 
+    /// Lets the relay look after its rules, as it does five times a second.
+    pub(crate) fn rest(&self) {
+        for _ in 0..5 {
+            let before = self.relay.heartbeats();
+            until("a turn of the worker", WAIT, || (self.relay.heartbeats() != before).then_some(()));
+        }
+    }
+
     /// What signalling says of a side.
     pub(crate) fn set(&self, side: Side, address: SocketAddrV4, sends: bool) {
         let mapping = |types: [u8; 2], telephone_event| {
@@ -211,12 +234,15 @@ impl Stage {
     }
 
     /// Ends the flow; what the record says of it, but for what depends on the time.
-    pub(crate) fn close(&self) -> Closed {
+    pub(crate) fn close(&mut self) -> Closed {
         self.relay.command(Command::Close { flow: FLOW });
         loop {
-            if let Event::Closed { mut report, .. } = self.events.recv_timeout(WAIT).unwrap() {
-                (report.caller.jitter_ms, report.client.jitter_ms) = (0.0, 0.0);
-                return report;
+            match self.events.recv_timeout(WAIT).unwrap() {
+                Event::Closed { mut report, .. } => {
+                    (report.caller.jitter_ms, report.client.jitter_ms) = (0.0, 0.0);
+                    return report;
+                }
+                other => self.told.push(format!("{other:?}")),
             }
         }
     }
@@ -273,6 +299,12 @@ impl Stage {
         self.heard.last().unwrap()
     }
 
+    /// A side says its next packet, which comes out at the other.
+    pub(crate) fn cross(&mut self, side: Side) -> &Seen {
+        self.talk(side);
+        self.hear()
+    }
+
     /// Fails if something comes from the relay.
     pub(crate) fn hear_nothing(&self) {
         assert_eq!(self.next(QUIET), None);
@@ -283,7 +315,7 @@ impl Stage {
         let received = |destination: SocketAddrV4, socket: &UdpSocket, packet: &mut [u8]| {
             let (length, source) = socket.recv_from(packet).ok()?;
             let SocketAddr::V4(source) = source else { panic!("not IPv4") };
-            Some(Seen { source, destination, carriage: [0; 4], payload: packet[..length].to_vec() })
+            Some(Seen { source, destination, carriage: [0; 4], stations: [0; 12], payload: packet[..length].to_vec() })
         };
         if let Some(watcher) = &self.watcher {
             let seen = watcher.next(&self.sources, patience)?;

@@ -106,6 +106,8 @@ pub(crate) struct Seen {
     pub(crate) destination: SocketAddrV4,
     /// The octets of the IP header that say how it is to be carried: class, flags and offset, hops.
     pub(crate) carriage: [u8; 4],
+    /// Both addresses of the Ethernet header, by which one wire is told from the other.
+    pub(crate) stations: [u8; 12],
     pub(crate) payload: Vec<u8>,
 }
 
@@ -127,8 +129,10 @@ impl Watcher {
         self.0.set_read_timeout(Some(patience)).unwrap();
         loop {
             let length = (&self.0).read(&mut frame).ok()?;
-            if let Some(seen) = read(&frame[ETHERNET..length]).filter(|seen| from.contains(seen.source.ip())) {
-                return Some(seen);
+            let (head, packet) = frame[..length].split_first_chunk::<ETHERNET>().unwrap();
+            if let Some(seen) = read(packet).filter(|seen| from.contains(seen.source.ip())) {
+                let (stations, _) = head.split_first_chunk().unwrap();
+                return Some(Seen { stations: *stations, ..seen });
             }
         }
     }
@@ -151,6 +155,7 @@ fn read(packet: &[u8]) -> Option<Seen> {
         source: SocketAddrV4::new(source, word(20)),
         destination: SocketAddrV4::new(destination, word(22)),
         carriage: [packet[1], packet[6], packet[7], packet[8]],
+        stations: [0; 12],
         payload: packet[28..total].to_vec(),
     })
 }

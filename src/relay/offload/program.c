@@ -197,7 +197,7 @@ SECTION("classifier") int forward(struct __sk_buff *skb)
     __u32 length = swap16(old.length);
     // No options; no fragment, whatever it says of others (0x4000 is "do not").
     if (old.version != 0x45 || old.protocol != UDP || old.fragment & swap16(0xbfff) ||
-        length > LENGTH_MAX || ETHERNET + length > skb->len || fold16(sum_of_header(&old)) != 0xffff)
+        length < sizeof(struct packet) || length > LENGTH_MAX || ETHERNET + length > skb->len || fold16(sum_of_header(&old)) != 0xffff)
         return NEXT;
     struct rule *rule = rule_for(old.destination, swap16(old.destination_port));
     if (!rule || !is_in_force(rule) || rule->peer != old.source || rule->peer_port != old.source_port)
@@ -239,10 +239,11 @@ SECTION("classifier") int forward(struct __sk_buff *skb)
     __u8 types[2][2] = {{packet->first, second}, {packet->first, (second & 0x80) | there}};
     if (rewrite(skb, &old, &new, *(__u16 *)types[0], *(__u16 *)types[1]))
         return NEXT;
-    __sync_fetch_and_add(&rule->packets, 1);
-    __sync_fetch_and_add(&rule->octets, length - sizeof(struct packet));
     rule->sequence = highest;
     measure(rule, timestamp, clock_rate);
+    __sync_fetch_and_add(&rule->octets, length - sizeof(struct packet));
+    // The last: who sees this one sees all of it.
+    __sync_fetch_and_add(&rule->packets, 1);
     return interface ? redirect_neighbour(interface, 0, 0, 0) : NEXT;
 }
 

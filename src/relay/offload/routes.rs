@@ -1,11 +1,11 @@
-//! Which way the kernel would send a packet of ours, asked when a rule is written, and whether its routes have changed since.
-//! A question of a few bytes to rtnetlink(7), and an answer of which two numbers are read.
+//! Which way the kernel would send a packet of ours, asked when a rule is written, and whether that may have changed since.
+//! A question of a few bytes to netlink(7), and an answer of which two numbers are read.
 //! Not here: who the next hop is: the program leaves that to the kernel for each packet.
 
 use super::v4;
 use rustix::io::Errno;
-use rustix::net::netlink::SocketAddrNetlink;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::netlink::{self, SocketAddrNetlink};
+use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -15,6 +15,9 @@ const GET_LINK: u16 = 18;
 const NEW_LINK: u16 = 16;
 const GET_ROUTE: u16 = 26;
 const NEW_ROUTE: u16 = 24;
+/// `XFRM_MSG_GETSPDINFO`, and what answers it.
+const GET_POLICY_COUNTS: u16 = 0x25;
+const POLICY_COUNTS: u16 = 0x24;
 /// `NLM_F_REQUEST`.
 const REQUEST: u16 = 1;
 /// `RTA_DST`, `RTA_SRC`, `RTA_OIF`: attributes of a route.
@@ -55,54 +58,17 @@ impl Way {
 
 /// The kernel's routes, as one worker asks for them.
 pub(in crate::relay) struct Routes {
-    questions: OwnedFd,
+    routes: Questions,
+    /// `None` where the kernel knows of no IPsec.
+    policies: Option<Questions>,
     news: OwnedFd,
-    number: u32,
 }
 
 impl Routes {
     pub(in crate::relay) fn open() -> io::Result<Routes> {
-        Ok(Routes { questions: socket(0)?, news: socket(GROUPS)?, number: 0 })
-    }
-
-    /// Whether an interface's packets begin with an Ethernet header: the program reads no others.
-    pub(super) fn is_ethernet(&mut self, interface: u32) -> bool {
-        // `ifinfomsg`: the interface's number, and nothing else.
-        let [i0, i1, i2, i3] = interface.to_ne_bytes();
-        let body = [0, 0, 0, 0, i0, i1, i2, i3, 0, 0, 0, 0, 0, 0, 0, 0];
-        self.ask(GET_LINK, &body, |answer| {
-            let kind = u16_at(answer, HEAD + 2).filter(|_| u16_at(answer, 4) == Some(NEW_LINK));
-            kind.is_some_and(|kind| ETHERNET_LIKE.contains(&kind))
-        })
-        .unwrap_or(false)
-    }
-
-    /// The way from one of our addresses to another address.
-    fn way(&mut self, from: Ipv4Addr, to: Ipv4Addr) -> Option<Way> {
-        // `rtmsg`: of the family, both addresses whole; the rest is for the kernel to choose.
-        let ([f0, f1, f2, f3], [t0, t1, t2, t3]) = (from.octets(), to.octets());
-        let ([d0, d1], [s0, s1], [l0, l1]) = (DESTINATION.to_ne_bytes(), SOURCE.to_ne_bytes(), 8u16.to_ne_bytes());
-        let route = [INET, 32, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        let attributes = [l0, l1, d0, d1, t0, t1, t2, t3, l0, l1, s0, s1, f0, f1, f2, f3];
-        self.ask(GET_ROUTE, &[&route[..], &attributes].concat(), way).flatten()
-    }
-
-    /// Asks the kernel something, and reads its answer.
-    fn ask<T>(&mut self, kind: u16, body: &[u8], read: impl Fn(&[u8]) -> T) -> Option<T> {
-        self.number = self.number.wrapping_add(1);
-        let length = u32::try_from(HEAD + body.len()).ok()?;
-        let head = [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), &REQUEST.to_ne_bytes(), &self.number.to_ne_bytes()];
-        let message = [&head.concat()[..], &[0; 4], body].concat();
-        rustix::net::send(&self.questions, &message, SendFlags::DONTWAIT).ok()?;
-        let mut answer = [0; 1_024];
-        // The kernel has answered by now. What it said to an earlier question that was given up is passed over.
-        loop {
-            let (length, _) = rustix::net::recv(&self.questions, &mut answer, RecvFlags::DONTWAIT).ok()?;
-            let answer = answer.get(..length)?;
-            if number_at(answer, 8) == Some(self.number) {
-                return Some(read(answer));
-            }
-        }
+        // The protocol of routes is 0, `NETLINK_ROUTE`.
+        let policies = Questions::open(Some(netlink::XFRM)).ok();
+        Ok(Routes { routes: Questions::open(None)?, policies, news: socket(None, GROUPS)? })
     }
 
     /// The way of what comes from a peer to one of our addresses and leaves from another one to where it goes; each pair is ours, then theirs.
@@ -112,9 +78,12 @@ impl Routes {
         to: (SocketAddr, SocketAddr),
     ) -> Option<Way> {
         let mut way = |(ours, theirs): (SocketAddr, SocketAddr)| self.way(v4(ours.ip())?, v4(theirs.ip())?);
-        let (back, on) = (way(from)?, way(to)?);
-        // What has been on a wire is not taken in at loopback, nor the reverse.
-        ((back == Way::Here) == (on == Way::Here)).then_some(on)
+        match (way(from)?, way(to)?) {
+            (Way::Here, Way::Here) => Some(Way::Here),
+            (Way::Through(_), Way::Through(on)) => self.is_ethernet(on).then_some(Way::Through(on)),
+            // What has been on a wire is not taken in at loopback.
+            (Way::Here, Way::Through(_)) | (Way::Through(_), Way::Here) => None,
+        }
     }
 
     /// Whether something has changed since it was last asked.
@@ -129,14 +98,74 @@ impl Routes {
             }
         }
     }
+
+    /// Whether packets leave this host as they are: the program knows nothing of IPsec, which would let them out in the clear.
+    pub(in crate::relay) fn are_plain(&mut self) -> bool {
+        let Some(policies) = &mut self.policies else { return true };
+        policies.ask(GET_POLICY_COUNTS, &[0; 4], has_no_policies).unwrap_or(false)
+    }
+
+    /// Whether an interface's packets begin with an Ethernet header: the program reads and writes no others.
+    pub(super) fn is_ethernet(&mut self, interface: u32) -> bool {
+        // `ifinfomsg`: the interface's number, and nothing else.
+        let [i0, i1, i2, i3] = interface.to_ne_bytes();
+        let body = [0, 0, 0, 0, i0, i1, i2, i3, 0, 0, 0, 0, 0, 0, 0, 0];
+        let read = |answer: &[u8]| u16_at(answer, HEAD + 2).filter(|_| u16_at(answer, 4) == Some(NEW_LINK));
+        self.routes.ask(GET_LINK, &body, read).flatten().is_some_and(|kind| ETHERNET_LIKE.contains(&kind))
+    }
+
+    /// The way from one of our addresses to another address.
+    fn way(&mut self, from: Ipv4Addr, to: Ipv4Addr) -> Option<Way> {
+        // `rtmsg`: of the family, both addresses whole; the rest is for the kernel to choose.
+        let route = [INET, 32, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let attribute =
+            |kind: u16, address: Ipv4Addr| [&8u16.to_ne_bytes()[..], &kind.to_ne_bytes(), &address.octets()].concat();
+        let body = [&route[..], &attribute(DESTINATION, to), &attribute(SOURCE, from)].concat();
+        self.routes.ask(GET_ROUTE, &body, way).flatten()
+    }
 }
 
-fn socket(groups: u32) -> io::Result<OwnedFd> {
+/// A socket to the kernel that asks one thing at a time.
+struct Questions {
+    socket: OwnedFd,
+    number: u32,
+}
+
+impl Questions {
+    fn open(protocol: Option<Protocol>) -> io::Result<Questions> {
+        Ok(Questions { socket: socket(protocol, 0)?, number: 0 })
+    }
+
+    fn ask<T>(&mut self, kind: u16, body: &[u8], read: impl Fn(&[u8]) -> T) -> Option<T> {
+        self.number = self.number.wrapping_add(1);
+        let length = u32::try_from(HEAD + body.len()).ok()?.to_ne_bytes();
+        let [kind, flags, number] =
+            [kind.to_ne_bytes().to_vec(), REQUEST.to_ne_bytes().to_vec(), self.number.to_ne_bytes().to_vec()];
+        let message = [&length[..], &kind, &flags, &number, &[0; 4], body].concat();
+        rustix::net::send(&self.socket, &message, SendFlags::DONTWAIT).ok()?;
+        let mut answer = [0; 1_024];
+        // The kernel has answered by now. What it said to an earlier question that was given up is passed over.
+        loop {
+            let (length, _) = rustix::net::recv(&self.socket, &mut answer, RecvFlags::DONTWAIT).ok()?;
+            let answer = answer.get(..length)?;
+            if number_at(answer, 8) == Some(self.number) {
+                return Some(read(answer));
+            }
+        }
+    }
+}
+
+fn socket(protocol: Option<Protocol>, groups: u32) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    // The protocol is 0, `NETLINK_ROUTE`.
-    let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
+    let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)?;
     rustix::net::bind(&socket, &SocketAddrNetlink::new(0, groups))?;
     Ok(socket)
+}
+
+/// Whether an answer says that there are no IPsec policies: `xfrmu_spdinfo` counts those for what comes in, goes out and passes through.
+fn has_no_policies(answer: &[u8]) -> bool {
+    let counts = [0, 4, 8].map(|at| number_at(answer, HEAD + 4 + 4 + at));
+    u16_at(answer, 4) == Some(POLICY_COUNTS) && counts == [Some(0); 3]
 }
 
 /// What an answer says; `None` if it is no route, or one that leads nowhere.
