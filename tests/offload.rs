@@ -11,13 +11,21 @@ mod stage;
 #[path = "offload/wire.rs"]
 mod wire;
 
+use common::story::{assert_hear_each_other, bridge};
+use common::{Daemon, Setup, Subscriber};
+use object::{Object as _, ObjectSection as _};
 use parkway::id::Side::{Caller, Client};
 use parkway::media::Closed;
 use parkway::media::dtmf::KeyWriter;
 use parkway::media::header::Rtp;
 use parkway::time::Duration;
-use stage::{AUDIO, KEYS, Place, Stage, packet};
+use stage::{AUDIO, KEYS, Place, Stage, WAIT, packet};
+use std::path::Path;
+use std::process::Command;
 use wire::{Dress, Seen};
+
+/// What the daemon says once if it does not let the kernel forward anything.
+const IT_DOES_NOT: &str = "the kernel forwards no audio by itself";
 
 /// What came of a story: all that came out and was told, what the record says, and how many packets no socket has seen.
 struct Outcome {
@@ -96,18 +104,24 @@ fn what_is_lost_doubled_and_late_is_counted_alike() {
     });
 }
 
-/// A packet far off, and then one that follows it: the sender has begun anew.
+/// A packet far off, and then one that follows another such one: the sender has begun anew.
 #[test]
 fn a_sender_that_begins_anew_is_followed() {
     check(1 + 1 + 2, |stage, _| {
+        let jump = |stage: &mut Stage, numbers: u16| {
+            let sequence = &mut stage.phones[0].rtp.sequence;
+            *sequence = sequence.wrapping_add(numbers);
+        };
         stage.cross(Caller);
-        stage.phones[0].rtp.sequence = stage.phones[0].rtp.sequence.wrapping_add(20_000);
+        jump(stage, 20_000);
         stage.cross(Caller);
-        stage.phones[0].rtp.sequence = stage.phones[0].rtp.sequence.wrapping_sub(20_000);
+        jump(stage, 0u16.wrapping_sub(20_000));
         stage.cross(Caller);
-        stage.phones[0].rtp.sequence = stage.phones[0].rtp.sequence.wrapping_add(30_000);
-        // By the second one it has; what follows that is forwarded by the kernel again.
-        (0..4).for_each(|_| _ = stage.cross(Caller));
+        jump(stage, 30_000);
+        // By the second one it has; what follows that is forwarded by the kernel again, once the relay has understood.
+        (0..2).for_each(|_| _ = stage.cross(Caller));
+        stage.rest();
+        (0..2).for_each(|_| _ = stage.cross(Caller));
     });
 }
 
@@ -258,4 +272,111 @@ fn a_new_route_is_taken() {
         stage.rest();
         stage.cross(Caller);
     });
+}
+
+#[test]
+fn a_call_of_the_daemon_is_forwarded_by_the_kernel_and_recorded_as_any_other() {
+    let daemon = Daemon::start_as(&Setup::with(&["media.offload=auto"]));
+    if daemon.log().contains(IT_DOES_NOT) {
+        return eprintln!("SKIPPED: {}", daemon.log().lines().find(|line| line.contains(IT_DOES_NOT)).unwrap());
+    }
+    let mut client = Subscriber::ready(&daemon, "demo");
+    let (mut caller, mut other) = bridge(&daemon, &mut client);
+    assert_hear_each_other(&caller, &other);
+    daemon.wait_for_metric("parkway_rtp_offloaded", WAIT, |flows| flows == 1.0);
+    daemon.wait_for_metric("parkway_rtp_offloaded_packets_total", WAIT, |packets| packets >= 50.0);
+    assert_hear_each_other(&caller, &other);
+    let heard = [caller.voice.heard(), other.voice.heard()].map(|heard| f64::from(heard.packets));
+    caller.phone.hang_up();
+    other.phone.be_hung_up_on();
+    daemon.wait_for_metric("parkway_rtp_offloaded", WAIT, |flows| flows == 0.0);
+    let record = daemon.finish(1).remove(0);
+    for (side, heard) in [("client", heard[0]), ("caller", heard[1])] {
+        let leg = &record["media"][side];
+        assert!(leg["packets_forwarded"].as_f64().unwrap() >= heard && leg["packets_lost"] == 0, "{leg}");
+    }
+}
+
+/// What starts a program with these capabilities and no others.
+fn with_capabilities(capabilities: &[&str]) -> Vec<String> {
+    let kept = capabilities.iter().map(|capability| format!(",+{capability}"));
+    vec!["setpriv".into(), format!("--bounding-set=-all{}", kept.collect::<String>())]
+}
+
+fn may_drop_capabilities() -> bool {
+    let may =
+        Command::new("setpriv").args(["--bounding-set=-all", "true"]).status().is_ok_and(|status| status.success());
+    if !may {
+        eprintln!("SKIPPED: setpriv (the Debian package util-linux) cannot drop capabilities here, which takes root");
+    }
+    may
+}
+
+#[test]
+fn without_the_capabilities_auto_goes_on_and_says_so_once() {
+    if !may_drop_capabilities() {
+        return;
+    }
+    let by = with_capabilities(&["net_admin"]);
+    let daemon = Daemon::start_as(&Setup { by, ..Setup::with(&["media.offload=auto"]) });
+    assert_eq!(daemon.log().matches(IT_DOES_NOT).count(), 1, "{}", daemon.log());
+    let mut client = Subscriber::ready(&daemon, "demo");
+    let (mut caller, mut other) = bridge(&daemon, &mut client);
+    assert_hear_each_other(&caller, &other);
+    caller.phone.hang_up();
+    other.phone.be_hung_up_on();
+    assert_eq!(daemon.metrics().value("parkway_rtp_offloaded_packets_total"), 0.0);
+    daemon.finish(1);
+}
+
+#[test]
+fn what_is_required_and_not_to_be_had_ends_the_start_with_78() {
+    if !may_drop_capabilities() {
+        return;
+    }
+    let by = with_capabilities(&["net_admin"]);
+    let words = [env!("CARGO_BIN_EXE_parkway"), "--set", "media.offload=required", "--set", "sip.listen=127.0.0.1:0"];
+    let output = Command::new(&by[0]).args(&by[1..]).args(words).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let line = said.lines().last().unwrap_or_default();
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    assert!(line.contains("media.offload: required, but ") && line.contains("CAP_BPF and CAP_NET_ADMIN"), "{said}");
+}
+
+#[test]
+fn two_capabilities_are_enough() {
+    if !may_drop_capabilities() {
+        return;
+    }
+    let by = with_capabilities(&["bpf", "net_admin"]);
+    let daemon = Daemon::start_as(&Setup { by, ..Setup::with(&["media.offload=auto"]) });
+    assert!(!daemon.log().contains("not permitted"), "{}", daemon.log());
+    daemon.finish(0);
+}
+
+/// The instructions of the program in an object.
+fn instructions(object: &[u8]) -> Vec<u8> {
+    let object = object::File::parse(object).unwrap();
+    object.section_by_name("classifier").unwrap().data().unwrap().to_vec()
+}
+
+/// Other compilers than the one that made it are as good, but make another.
+#[test]
+fn the_program_is_what_its_text_says() {
+    const MADE_BY: &str = "clang version 14.";
+    let version = Command::new("clang").arg("--version").output().map(|output| output.stdout).unwrap_or_default();
+    if !String::from_utf8_lossy(&version).contains(MADE_BY) {
+        return eprintln!("SKIPPED: there is no {MADE_BY} (Debian 12's package clang)");
+    }
+    let (directory, out) =
+        (Path::new(env!("CARGO_MANIFEST_DIR")).join("src/relay/offload"), tempfile::TempDir::new().unwrap());
+    let made = out.path().join("program.o");
+    let status = Command::new(directory.join("build")).arg(&made).status().unwrap();
+    assert!(status.success(), "{status}");
+    let [made, committed] = [made, directory.join("program.o")].map(|path| instructions(&std::fs::read(path).unwrap()));
+    assert!(
+        !made.is_empty() && made == committed,
+        "program.o is older than program.c: run {}/build",
+        directory.display()
+    );
 }

@@ -19,6 +19,8 @@ pub(in crate::relay) struct Lane {
     /// What had been counted when it was last asked.
     packets: u64,
     octets: u64,
+    /// The highest sequence number that it said then.
+    sequence: u32,
     /// When the last rule ended: a run of the program that had begun by then may still read it.
     ended: Option<Instant>,
 }
@@ -26,7 +28,7 @@ pub(in crate::relay) struct Lane {
 impl Lane {
     pub(super) fn new(table: &Arc<Table>, local: SocketAddr) -> Option<Lane> {
         let index = table.index(local)?;
-        Some(Lane { table: Arc::clone(table), index, rule: None, packets: 0, octets: 0, ended: None })
+        Some(Lane { table: Arc::clone(table), index, rule: None, packets: 0, octets: 0, sequence: 0, ended: None })
     }
 
     /// The rule that is in force.
@@ -63,6 +65,7 @@ impl Lane {
         }
         slot.jitter.store(standing.jitter, Ordering::Relaxed);
         write_types(slot, &rule);
+        self.sequence = standing.sequence.into();
         self.packets = slot.packets.load(Ordering::Relaxed);
         self.octets = slot.octets.load(Ordering::Relaxed);
         slot.live.store(1, Ordering::SeqCst);
@@ -81,21 +84,24 @@ impl Lane {
     pub(in crate::relay) fn collect(&mut self) -> Option<Carried> {
         let slot = self.table.slot(self.index)?;
         let (packets, octets) = (slot.packets.load(Ordering::Acquire), slot.octets.load(Ordering::Relaxed));
+        self.sequence = slot.sequence.load(Ordering::Relaxed);
         let carried = Carried {
             packets: packets.wrapping_sub(std::mem::replace(&mut self.packets, packets)),
             octets: octets.wrapping_sub(std::mem::replace(&mut self.octets, octets)),
             standing: Standing {
-                sequence: u16::try_from(slot.sequence.load(Ordering::Relaxed)).unwrap_or(0),
+                sequence: u16::try_from(self.sequence).unwrap_or(0),
                 jitter: slot.jitter.load(Ordering::Relaxed),
             },
         };
         (carried.packets > 0).then_some(carried)
     }
 
-    /// The socket has got a packet of this leg: what follows on that is not far off.
+    /// The socket has got a packet of this leg: what follows on that is not far off. Not if the kernel has come further meanwhile, which
+    /// is not to be forgotten.
     pub(in crate::relay) fn follow(&self, standing: Standing) {
         if let Some(slot) = self.table.slot(self.index) {
-            slot.sequence.store(standing.sequence.into(), Ordering::Relaxed);
+            let next = u32::from(standing.sequence);
+            let _ = slot.sequence.compare_exchange(self.sequence, next, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 

@@ -2,8 +2,7 @@
 // A packet that matches a rule in every respect leaves here as the relay's other socket would send it. All else goes on to the
 // sockets as it came (NEXT): this program never drops anything. Which rules there are is the business of `relay::offload`.
 //
-// Built by Debian's clang, whose output is committed beside it (`tests/offload.rs` compares):
-//   clang -O2 -g -target bpf -mcpu=v3 -c program.c -o program.o
+// Built by Debian's clang with `build`, whose output is committed beside it; `tests/offload.rs` compares.
 
 #include <linux/bpf.h>
 
