@@ -11,6 +11,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// A rule that is in force, but takes nothing up before the packet that follows the last one of the socket's.
+const WAITING: u32 = 1;
+
 /// A leg's place in the table. Dropping it ends its rule.
 pub(in crate::relay) struct Lane {
     table: Arc<Table>,
@@ -68,7 +71,7 @@ impl Lane {
         self.sequence = standing.sequence.into();
         self.packets = slot.packets.load(Ordering::Relaxed);
         self.octets = slot.octets.load(Ordering::Relaxed);
-        slot.live.store(1, Ordering::SeqCst);
+        slot.live.store(WAITING, Ordering::SeqCst);
         self.rule = Some(rule);
     }
 
@@ -96,7 +99,7 @@ impl Lane {
         (carried.packets > 0).then_some(carried)
     }
 
-    /// The socket has got a packet of this leg: what follows on that is not far off. Not if the kernel has come further meanwhile, which
+    /// The socket has sent on a packet of this leg: what follows on that overtakes nothing. Not if the kernel has come further meanwhile, which
     /// is not to be forgotten.
     pub(in crate::relay) fn follow(&self, standing: Standing) {
         if let Some(slot) = self.table.slot(self.index) {

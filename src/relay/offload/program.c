@@ -27,12 +27,14 @@ enum {
     UDP = 17,
     DROPOUT_MAX = 3000, // RFC 3550 §A.1, as in `media::statistics`
     MISORDER_MAX = 100,
+    WAITING = 1, // a rule in force, whose packets are still with the socket
+    RUNNING = 2,
     LENGTH_MAX = 1280, // what each link carries (RFC 8200 §5): beyond it the sockets know the path's
 };
 
 // One rule: packets for one of the relay's RTP ports. As `table.rs` has it; numbers of the wire are in its order.
 struct rule {
-    __u32 live; // 1 while it is in force
+    __u32 live; // 0: not in force; WAITING as it is written, RUNNING once a packet was taken
     __u32 interface; // where packets leave; 0: they are for a socket on this machine
     __u32 peer; // who sends
     __u32 ssrc;
@@ -133,10 +135,10 @@ INLINE struct rule *rule_for(__u32 address, __u32 port)
     return 0;
 }
 
-INLINE int is_in_force(struct rule *rule)
+INLINE __u32 state_of(struct rule *rule)
 {
     // The second look is a barrier: what is read after it was written before the rule was.
-    return *(volatile __u32 *)&rule->live && __sync_fetch_and_or(&rule->live, 0);
+    return *(volatile __u32 *)&rule->live ? __sync_fetch_and_or(&rule->live, 0) : 0;
 }
 
 // The highest sequence number after this one; −1 for one that is far off, of which `media::statistics` knows what to make.
@@ -180,6 +182,65 @@ INLINE long rewrite(struct __sk_buff *skb, const struct start *old, const struct
            replace_checksum(skb, checksum, 0, rest_changed, BPF_F_MARK_MANGLED_0);
 }
 
+// Whether the kernel may take a packet up after others of the same stream went to the socket: only if that has sent the one before it,
+// or it would overtake what still waits there.
+INLINE int is_next(struct rule *rule, __u32 live, __u16 sequence)
+{
+    if (live != WAITING)
+        return 1;
+    return sequence == (__u16)(rule->sequence + 1) &&
+           __sync_val_compare_and_swap(&rule->live, WAITING, RUNNING) == WAITING;
+}
+
+// Rewrites and counts a packet from the peer if the rule is for it in every respect; whether it did.
+INLINE int carry(struct __sk_buff *skb, const struct packet *packet, const struct start *old, struct rule *rule,
+                 __u32 live)
+{
+    __u32 length = swap16(old->length);
+    __u8 second = packet->second;
+    // RTP without padding, extension and CSRCs, and nothing beside it. STUN and DTLS begin otherwise (RFC 7983), RTCP has other types
+    // (RFC 5761 §4).
+    if (swap16(packet->udp_length) + 20 != length || packet->first != 0x80 || (second >= 192 && second <= 223) ||
+        packet->ssrc != rule->ssrc || (skb->ifindex == LOOPBACK) != !rule->interface)
+        return 0;
+    __u32 clock_rate = 0;
+    __u8 there = 0;
+    for (int at = 0; at < TYPES_MAX && !clock_rate; at++) {
+        if (rule->types[at].here == (second & 0x7f)) {
+            clock_rate = rule->types[at].clock_rate;
+            there = rule->types[at].there;
+        }
+    }
+    __u32 timestamp = swap32(packet->timestamp);
+    __u16 sequence = swap16(packet->sequence);
+    long highest = follow(rule->sequence, sequence);
+    if (!clock_rate || highest < 0 || !is_next(rule, live, sequence))
+        return 0;
+    struct start new = {
+        .version = 0x45,
+        .class = class,
+        .length = old->length,
+        .id = old->id,
+        .fragment = swap16(0x4000), // as a connected socket does
+        .hops = hops,
+        .protocol = UDP,
+        .source = rule->source,
+        .destination = rule->destination,
+        .source_port = rule->source_port,
+        .destination_port = rule->destination_port,
+    };
+    new.checksum = ~fold16(sum_of_header(&new));
+    __u8 types[2][2] = {{0x80, second}, {0x80, (second & 0x80) | there}};
+    if (rewrite(skb, old, &new, *(__u16 *)types[0], *(__u16 *)types[1]))
+        return 0;
+    rule->sequence = highest;
+    measure(rule, timestamp, clock_rate);
+    __sync_fetch_and_add(&rule->octets, length - sizeof(struct packet));
+    // The last: who sees this one sees all of it.
+    __sync_fetch_and_add(&rule->packets, 1);
+    return 1;
+}
+
 SECTION("classifier") int forward(struct __sk_buff *skb)
 {
     if (skb->protocol != swap16(0x0800) || skb->pkt_type || skb->vlan_present || skb->gso_size || skb->len < HEADERS)
@@ -196,53 +257,21 @@ SECTION("classifier") int forward(struct __sk_buff *skb)
     __u32 length = swap16(old.length);
     // No options; no fragment, whatever it says of others (0x4000 is "do not").
     if (old.version != 0x45 || old.protocol != UDP || old.fragment & swap16(0xbfff) ||
-        length < sizeof(struct packet) || length > LENGTH_MAX || ETHERNET + length > skb->len || fold16(sum_of_header(&old)) != 0xffff)
+        length < sizeof(struct packet) || length > LENGTH_MAX || ETHERNET + length > skb->len ||
+        fold16(sum_of_header(&old)) != 0xffff)
         return NEXT;
     struct rule *rule = rule_for(old.destination, swap16(old.destination_port));
-    if (!rule || !is_in_force(rule) || rule->peer != old.source || rule->peer_port != old.source_port)
+    if (!rule)
         return NEXT;
-    // RTP without padding, extension and CSRCs, and nothing beside it. STUN and DTLS begin otherwise (RFC 7983), RTCP has other types (RFC 5761 §4).
-    __u8 second = packet->second;
-    if (swap16(packet->udp_length) + 20 != length || packet->first != 0x80 || (second >= 192 && second <= 223) ||
-        packet->ssrc != rule->ssrc)
+    __u32 live = state_of(rule);
+    if (!live || rule->peer != old.source || rule->peer_port != old.source_port)
         return NEXT;
-    if ((skb->ifindex == LOOPBACK) != !rule->interface)
-        return NEXT;
-    __u32 clock_rate = 0;
-    __u8 there = 0;
-    for (int at = 0; at < TYPES_MAX && !clock_rate; at++) {
-        if (rule->types[at].here == (second & 0x7f)) {
-            clock_rate = rule->types[at].clock_rate;
-            there = rule->types[at].there;
-        }
-    }
-    long highest = follow(rule->sequence, swap16(packet->sequence));
-    if (!clock_rate || highest < 0)
-        return NEXT;
-    __u32 timestamp = swap32(packet->timestamp);
-    struct start new = {
-        .version = 0x45,
-        .class = class,
-        .length = old.length,
-        .id = old.id,
-        .fragment = swap16(0x4000), // as a connected socket does
-        .hops = hops,
-        .protocol = UDP,
-        .source = rule->source,
-        .destination = rule->destination,
-        .source_port = rule->source_port,
-        .destination_port = rule->destination_port,
-    };
-    new.checksum = ~fold16(sum_of_header(&new));
     __u32 interface = rule->interface;
-    __u8 types[2][2] = {{packet->first, second}, {packet->first, (second & 0x80) | there}};
-    if (rewrite(skb, &old, &new, *(__u16 *)types[0], *(__u16 *)types[1]))
+    if (!carry(skb, packet, &old, rule, live)) {
+        // It goes to the socket, and what follows must not overtake it.
+        __sync_val_compare_and_swap(&rule->live, RUNNING, WAITING);
         return NEXT;
-    rule->sequence = highest;
-    measure(rule, timestamp, clock_rate);
-    __sync_fetch_and_add(&rule->octets, length - sizeof(struct packet));
-    // The last: who sees this one sees all of it.
-    __sync_fetch_and_add(&rule->packets, 1);
+    }
     return interface ? redirect_neighbour(interface, 0, 0, 0) : NEXT;
 }
 
