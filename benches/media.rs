@@ -4,16 +4,22 @@
 //!
 //! `cargo bench --bench media`; with `-- --test` few sessions, once and short. `-- --only cost` (`rate`) measures one thing, `--parkway`
 //! leaves rtpengine out; `--sessions`, `--coalesce`, `--seconds` and `--repeats` say other numbers.
+//!
+//! `-- --offload` measures the kernel's own way (`media.offload`), beside its NAT (nftables) and the two servers, in a network namespace of
+//! its own, which takes root. On loopback it runs in the sender's time, so what a packet costs is what sending takes longer than if there
+//! were nothing between the two ends, and the server's time.
 
 mod support;
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use support::Arguments;
 use support::daemon::Parkway;
 use support::kernel::{self, Times};
 use support::leg::{self, Leg};
+use support::nat::Nat;
 use support::rtp::{Audio, Outcome, Plan, Session};
 use support::rtpengine::Rtpengine;
 use support::subscription::{self, Invitation, Subscription};
@@ -30,14 +36,22 @@ const MEDIAN_MAX: Duration = Duration::from_millis(10);
 const TRIES: u32 = 3;
 /// The client's own calls are told from the trunk's by this.
 const CLIENT_NUMBERS: u64 = 1 << 40;
+/// Says to this program that it runs in a network namespace of its own.
+const INSIDE: &str = "PARKWAY_BENCH_INSIDE";
 /// How long one step of a call's beginning may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 fn main() {
     let options = Options::read();
+    if options.offload && std::env::var_os(INSIDE).is_none() {
+        return in_a_namespace();
+    }
     let (pinned, cpu) = support::cpu::pin();
     println!("{pinned}; {options:?}");
     let bench = Bench { cpu, options };
+    if bench.options.offload {
+        return support::print_rows(["what", "kernel", "other", "ratio", "goal"], &bench.offload());
+    }
     let mut rows = Vec::new();
     for (name, measure) in [("cost", Bench::cost as fn(&Bench) -> Vec<[String; 5]>), ("rate", Bench::rate)] {
         if bench.options.only.as_ref().is_none_or(|only| only == name) {
@@ -52,6 +66,8 @@ fn main() {
 struct Options {
     only: Option<String>,
     rtpengine: bool,
+    /// Whether the kernel's own way is measured, and nothing else.
+    offload: bool,
     sessions: u32,
     /// How long packets gather, microseconds.
     coalesce: u32,
@@ -66,6 +82,7 @@ impl Options {
         Options {
             only: arguments.value("--only").cloned(),
             rtpengine: !arguments.given("--parkway") && Rtpengine::is_installed(),
+            offload: arguments.given("--offload"),
             sessions: arguments.number("--sessions", 500, 10),
             coalesce: arguments.number("--coalesce", 500, 500),
             measured: arguments.seconds("--seconds", 8, 1),
@@ -83,23 +100,34 @@ enum Which {
     /// Packets gather for a while.
     Gathering,
     Rtpengine,
+    /// The kernel does it by itself.
+    Kernel,
+    /// Its NAT does.
+    Nat,
+    /// There is nothing between the two ends.
+    Nobody,
 }
 
 /// A server with its sessions.
 enum Server {
     Parkway(Parkway, Box<Phones>),
     Rtpengine(Rtpengine),
+    Nat(Nat),
+    Nobody,
 }
 
 impl Server {
     fn start(which: Which, cpu: Option<usize>, coalesce: u32) -> Server {
         match which {
-            Which::AtOnce | Which::Gathering => {
-                let parkway = start_parkway(cpu, if which == Which::Gathering { coalesce } else { 0 });
+            Which::AtOnce | Which::Gathering | Which::Kernel => {
+                let coalesce = if which == Which::Gathering { coalesce } else { 0 };
+                let parkway = start_parkway(cpu, coalesce, if which == Which::Kernel { "required" } else { "off" });
                 let phones = Box::new(Phones::new(&parkway));
                 Server::Parkway(parkway, phones)
             }
             Which::Rtpengine => Server::Rtpengine(Rtpengine::start(cpu)),
+            Which::Nat => Server::Nat(Nat::start()),
+            Which::Nobody => Server::Nobody,
         }
     }
 
@@ -107,6 +135,8 @@ impl Server {
         match self {
             Server::Parkway(_, phones) => phones.bridge(session, own),
             Server::Rtpengine(rtpengine) => rtpengine.bridge(session, own),
+            Server::Nat(nat) => nat.bridge(session, own),
+            Server::Nobody => [own[1], own[0]],
         }
     }
 
@@ -114,6 +144,7 @@ impl Server {
         match self {
             Server::Parkway(parkway, _) => vec![parkway.id()],
             Server::Rtpengine(rtpengine) => rtpengine.ids(),
+            Server::Nat(_) | Server::Nobody => Vec::new(),
         }
     }
 
@@ -135,6 +166,11 @@ impl Run {
         let [before, after] = &self.outcome.looks;
         let sum = |times: &Times| times.values().sum::<Duration>();
         sum(after).saturating_sub(sum(before)).as_secs_f64() * 1e9 / self.outcome.in_time.max(1) as f64
+    }
+
+    /// How long it took to send a packet, nanoseconds.
+    fn sending_nanos(&self) -> f64 {
+        self.outcome.sending.as_secs_f64() * 1e9 / self.outcome.sent.max(1) as f64
     }
 
     fn transit_micros(&self, per_mille: usize) -> f64 {
@@ -193,6 +229,40 @@ impl Bench {
         rows
     }
 
+    /// What a packet costs that somebody forwards, all of it.
+    fn offload(&self) -> Vec<[String; 5]> {
+        let others = [(Which::Nat, Nat::is_installed()), (Which::Rtpengine, self.options.rtpengine)];
+        let others = others.into_iter().filter_map(|(which, is_there)| is_there.then_some(which));
+        let all: Vec<Which> = [Which::Nobody, Which::Kernel, Which::AtOnce].into_iter().chain(others).collect();
+        let mut runs: BTreeMap<Which, Vec<Run>> = BTreeMap::new();
+        for _ in 0..self.options.repeats {
+            for which in &all {
+                let plan = self.plan(2 * LEG_RATE * self.options.sessions);
+                runs.entry(*which).or_default().extend((0..TRIES).find_map(|_| self.run(*which, plan)));
+            }
+        }
+        let of = |which: Which, value: &dyn Fn(&Run) -> f64| -> Vec<f64> {
+            runs.get(&which).map(|runs| runs.iter().map(value).collect()).unwrap_or_default()
+        };
+        let direct = support::median(&of(Which::Nobody, &Run::sending_nanos));
+        let cost = |run: &Run| run.nanos() + run.sending_nanos() - direct;
+        let mut rows = Vec::new();
+        for (which, name, goal) in [
+            (Which::Nat, "nftables' NAT", "≤ 0.40"),
+            (Which::Rtpengine, "rtpengine", "–"),
+            (Which::AtOnce, "the sockets", "–"),
+        ] {
+            let what = format!("ns a packet beyond a direct one, {} sessions, beside {name}", self.options.sessions);
+            rows.push(support::compare(&what, &of(Which::Kernel, &cost), &of(which, &cost), goal, 0));
+        }
+        let transit = |run: &Run| run.transit_micros(500);
+        let (ours, direct) = (of(Which::Kernel, &transit), of(Which::Nobody, &transit));
+        rows.push(support::compare("from end to end, p50, µs, beside a direct one", &ours, &direct, "–", 1));
+        let (ours, theirs) = (of(Which::Kernel, &Run::nanos), of(Which::AtOnce, &Run::nanos));
+        rows.push(support::compare("of it in the daemon, ns, beside the sockets", &ours, &theirs, "–", 0));
+        rows
+    }
+
     /// The highest rate at which nothing is lost, by steps of a fifth and then halving the last one twice.
     fn rate(&self) -> Vec<[String; 5]> {
         let mut found = BTreeMap::new();
@@ -234,10 +304,11 @@ impl Bench {
         let run = Run { outcome, memory };
         let Outcome { sent, received, reordered, corrupted, misrouted, late, .. } = run.outcome;
         println!(
-            "{which:?}, {} packets a second: {sent} sent, {} lost, {:.0} ns each, p50 {:.0} µs",
+            "{which:?}, {} packets a second: {sent} sent, {} lost, {:.0} ns each, {:.0} ns to send, p50 {:.0} µs",
             plan.rate,
             sent - received,
             run.nanos(),
+            run.sending_nanos(),
             run.transit_micros(500)
         );
         assert_eq!(
@@ -254,14 +325,28 @@ impl Bench {
     }
 }
 
+/// Runs this program again where there is a loopback interface of its own: NAT and programs there concern nobody else.
+fn in_a_namespace() {
+    let own = std::env::current_exe().expect("Linux says which program runs");
+    let inside = ["--net", "sh", "-c", "ip link set lo up && exec \"$0\" \"$@\""];
+    let status =
+        Command::new("unshare").args(inside).arg(own).args(std::env::args_os().skip(1)).env(INSIDE, "1").status();
+    match status {
+        Ok(status) if status.success() => {}
+        other => println!(
+            "not measured: {other:?}; a network namespace takes root, and the Debian packages util-linux and iproute2"
+        ),
+    }
+}
+
 /// With one relay thread, as there is one core for it, and all ports of an address that nobody else uses.
-fn start_parkway(cpu: Option<usize>, coalesce: u32) -> Parkway {
+fn start_parkway(cpu: Option<usize>, coalesce: u32, offload: &str) -> Parkway {
     let directory = tempfile::TempDir::new().expect("there is room for a file");
     let file = directory.path().join("parkway.toml");
     std::fs::write(&file, subscription::configuration(1)).expect("there is room for a file");
     let set = ["media.workers=1", "media.address=127.0.0.2", "media.port_min=10000", "media.port_max=64999"];
-    let coalesce = format!("media.coalesce_us={coalesce}");
-    let set = set.iter().copied().chain([coalesce.as_str()]).flat_map(|set| ["--set", set]);
+    let (coalesce, offload) = (format!("media.coalesce_us={coalesce}"), format!("media.offload={offload}"));
+    let set = set.iter().copied().chain([coalesce.as_str(), offload.as_str()]).flat_map(|set| ["--set", set]);
     let file = file.to_str().expect("the path is text");
     let arguments: Vec<&str> = ["--config", file].into_iter().chain(set).collect();
     Parkway::start_with(cpu, &arguments)

@@ -13,6 +13,7 @@ pub(crate) mod generator;
 pub(crate) mod kamailio;
 pub(crate) mod kernel;
 pub(crate) mod leg;
+pub(crate) mod nat;
 pub(crate) mod rtp;
 pub(crate) mod rtpengine;
 pub(crate) mod subscription;

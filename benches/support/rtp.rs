@@ -51,6 +51,8 @@ pub(crate) struct Outcome<L> {
     pub(crate) corrupted: u64,
     /// Came from a port of another session, or from the wrong side.
     pub(crate) misrouted: u64,
+    /// How long the generator took to send those that are counted: on loopback, what the kernel did until they were in a socket is in it.
+    pub(crate) sending: Duration,
     /// How late the generator was at most.
     pub(crate) late: Duration,
     /// From one end to the other, in order.
@@ -98,7 +100,7 @@ impl Audio {
         let pause = Duration::from_secs(1).div_f64(f64::from(plan.rate));
         let start = Instant::now();
         let due = |packet: u64| start + pause.mul_f64(packet as f64);
-        let (mut next, mut before, mut late) = (0, None, Duration::ZERO);
+        let (mut next, mut before, mut late, mut sending) = (0, None, Duration::ZERO, Duration::ZERO);
         while next < uncounted + counted {
             for _ in 0..SENT_AT_ONCE {
                 let now = Instant::now();
@@ -110,6 +112,7 @@ impl Audio {
                 }
                 late = if next < uncounted { Duration::ZERO } else { late.max(now - due(next)) };
                 self.send(next, now - start);
+                sending += if next < uncounted { Duration::ZERO } else { now.elapsed() };
                 next += 1;
             }
             self.take(start, &mut hearing);
@@ -122,7 +125,7 @@ impl Audio {
         let looks = [before.expect("some packets are counted"), after];
         let Hearing { received, reordered, corrupted, misrouted, mut transit, .. } = hearing;
         transit.sort_unstable();
-        Outcome { sent: counted, received, in_time, reordered, corrupted, misrouted, late, transit, looks }
+        Outcome { sent: counted, received, in_time, reordered, corrupted, misrouted, sending, late, transit, looks }
     }
 
     /// Leg after leg, each with its own sequence.

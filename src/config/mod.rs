@@ -165,6 +165,17 @@ pub struct Admin {
     pub listen: SocketAddr,
 }
 
+/// Whether the kernel is asked to forward audio by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Offload {
+    /// If it lets us.
+    Auto,
+    /// Never.
+    Off,
+    /// Or there is no start.
+    Required,
+}
+
 /// `[media]`: the relay.
 #[derive(Clone, Debug)]
 pub struct Media {
@@ -184,6 +195,8 @@ pub struct Media {
     pub sounds: Sounds,
     /// What a caller hears that is on hold here.
     pub hold_sound: Option<crate::media::SoundId>,
+    /// Whether the kernel forwards the audio that is certain by itself.
+    pub offload: Offload,
     /// A leg that should send and is silent this long is hung up.
     pub silence: Duration,
     /// The same for a call on hold.

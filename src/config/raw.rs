@@ -72,6 +72,7 @@ section!(Media {
     srtp_required: bool = false,
     tones: String = "de",
     hold_sound: String = "",
+    offload: String = "off",
     silence_seconds: u64 = 60u64,
     hold_silence_seconds: u64 = 3600u64,
     // As with `policy.key`.

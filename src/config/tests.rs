@@ -132,6 +132,7 @@ const MISTAKES: &[(&str, &str)] = &[
         "x.toml:3: media.sound[0].file: there-is-none.wav cannot be read",
     ),
     ("[[route]]\nnumber = \"1\"\nname = \"a\"\nhears = \"jazz\"", "x.toml:4: route[0].hears: there is no sound `jazz`"),
+    ("[media]\noffload = \"yes\"", "x.toml:2: media.offload: `yes` is neither auto nor off nor required"),
     ("[media]\naddress = \"eth0\"", "x.toml:2: media.address: `eth0` is no address"),
     ("[park]\nseconds_max = 0", "x.toml:2: park.seconds_max: 0 is out of range; write 1 to 3600"),
     ("[park]\nresponse = 200", "x.toml:2: park.response: 200 does not ring"),

@@ -170,6 +170,12 @@ impl Check {
         let port_max = self.number("media.port_max", raw.media.port_max, 1027..=65_535);
         let workers = self.number("media.workers", raw.media.workers, 0..=256);
         let coalesce = self.number("media.coalesce_us", raw.media.coalesce_us, 0..=1_000);
+        let offload = self.parsed("media.offload", &raw.media.offload, |text| match text {
+            "auto" => Ok(Offload::Auto),
+            "off" => Ok(Offload::Off),
+            "required" => Ok(Offload::Required),
+            _ => Err(format!("`{text}` is neither auto nor off nor required")),
+        });
         let silence = self.seconds("media.silence_seconds", raw.media.silence_seconds, 1..=SECONDS_A_DAY);
         let hold = self.seconds("media.hold_silence_seconds", raw.media.hold_silence_seconds, 1..=SECONDS_A_DAY);
         let srtp = self.srtp(raw);
@@ -180,7 +186,20 @@ impl Check {
         let (srtp, silence, hold_silence) = (srtp?, silence?, hold?);
         let sounds = self.sounds(raw)?;
         let hold_sound = self.sound("media.hold_sound", &raw.media.hold_sound, &sounds)?;
-        Some(Media { address, port_min, port_max, workers, coalesce, srtp, sounds, hold_sound, silence, hold_silence })
+        let offload = offload?;
+        Some(Media {
+            address,
+            port_min,
+            port_max,
+            workers,
+            coalesce,
+            srtp,
+            sounds,
+            hold_sound,
+            offload,
+            silence,
+            hold_silence,
+        })
     }
 
     fn sounds(&mut self, raw: &Raw) -> Option<Sounds> {

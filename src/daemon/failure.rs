@@ -1,6 +1,7 @@
 //! Why the daemon could not start or go on, and the exit code that says so to a service manager.
 
 use crate::config::Config;
+use crate::relay::Refused;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -52,6 +53,12 @@ impl Failure {
         let what =
             format!("cannot write {}: {error}; make its directory and let this user write there", path.display());
         Failure::configuration(config.mistake("records.path", what).to_string())
+    }
+
+    /// The kernel is required to forward audio by itself, and does not let us tell it to.
+    pub(super) fn offload(config: &Config, refused: &Refused) -> Failure {
+        let what = format!("required, but {refused}; it takes Linux 6.6, CAP_BPF and CAP_NET_ADMIN, or write auto");
+        Failure::configuration(config.mistake("media.offload", what).to_string())
     }
 
     /// An address of the configuration cannot be listened on.

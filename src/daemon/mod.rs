@@ -30,7 +30,7 @@ use crate::limits;
 use crate::media;
 use crate::net::{Clock, Door};
 use crate::notify;
-use crate::relay::{Relay, RelaySettings};
+use crate::relay::{Offload, Relay, RelaySettings};
 use crate::telemetry::{Log, Metrics, Records};
 use crate::time::Duration;
 use connections::{Carrying, Listening};
@@ -308,7 +308,7 @@ async fn closed(mut closing: watch::Receiver<bool>) {
 
 fn start_relay(config: &Config, sip: &[SocketAddr], events: mpsc::Sender<media::Event>) -> Result<Relay, Failure> {
     let address = settings::media_address(config, sip);
-    let settings = RelaySettings {
+    let mut settings = RelaySettings {
         workers: config.media.workers,
         port_min: config.media.port_min,
         port_max: config.media.port_max,
@@ -317,11 +317,31 @@ fn start_relay(config: &Config, sip: &[SocketAddr], events: mpsc::Sender<media::
         coalesce: config.media.coalesce,
         sounds: config.media.sounds.all(),
         kept_max: kept_max(config.media.workers),
+        offload: None,
         seed: entropy(),
     };
+    settings.offload = start_offload(config, &settings)?;
     // A full queue loses the event: the call's own deadlines deal with a relay that says nothing.
     let tell = move |event| drop(events.try_send(event));
     Relay::start(settings, tell).map_err(|error| Failure::run_time(format!("cannot start the relay: {error}")))
+}
+
+/// The kernel's own way for audio, where it is wanted and to be had.
+fn start_offload(config: &Config, settings: &RelaySettings) -> Result<Option<Arc<Offload>>, Failure> {
+    if config.media.offload == config::Offload::Off {
+        return Ok(None);
+    }
+    match Offload::start(settings) {
+        Ok(offload) => {
+            tracing::info!(interfaces = ?offload.interfaces(), "the kernel forwards audio by itself where it is certain");
+            Ok(Some(Arc::new(offload)))
+        }
+        Err(refused) if config.media.offload == config::Offload::Required => Err(Failure::offload(config, &refused)),
+        Err(refused) => {
+            tracing::info!("the kernel forwards no audio by itself: {refused}");
+            Ok(None)
+        }
+    }
 }
 
 /// For how many flows each worker may keep sockets: half of the files that we may have open are for them at most.

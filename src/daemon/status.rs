@@ -183,6 +183,8 @@ impl Sources {
         }
         metrics.rtp_gathering.set(u64::try_from(ports.gathering).unwrap_or(u64::MAX));
         metrics.rtp_forwarding.copy(self.relay.delays());
+        metrics.rtp_offloaded.set(u64::try_from(ports.offloaded).unwrap_or(u64::MAX));
+        metrics.rtp_offloaded_packets_total.set(ports.carried);
         metrics.render()
     }
 }

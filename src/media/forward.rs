@@ -6,6 +6,7 @@ use crate::id::{FlowId, Side};
 use crate::media::command::{Closed, Event, Stream};
 use crate::media::header;
 use crate::media::leg::{Leg, Notice};
+use crate::media::offload::{Carried, Rule, Standing};
 use crate::media::packet::Packet;
 use crate::media::security;
 use crate::media::sound::Sound;
@@ -134,6 +135,30 @@ impl Flow {
             Side::Caller => self.caller.settled(),
             Side::Client => self.client.settled(),
         }
+    }
+
+    /// What the kernel may be told of the audio that comes from `side`. Only what is certain: both legs are settled, so that it has one
+    /// sender, one SSRC and one way to go.
+    pub fn offloadable(&self, side: Side) -> Option<Rule> {
+        let (from, to) = match side {
+            Side::Caller => (&self.caller, &self.client),
+            Side::Client => (&self.client, &self.caller),
+        };
+        let is_plain = from.is_plain() && to.is_plain();
+        from.rule(to.settled().filter(|_| is_plain)?)
+    }
+
+    /// How far the reception of `side` has come.
+    pub fn standing(&self, side: Side) -> Standing {
+        match side {
+            Side::Caller => self.caller.standing(),
+            Side::Client => self.client.standing(),
+        }
+    }
+
+    /// The kernel has forwarded audio that came from `side`, the last of it a moment ago.
+    pub fn carried(&mut self, now: Instant, side: Side, carried: &Carried) {
+        self.leg(side).carried(now, carried);
     }
 
     /// The kernel did not take an RTP packet that `side` sent and that [`Flow::receive`] said to forward.

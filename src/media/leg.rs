@@ -7,6 +7,7 @@ use crate::media::feedback::Feedback;
 use crate::media::forward::Reason;
 use crate::media::header::{self, Rtp};
 use crate::media::latch::{Evidence, Latch, Signalled, Trust, Verdict};
+use crate::media::offload::{Carried, Rule, Standing};
 use crate::media::packet::Packet;
 use crate::media::player::Player;
 use crate::media::presence::Presence;
@@ -197,6 +198,34 @@ impl Leg {
     /// Whether RTP for this leg may have gone there.
     pub(super) fn is_at(&self, address: SocketAddr) -> bool {
         self.rtp.may_speak(address)
+    }
+
+    /// Whether its packets go as they come from the other leg: they are neither protected, nor mixed with any of ours.
+    pub(super) fn is_plain(&self) -> bool {
+        self.security.is_none() && !self.plays()
+    }
+
+    /// What may be told of its audio, if that goes to `to` and cannot go anywhere else.
+    pub(super) fn rule(&self, to: SocketAddr) -> Option<Rule> {
+        let stream = self.stream.as_ref().filter(|stream| stream.sends)?;
+        let (peer, ssrc) = (self.rtp.settled()?, self.reception.ssrc()?);
+        let payload_types = stream.payload_types.iter().filter(|mapping| !mapping.telephone_event).copied().collect();
+        Some(Rule { peer, ssrc, to, payload_types })
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        self.reception.standing()
+    }
+
+    /// Others have forwarded what it said.
+    pub(super) fn carried(&mut self, now: Instant, carried: &Carried) {
+        self.heard = now;
+        self.told_silent = false;
+        self.presence.hear(now);
+        self.counters.packets_received += carried.packets;
+        self.counters.packets_forwarded += carried.packets;
+        self.counters.octets_received += carried.octets;
+        self.reception.carry(carried.packets, carried.standing.jitter);
     }
 
     /// For what becomes of its packets after they were accepted.

@@ -2,6 +2,7 @@
 //! Not here: who may send (`latch`), when it was silent (`presence`), and forwarding decisions: a stream with odd sequence numbers is
 //! still forwarded. RFC 3550 §A.1 (sequence numbers), §A.3 (loss, but that a packet which comes twice makes up for none), §A.8 (jitter).
 
+use crate::media::offload::Standing;
 use crate::time::Instant;
 
 /// Forward jumps below this are loss; greater ones are a restart (RFC 3550 §A.1).
@@ -112,6 +113,28 @@ impl Reception {
         }
     }
 
+    /// Whose packets are counted, the last one's SSRC.
+    pub fn ssrc(&self) -> Option<u32> {
+        self.source.map(|source| source.ssrc)
+    }
+
+    /// How far it has come.
+    pub fn standing(&self) -> Standing {
+        let sequence = self.source.map_or(0, |source| source.highest % FIRST_CYCLE);
+        Standing { sequence: u16::try_from(sequence).unwrap_or(0), jitter: self.jitter }
+    }
+
+    /// So many packets more were received elsewhere, each with the number after the one before; that is the jitter there.
+    pub fn carry(&mut self, packets: u64, jitter: u64) {
+        if let Some(source) = &mut self.source {
+            source.carry(packets);
+        }
+        // When the last one came is not known here.
+        self.transit = None;
+        self.jitter = jitter;
+        self.jitter_max = self.jitter_max.max(jitter);
+    }
+
     /// Packets that should have come by their numbers and did not.
     pub fn lost(&self) -> u64 {
         self.sums().lost
@@ -207,6 +230,13 @@ impl Source {
         let restarted = self.restart == Some(sequence);
         self.restart = Some(sequence.wrapping_add(1));
         if restarted { Order::Restarted } else { Order::Wild }
+    }
+
+    fn carry(&mut self, packets: u64) {
+        self.highest += packets;
+        self.received += packets;
+        let shift = u32::try_from(packets).unwrap_or(u32::MAX);
+        self.window = !(!self.window).checked_shl(shift).unwrap_or(0);
     }
 
     fn count_late(&mut self, behind: u16) -> Order {

@@ -6,6 +6,7 @@ use crate::limits;
 use crate::media::srtp::OVERHEAD_MAX;
 use crate::media::{Closed, Event, Flow, Outcome, Packet, Sound, Stream};
 use crate::relay::kept::Locals;
+use crate::relay::offload::{Lane, Routes};
 use crate::relay::poll::Poll;
 use crate::relay::socket::{LegSockets, Opener};
 use crate::relay::{delay, icmp};
@@ -19,6 +20,9 @@ pub(super) type Buffer = [u8; BUFFER_BYTES];
 
 /// Its length.
 pub(super) const BUFFER_BYTES: usize = limits::RTP_BYTES_MAX + OVERHEAD_MAX + 1;
+
+/// Both of a flow's legs.
+const SIDES: [Side; 2] = [Side::Caller, Side::Client];
 
 /// One of a flow's four sockets, and how epoll calls it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,17 +77,20 @@ pub(super) struct Bridge {
     gave: [u64; 4],
     /// When the kernel received the packet at hand, if it was asked to tell and as long as nothing says that the packet was not sent on.
     received: Option<SystemTime>,
+    /// Packets that the kernel has forwarded by itself, until somebody asks.
+    carried: u64,
 }
 
 impl Bridge {
     /// Opens the flow's sockets; the error is for the record.
     pub(super) fn open(id: FlowId, caller: IpAddr, client: IpAddr, opener: &Opener) -> Result<Bridge, &'static str> {
         let (caller, client) = (opener.open(caller)?, opener.open(client)?);
-        Ok(Bridge { id, flow: Flow::new(id), caller, client, gave: [0; 4], received: None })
+        Ok(Bridge { id, flow: Flow::new(id), caller, client, gave: [0; 4], received: None, carried: 0 })
     }
 
     /// The flow is over, its sockets stay. What still comes for it finds a flow that knows nobody, and goes nowhere.
-    pub(super) fn rest(&mut self) {
+    pub(super) fn rest(&mut self, now: Instant) {
+        self.recall(now);
         self.caller.dissolve();
         self.client.dissolve();
         self.flow = Flow::new(self.id);
@@ -97,12 +104,14 @@ impl Bridge {
 
     /// Signalling's latest word on one leg: it may be spoken for from elsewhere.
     pub(super) fn set(&mut self, now: Instant, side: Side, stream: Stream) {
+        self.recall(now);
         self.leg_mut(side).dissolve();
         self.flow.set(now, side, stream);
     }
 
     /// Whoever was on a leg is gone.
     pub(super) fn clear(&mut self, now: Instant, side: Side) {
+        self.recall(now);
         self.leg_mut(side).dissolve();
         self.flow.clear(now, side);
     }
@@ -185,12 +194,63 @@ impl Bridge {
         }
     }
 
-    /// The flow is over: what was counted.
+    /// The flow is over, and so is what the kernel does for it: what was counted in all.
     pub(super) fn close(&mut self, now: Instant) -> Closed {
+        self.recall(now);
         let mut report = self.flow.end(now);
         report.caller.local = Some(self.caller.address());
         report.client.local = Some(self.client.address());
         report
+    }
+
+    /// Takes over what the kernel has forwarded, and lets it forward what is certain.
+    pub(super) fn offload(&mut self, now: Instant, routes: &mut Routes) {
+        self.collect(now);
+        for side in SIDES {
+            if let Some(rule) =
+                self.flow.offloadable(side).filter(|_| self.lane(side).is_some_and(|lane| lane.is_free(now)))
+            {
+                let (here, there) = (self.leg(side).address(), self.leg(side.other()).address());
+                let (way, standing) = (routes.between((here, rule.peer), (there, rule.to)), self.flow.standing(side));
+                if let Some((lane, way)) = self.leg_mut(side).lane.as_mut().zip(way) {
+                    lane.enforce(rule, there, way, standing);
+                }
+            }
+        }
+    }
+
+    /// From now on all of its packets come to the sockets.
+    pub(super) fn recall(&mut self, now: Instant) {
+        for side in SIDES {
+            self.leg_mut(side).lane.iter_mut().for_each(|lane| lane.withdraw(now));
+        }
+        self.collect(now);
+    }
+
+    /// Whether the kernel forwards something of it.
+    pub(super) fn is_offloaded(&self) -> bool {
+        SIDES.into_iter().any(|side| self.lane(side).is_some_and(|lane| lane.rule().is_some()))
+    }
+
+    /// Packets that the kernel has forwarded since this was last asked.
+    pub(super) fn take_carried(&mut self) -> u64 {
+        std::mem::take(&mut self.carried)
+    }
+
+    fn collect(&mut self, now: Instant) {
+        for side in SIDES {
+            if let Some(carried) = self.leg_mut(side).lane.as_mut().and_then(Lane::collect) {
+                self.flow.carried(now, side, &carried);
+                self.carried += carried.packets;
+            }
+        }
+    }
+
+    /// A packet came to the socket though a rule is in force. If that is no longer what there is to say, it ends.
+    fn review(&mut self, now: Instant, side: Side) {
+        let (rule, standing) = (self.flow.offloadable(side), self.flow.standing(side));
+        let Some(lane) = &self.leg(side).lane else { return };
+        if lane.rule() == rule.as_ref() { lane.follow(standing) } else { self.recall(now) }
     }
 
     /// Handles a packet, and tells what it has made known.
@@ -202,7 +262,15 @@ impl Bridge {
         (source, packet): (SocketAddr, Packet<'_>),
         tell: &impl Fn(Event),
     ) {
+        // What the kernel has forwarded came before this one.
+        let offloaded = port.kind == Kind::Rtp && self.lane(port.side).is_some_and(|lane| lane.rule().is_some());
+        if offloaded {
+            self.collect(now);
+        }
         self.forward(now, port, source, packet);
+        if offloaded {
+            self.review(now, port.side);
+        }
         if self.leg(port.side).is_open()
             && let Some(peer) = self.flow.settled(port.side)
         {
@@ -257,6 +325,10 @@ impl Bridge {
             Kind::Rtp => &leg.rtp,
             Kind::Rtcp => &leg.rtcp,
         }
+    }
+
+    fn lane(&self, side: Side) -> Option<&Lane> {
+        self.leg(side).lane.as_ref()
     }
 
     fn leg(&self, side: Side) -> &LegSockets {

@@ -9,10 +9,13 @@ mod delay;
 mod icmp;
 mod inbox;
 mod kept;
+mod offload;
 mod poll;
 pub mod ports;
 mod socket;
 mod worker;
+
+pub use offload::{Offload, Refused};
 
 use crate::id::FlowId;
 use crate::media::{Command, Event, Sound};
@@ -53,6 +56,8 @@ pub struct RelaySettings {
     pub sounds: Arc<[Sound]>,
     /// For how many flows a worker may keep sockets open that none uses, at most [`crate::limits::RELAY_KEPT_MAX`]: four files each.
     pub kept_max: usize,
+    /// The kernel's own way for the audio of flows whose legs are certain; `None`: each packet is forwarded by a worker.
+    pub offload: Option<Arc<Offload>>,
     /// Entropy for the choice of ports, which must not be guessable (RELIABILITY A1).
     pub seed: [u8; 32],
 }
@@ -83,6 +88,10 @@ pub struct Counts {
     pub kept: usize,
     /// Workers that let packets gather, because there are many.
     pub gathering: usize,
+    /// Flows of which the kernel forwards something by itself.
+    pub offloaded: usize,
+    /// RTP packets that it has forwarded since the start.
+    pub carried: u64,
     /// Open RTP and RTCP sockets: four a flow, and four for each that is kept.
     pub sockets: usize,
     /// Pairs of ports in use: two a flow.
@@ -103,7 +112,8 @@ impl Relay {
         let range = settings.port_min..=settings.port_max;
         let ports = Arc::new(Ports::new(&settings.addresses, range, settings.seed, clock));
         let open = Arc::new(AtomicUsize::new(0));
-        let opener = Opener { ports, open, dscp: settings.dscp, kept_max: settings.kept_max };
+        let RelaySettings { dscp, kept_max, .. } = settings;
+        let opener = Opener { ports, open, dscp, kept_max, offload: settings.offload.clone() };
         let events = Arc::new(events);
         // Should a later worker not start, dropping the relay stops the earlier ones.
         let delays = Arc::new(Histogram::new(&FORWARDING_BUCKETS));
@@ -113,7 +123,7 @@ impl Relay {
             let (sender, receiver) = inbox::inbox(Waker::new(&poll));
             let gauges = Arc::new(Gauges::new(Arc::clone(&relay.delays)));
             let (opener, tell) = (relay.opener.clone(), Arc::clone(&events));
-            let worker = Worker::new(poll, receiver, opener, clock, Arc::clone(&gauges), tell, &settings);
+            let worker = Worker::new(poll, receiver, opener, clock, Arc::clone(&gauges), tell, &settings)?;
             let thread = std::thread::Builder::new().name(format!("relay-{number}")).spawn(move || worker.run())?;
             relay.workers.push(Handle { inbox: sender, gauges, thread: Some(thread) });
         }
@@ -137,7 +147,9 @@ impl Relay {
             return (self.events)(Event::Failed { flow, reason: "the relay is behind" });
         }
         let message = Message::Command(command);
-        let queued = if opens { worker.inbox.send(message) } else { worker.inbox.leave(message) };
+        // What the kernel forwards by itself wakes nobody, so no packet of it would have the worker look.
+        let wakes = opens || self.opener.offload.is_some();
+        let queued = if wakes { worker.inbox.send(message) } else { worker.inbox.leave(message) };
         if let Err(message) = queued
             && let Message::Command(command) = *message
         {
@@ -156,6 +168,8 @@ impl Relay {
             flows: sum(|gauges| &gauges.flows),
             kept,
             gathering: sum(|gauges| &gauges.gathering),
+            offloaded: sum(|gauges| &gauges.offloaded),
+            carried: self.workers.iter().map(|worker| worker.gauges.carried.load(Ordering::Relaxed)).sum(),
             sockets: self.opener.open.load(Ordering::Relaxed),
             pairs_taken: pairs.taken.saturating_sub(2 * kept),
             pairs_resting: pairs.resting + 2 * kept,

@@ -3,6 +3,7 @@
 //! Not here: which ports (`relay::ports`) and what passes through them (`relay::bridge`).
 
 use crate::limits;
+use crate::relay::offload::{Lane, Offload};
 use crate::relay::ports::{Lease, Ports};
 use crate::relay::{delay, icmp};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -11,8 +12,10 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A leg's sockets. Fields drop in order: both are closed before their ports go back.
+/// A leg's sockets. Fields drop in order: the rule ends and both are closed before their ports go back.
 pub(super) struct LegSockets {
+    /// Where the kernel's rule for the RTP port stands, if it forwards anything.
+    pub(super) lane: Option<Lane>,
     pub(super) rtp: UdpSocket,
     pub(super) rtcp: UdpSocket,
     reach: Reach,
@@ -46,6 +49,7 @@ pub(super) struct Opener {
     pub(super) dscp: Option<u8>,
     /// For how many flows a worker may keep sockets open that no flow uses.
     pub(super) kept_max: usize,
+    pub(super) offload: Option<Arc<Offload>>,
 }
 
 impl Opener {
@@ -61,6 +65,7 @@ impl Opener {
                 Ok((rtp, rtcp)) => {
                     self.open.fetch_add(2, Ordering::Relaxed);
                     return Ok(LegSockets {
+                        lane: self.offload.as_ref().and_then(|offload| offload.lane(lease.rtp())),
                         rtp,
                         rtcp,
                         reach: Reach::Anyone,
@@ -192,7 +197,7 @@ mod tests {
     fn a_flood_of_errors_is_no_longer_listened_to_until_signalling_says_something() {
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let ports = Arc::new(Ports::new(&[address], 26_000..=27_999, [9; 32], Clock::start()));
-        let opener = Opener { ports, open: Arc::default(), dscp: None, kept_max: 0 };
+        let opener = Opener { ports, open: Arc::default(), dscp: None, kept_max: 0, offload: None };
         let mut leg = opener.open(address).unwrap();
         let closed = UdpSocket::bind((address, 0)).unwrap().local_addr().unwrap();
         // On loopback the answer is there when the send returns.

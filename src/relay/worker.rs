@@ -11,6 +11,7 @@ use crate::relay::clock::Clock;
 use crate::relay::delay::Delays;
 use crate::relay::inbox::{Message, Receiver};
 use crate::relay::kept::{Kept, Locals};
+use crate::relay::offload::Routes;
 use crate::relay::poll::{Poll, Ready};
 use crate::relay::socket::Opener;
 use crate::telemetry::counts::Histogram;
@@ -31,6 +32,10 @@ pub(super) struct Gauges {
     pub(super) kept: AtomicUsize,
     /// 1 while it lets packets gather.
     pub(super) gathering: AtomicUsize,
+    /// Flows of which the kernel forwards something by itself.
+    pub(super) offloaded: AtomicUsize,
+    /// Packets that it has forwarded.
+    pub(super) carried: AtomicU64,
     /// How long packets stayed, of all workers.
     pub(super) delays: Arc<Histogram>,
 }
@@ -42,6 +47,8 @@ impl Gauges {
             flows: AtomicUsize::default(),
             kept: AtomicUsize::default(),
             gathering: AtomicUsize::default(),
+            offloaded: AtomicUsize::default(),
+            carried: AtomicU64::default(),
             delays,
         }
     }
@@ -66,6 +73,8 @@ struct State {
     /// Open flows.
     by_id: HashMap<FlowId, usize>,
     kept: Kept,
+    /// `None` where the kernel forwards nothing by itself.
+    routes: Option<Routes>,
     /// Flows opened since the last tick.
     opened: u32,
     /// Whether they were so many before it that sockets are kept.
@@ -100,11 +109,12 @@ impl<F: Fn(Event)> Worker<F> {
         gauges: Arc<Gauges>,
         tell: Arc<F>,
         settings: &RelaySettings,
-    ) -> Worker<F> {
+    ) -> io::Result<Worker<F>> {
         let state = State {
             bridges: Slab::new(),
             by_id: HashMap::new(),
             kept: Kept::new(opener.kept_max, opener.ports.rng()),
+            routes: opener.offload.as_ref().map(|_| Routes::open()).transpose()?,
             opened: 0,
             keeps: false,
             buffer: Box::new([0; BUFFER_BYTES]),
@@ -119,7 +129,7 @@ impl<F: Fn(Event)> Worker<F> {
             beat: Beat::new(Arc::clone(&settings.sounds)),
             at_work: None,
         };
-        Worker { poll, inbox, opener, clock, gauges, tell, coalesce: settings.coalesce, state }
+        Ok(Worker { poll, inbox, opener, clock, gauges, tell, coalesce: settings.coalesce, state })
     }
 
     /// Works until told to stop. A panic costs the flow that it happened in, not the others.
@@ -137,10 +147,8 @@ impl<F: Fn(Event)> Worker<F> {
                 Err(_) => self.drop_culprit(),
             }
         }
-        let now = self.clock.now();
-        for (flow, key) in std::mem::take(&mut self.state.by_id) {
-            let report = self.state.bridges.get_mut(key).map(|bridge| bridge.close(now));
-            report.into_iter().for_each(|report| (self.tell)(Event::Closed { flow, report: Box::new(report) }));
+        for flow in self.state.by_id.keys().copied().collect::<Vec<_>>() {
+            self.carry_out(self.clock.now(), Command::Close { flow });
         }
         self.state.bridges.clear();
         self.gauges.flows.store(0, Ordering::Relaxed);
@@ -264,8 +272,9 @@ impl<F: Fn(Event)> Worker<F> {
         let key = self.state.by_id.remove(&flow)?;
         let bridge = self.state.bridges.get_mut(key)?;
         let (report, locals) = (bridge.close(now), bridge.locals());
+        self.gauges.carried.fetch_add(bridge.take_carried(), Ordering::Relaxed);
         if self.state.keeps && self.state.kept.has_room() && self.opener.ports.are_plenty([locals.0, locals.1]) {
-            bridge.rest();
+            bridge.rest(now);
             self.state.kept.put(now, locals, key);
             self.gauge();
         } else {
@@ -322,6 +331,7 @@ impl<F: Fn(Event)> Worker<F> {
             return;
         }
         self.state.next_tick = now + limits::RELAY_TICK;
+        self.offload(now);
         for (key, bridge) in &mut self.state.bridges {
             self.state.at_work = Some(key);
             bridge.handle_timeout(now, &*self.tell);
@@ -336,6 +346,24 @@ impl<F: Fn(Event)> Worker<F> {
             let Some(key) = self.state.kept.poll_unwanted(now) else { break };
             self.remove(key);
         }
+    }
+
+    /// Before silence is looked for: a leg of which the kernel hears is not silent.
+    fn offload(&mut self, now: Instant) {
+        let Some(routes) = &mut self.state.routes else { return };
+        let (changed, are_plain, mut offloaded) = (routes.have_changed(), routes.are_plain(), 0);
+        for (key, bridge) in &mut self.state.bridges {
+            self.state.at_work = Some(key);
+            if changed || !are_plain {
+                bridge.recall(now);
+            }
+            if are_plain {
+                bridge.offload(now, routes);
+            }
+            offloaded += usize::from(bridge.is_offloaded());
+            self.gauges.carried.fetch_add(bridge.take_carried(), Ordering::Relaxed);
+        }
+        self.gauges.offloaded.store(offloaded, Ordering::Relaxed);
     }
 
     fn drop_culprit(&mut self) {

@@ -112,6 +112,10 @@ pub struct Metrics {
     pub rtp_port_pairs: Family<Gauge>,
     /// Relay threads that let packets gather, because there are many.
     pub rtp_gathering: Gauge,
+    /// Flows whose audio the kernel forwards by itself now.
+    pub rtp_offloaded: Gauge,
+    /// RTP packets that it has forwarded so, of calls that go on, too; they are among `rtp_packets_total` once their call has ended.
+    pub rtp_offloaded_packets_total: Counter,
     /// RTP packets forwarded.
     pub rtp_packets_total: Counter,
     /// RTP and RTCP packets dropped: `source`, `malformed`, `unbridged`, `unsent`.
@@ -187,6 +191,8 @@ impl Metrics {
             transfers_total: Family::one(&["result"], &["accepted", "denied", "refused"]),
             rtp_port_pairs: Family::one(&["state"], &["used", "resting", "free"]),
             rtp_gathering: Gauge::default(),
+            rtp_offloaded: Gauge::default(),
+            rtp_offloaded_packets_total: Counter::default(),
             rtp_packets_total: Counter::default(),
             rtp_dropped_total: Family::one(&["reason"], &["source", "malformed", "unbridged", "unsent"]),
             rtp_irregular_total: Family::one(&["kind"], &["lost", "reordered", "duplicated"]),
@@ -312,6 +318,12 @@ impl Metrics {
         page.counters("parkway_transfers_total", "Transfers that were asked for.", &self.transfers_total);
         page.gauges("parkway_rtp_port_pairs", "Pairs of RTP and RTCP ports.", &self.rtp_port_pairs);
         page.gauge("parkway_rtp_gathering", "Relay threads that let packets gather.", &self.rtp_gathering);
+        page.gauge("parkway_rtp_offloaded", "Flows whose audio the kernel forwards by itself.", &self.rtp_offloaded);
+        page.counter(
+            "parkway_rtp_offloaded_packets_total",
+            "RTP packets that the kernel forwarded by itself.",
+            &self.rtp_offloaded_packets_total,
+        );
         page.counter("parkway_rtp_packets_total", "RTP packets forwarded.", &self.rtp_packets_total);
         page.counters("parkway_rtp_dropped_total", "RTP and RTCP packets dropped.", &self.rtp_dropped_total);
     }

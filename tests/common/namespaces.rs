@@ -8,6 +8,7 @@
 //! ```
 
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Both namespaces; they end with this value.
 pub(crate) struct Namespaces {
@@ -22,7 +23,8 @@ pub(crate) struct Namespaces {
 impl Namespaces {
     /// Makes both; `None`, and says so, where that is not allowed.
     pub(crate) fn make() -> Option<Namespaces> {
-        let number = std::process::id();
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let number = format!("{}x{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let [callers, daemon] = ["c", "d"].map(|side| format!("parkway-{side}-{number}"));
         if !ip(&format!("netns add {callers}")) {
             eprintln!("SKIPPED: `ip netns add` is not allowed here (it takes root, and the Debian package iproute2)");
@@ -71,6 +73,6 @@ fn ip(arguments: &str) -> bool {
     quiet(Command::new("ip").args(arguments.split(' '))).is_ok_and(|status| status.success())
 }
 
-fn must(arguments: &str) {
+pub(crate) fn must(arguments: &str) {
     assert!(ip(arguments), "ip {arguments}");
 }

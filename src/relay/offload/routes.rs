@@ -1,0 +1,240 @@
+//! Which way the kernel would send a packet of ours, asked when a rule is written, and whether that may have changed since.
+//! A question of a few bytes to netlink(7), and an answer of which two numbers are read.
+//! Not here: who the next hop is: the program leaves that to the kernel for each packet.
+
+use super::v4;
+use rustix::io::Errno;
+use rustix::net::netlink::{self, SocketAddrNetlink};
+use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
+
+/// `RTM_GETLINK`, `RTM_GETROUTE`, and what answers them.
+const GET_LINK: u16 = 18;
+const NEW_LINK: u16 = 16;
+const GET_ROUTE: u16 = 26;
+const NEW_ROUTE: u16 = 24;
+/// `XFRM_MSG_GETSPDINFO`, and what answers it.
+const GET_POLICY_COUNTS: u16 = 0x25;
+const POLICY_COUNTS: u16 = 0x24;
+/// `NLM_F_REQUEST`.
+const REQUEST: u16 = 1;
+/// `RTA_DST`, `RTA_SRC`, `RTA_OIF`: attributes of a route.
+const DESTINATION: u16 = 1;
+const SOURCE: u16 = 2;
+const INTERFACE: u16 = 4;
+/// `RTN_UNICAST`, `RTN_LOCAL`.
+const UNICAST: u8 = 1;
+const LOCAL: u8 = 2;
+/// `AF_INET`.
+const INET: u8 = 2;
+/// `ARPHRD_ETHER`, `ARPHRD_LOOPBACK`: packets of theirs begin with an Ethernet header.
+const ETHERNET_LIKE: [u16; 2] = [1, 772];
+/// `RTMGRP_LINK`, `_IPV4_IFADDR`, `_IPV4_ROUTE`, `_IPV4_RULE`: whatever may lead a packet elsewhere, but for neighbours.
+const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x80;
+/// Lengths of the message's head and of a route's, bytes.
+const HEAD: usize = 16;
+const ROUTE: usize = 12;
+
+/// How a packet gets to where it goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::relay) enum Way {
+    /// To a socket of this machine.
+    Here,
+    /// Through this interface.
+    Through(u32),
+}
+
+impl Way {
+    /// As the program has it.
+    pub(super) fn interface(self) -> u32 {
+        match self {
+            Way::Here => 0,
+            Way::Through(interface) => interface,
+        }
+    }
+}
+
+/// The kernel's routes, as one worker asks for them.
+pub(in crate::relay) struct Routes {
+    routes: Questions,
+    /// `None` where the kernel knows of no IPsec.
+    policies: Option<Questions>,
+    news: OwnedFd,
+}
+
+impl Routes {
+    pub(in crate::relay) fn open() -> io::Result<Routes> {
+        // The protocol of routes is 0, `NETLINK_ROUTE`.
+        let policies = Questions::open(Some(netlink::XFRM)).ok();
+        Ok(Routes { routes: Questions::open(None)?, policies, news: socket(None, GROUPS)? })
+    }
+
+    /// The way of what comes from a peer to one of our addresses and leaves from another one to where it goes; each pair is ours, then theirs.
+    pub(in crate::relay) fn between(
+        &mut self,
+        from: (SocketAddr, SocketAddr),
+        to: (SocketAddr, SocketAddr),
+    ) -> Option<Way> {
+        let mut way = |(ours, theirs): (SocketAddr, SocketAddr)| self.way(v4(ours.ip())?, v4(theirs.ip())?);
+        match (way(from)?, way(to)?) {
+            (Way::Here, Way::Here) => Some(Way::Here),
+            (Way::Through(_), Way::Through(on)) => self.is_ethernet(on).then_some(Way::Through(on)),
+            // What has been on a wire is not taken in at loopback.
+            (Way::Here, Way::Through(_)) | (Way::Through(_), Way::Here) => None,
+        }
+    }
+
+    /// Whether something has changed since it was last asked.
+    pub(in crate::relay) fn have_changed(&mut self) -> bool {
+        let mut changed = false;
+        loop {
+            match rustix::net::recv(&self.news, &mut [0; 64], RecvFlags::DONTWAIT) {
+                Err(Errno::AGAIN) => return changed,
+                // More than there was room for.
+                Ok(_) | Err(Errno::NOBUFS | Errno::INTR) => changed = true,
+                Err(_) => return true,
+            }
+        }
+    }
+
+    /// Whether packets leave this host as they are: the program knows nothing of IPsec, which would let them out in the clear.
+    pub(in crate::relay) fn are_plain(&mut self) -> bool {
+        let Some(policies) = &mut self.policies else { return true };
+        policies.ask(GET_POLICY_COUNTS, &[0; 4], has_no_policies).unwrap_or(false)
+    }
+
+    /// Whether an interface's packets begin with an Ethernet header: the program reads and writes no others.
+    pub(super) fn is_ethernet(&mut self, interface: u32) -> bool {
+        // `ifinfomsg`: the interface's number, and nothing else.
+        let [i0, i1, i2, i3] = interface.to_ne_bytes();
+        let body = [0, 0, 0, 0, i0, i1, i2, i3, 0, 0, 0, 0, 0, 0, 0, 0];
+        let read = |answer: &[u8]| u16_at(answer, HEAD + 2).filter(|_| u16_at(answer, 4) == Some(NEW_LINK));
+        self.routes.ask(GET_LINK, &body, read).flatten().is_some_and(|kind| ETHERNET_LIKE.contains(&kind))
+    }
+
+    /// The way from one of our addresses to another address.
+    fn way(&mut self, from: Ipv4Addr, to: Ipv4Addr) -> Option<Way> {
+        // `rtmsg`: of the family, both addresses whole; the rest is for the kernel to choose.
+        let route = [INET, 32, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let attribute =
+            |kind: u16, address: Ipv4Addr| [&8u16.to_ne_bytes()[..], &kind.to_ne_bytes(), &address.octets()].concat();
+        let body = [&route[..], &attribute(DESTINATION, to), &attribute(SOURCE, from)].concat();
+        self.routes.ask(GET_ROUTE, &body, way).flatten()
+    }
+}
+
+/// A socket to the kernel that asks one thing at a time.
+struct Questions {
+    socket: OwnedFd,
+    number: u32,
+}
+
+impl Questions {
+    fn open(protocol: Option<Protocol>) -> io::Result<Questions> {
+        Ok(Questions { socket: socket(protocol, 0)?, number: 0 })
+    }
+
+    fn ask<T>(&mut self, kind: u16, body: &[u8], read: impl Fn(&[u8]) -> T) -> Option<T> {
+        self.number = self.number.wrapping_add(1);
+        let length = u32::try_from(HEAD + body.len()).ok()?.to_ne_bytes();
+        let [kind, flags, number] =
+            [kind.to_ne_bytes().to_vec(), REQUEST.to_ne_bytes().to_vec(), self.number.to_ne_bytes().to_vec()];
+        let message = [&length[..], &kind, &flags, &number, &[0; 4], body].concat();
+        rustix::net::send(&self.socket, &message, SendFlags::DONTWAIT).ok()?;
+        let mut answer = [0; 1_024];
+        // The kernel has answered by now. What it said to an earlier question that was given up is passed over.
+        loop {
+            let (length, _) = rustix::net::recv(&self.socket, &mut answer, RecvFlags::DONTWAIT).ok()?;
+            let answer = answer.get(..length)?;
+            if number_at(answer, 8) == Some(self.number) {
+                return Some(read(answer));
+            }
+        }
+    }
+}
+
+fn socket(protocol: Option<Protocol>, groups: u32) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)?;
+    rustix::net::bind(&socket, &SocketAddrNetlink::new(0, groups))?;
+    Ok(socket)
+}
+
+/// Whether an answer says that there are no IPsec policies: `xfrmu_spdinfo` counts those for what comes in, goes out and passes through.
+fn has_no_policies(answer: &[u8]) -> bool {
+    let counts = [0, 4, 8].map(|at| number_at(answer, HEAD + 4 + 4 + at));
+    u16_at(answer, 4) == Some(POLICY_COUNTS) && counts == [Some(0); 3]
+}
+
+/// What an answer says; `None` if it is no route, or one that leads nowhere.
+fn way(answer: &[u8]) -> Option<Way> {
+    let kind = *answer.get(HEAD + 7)?;
+    match (u16_at(answer, 4)?, kind) {
+        (NEW_ROUTE, LOCAL) => Some(Way::Here),
+        (NEW_ROUTE, UNICAST) => attribute(answer.get(HEAD + ROUTE..)?, INTERFACE).map(Way::Through),
+        (_, _) => None,
+    }
+}
+
+/// A number among attributes, each of which begins at a multiple of four.
+fn attribute(mut rest: &[u8], wanted: u16) -> Option<u32> {
+    loop {
+        let (length, kind) = (usize::from(u16_at(rest, 0)?), u16_at(rest, 2)?);
+        if kind == wanted {
+            return number_at(rest, 4);
+        }
+        rest = rest.get(length.max(4).next_multiple_of(4)..)?;
+    }
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..)?.first_chunk().map(|number| u16::from_ne_bytes(*number))
+}
+
+fn number_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().map(|number| u32::from_ne_bytes(*number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_here_and_nothing_is_reached_from_it() {
+        let mut routes = Routes::open().unwrap();
+        let at = |text: &str| text.parse::<Ipv4Addr>().unwrap();
+        assert_eq!(routes.way(at("127.0.0.1"), at("127.9.8.7")), Some(Way::Here));
+        assert_eq!(routes.way(at("192.0.2.1"), at("127.0.0.1")), None, "not an address of ours");
+    }
+
+    #[test]
+    fn an_answer_is_read_or_refused() {
+        let route = |message: u16, kind: u8, attributes: &[u8]| {
+            let mut answer = vec![0; HEAD + ROUTE];
+            answer[4..6].copy_from_slice(&message.to_ne_bytes());
+            answer[HEAD + 7] = kind;
+            [&answer, attributes].concat()
+        };
+        let attribute = |kind: u16, value: &[u8]| {
+            let length = u16::try_from(4 + value.len()).unwrap();
+            let mut bytes = [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), value].concat();
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+            bytes
+        };
+        let through = [attribute(DESTINATION, &[1, 2, 3]), attribute(INTERFACE, &7u32.to_ne_bytes())].concat();
+        for (rule, answer, expect) in [
+            ("through_an_interface", route(NEW_ROUTE, UNICAST, &through), Some(Way::Through(7))),
+            ("here", route(NEW_ROUTE, LOCAL, &through), Some(Way::Here)),
+            ("without_an_interface", route(NEW_ROUTE, UNICAST, &attribute(DESTINATION, &[1])), None),
+            ("cut_short", route(NEW_ROUTE, UNICAST, &through)[..HEAD + ROUTE + 12].to_vec(), None),
+            ("unreachable", route(NEW_ROUTE, 7, &through), None),
+            ("an_error", route(2, UNICAST, &through), None),
+            ("an_attribute_of_no_length", route(NEW_ROUTE, UNICAST, &[0, 0, 9, 0]), None),
+            ("nothing", vec![], None),
+        ] {
+            assert_eq!(way(&answer), expect, "{rule}");
+        }
+    }
+}
