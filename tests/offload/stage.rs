@@ -237,13 +237,13 @@ impl Stage {
     pub(crate) fn close(&mut self) -> Closed {
         self.relay.command(Command::Close { flow: FLOW });
         loop {
-            match self.events.recv_timeout(WAIT).unwrap() {
-                Event::Closed { mut report, .. } => {
-                    (report.caller.jitter_ms, report.client.jitter_ms) = (0.0, 0.0);
-                    return report;
-                }
-                other => self.told.push(format!("{other:?}")),
-            }
+            let event = self.events.recv_timeout(WAIT).unwrap();
+            let Event::Closed { mut report, .. } = event else {
+                self.told.push(format!("{event:?}"));
+                continue;
+            };
+            (report.caller.jitter_ms, report.client.jitter_ms) = (0.0, 0.0);
+            return report;
         }
     }
 
