@@ -126,6 +126,33 @@ fn a_sender_that_begins_anew_is_followed() {
     });
 }
 
+/// Packets come faster than a worker looks, keys among them, while rules begin and end: what comes out is in the order that it was sent in.
+#[test]
+fn nothing_overtakes_anything() {
+    for place in [Place::wires, Place::loopback] {
+        let Some(place) = place() else { return };
+        let Some(mut stage) = Stage::start(&place, true) else { return };
+        for round in 0..150u8 {
+            if round % 50 == 25 {
+                stage.set(Caller, stage.phones[0].at, true);
+            }
+            for number in 0..20 {
+                let payload_type = if number % 10 == 7 { KEYS[0] } else { AUDIO[0] };
+                let rtp = next(&mut stage, payload_type);
+                stage.say(Caller, &packet(&rtp, &[1, 0, 0, number, round]));
+            }
+            let first = stage.phones[0].rtp.sequence.wrapping_sub(19);
+            for number in 0..20 {
+                let seen = &stage.hear().payload;
+                assert_eq!(u16::from_be_bytes([seen[2], seen[3]]), first.wrapping_add(number));
+            }
+        }
+        let closed = stage.close();
+        assert_eq!((closed.caller.packets_lost, closed.caller.packets_forwarded), (0, 3_001));
+        assert!(stage.relay.counts().carried > 0, "the kernel took its part");
+    }
+}
+
 /// The next header of the caller's, of that payload type.
 fn next(stage: &mut Stage, payload_type: u8) -> Rtp {
     stage.audio(Caller);

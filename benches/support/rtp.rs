@@ -51,8 +51,8 @@ pub(crate) struct Outcome<L> {
     pub(crate) corrupted: u64,
     /// Came from a port of another session, or from the wrong side.
     pub(crate) misrouted: u64,
-    /// How long the generator took to send those that are counted: on loopback, what the kernel did until they were in a socket is in it.
-    pub(crate) sending: Duration,
+    /// How long the generator took to send each that is counted, in order: on loopback, what the kernel did until it was in a socket is in it.
+    pub(crate) sending: Vec<Duration>,
     /// How late the generator was at most.
     pub(crate) late: Duration,
     /// From one end to the other, in order.
@@ -100,7 +100,8 @@ impl Audio {
         let pause = Duration::from_secs(1).div_f64(f64::from(plan.rate));
         let start = Instant::now();
         let due = |packet: u64| start + pause.mul_f64(packet as f64);
-        let (mut next, mut before, mut late, mut sending) = (0, None, Duration::ZERO, Duration::ZERO);
+        let (mut next, mut before, mut late) = (0, None, Duration::ZERO);
+        let mut sending = Vec::with_capacity(counted as usize);
         while next < uncounted + counted {
             for _ in 0..SENT_AT_ONCE {
                 let now = Instant::now();
@@ -112,7 +113,9 @@ impl Audio {
                 }
                 late = if next < uncounted { Duration::ZERO } else { late.max(now - due(next)) };
                 self.send(next, now - start);
-                sending += if next < uncounted { Duration::ZERO } else { now.elapsed() };
+                if next >= uncounted {
+                    sending.push(now.elapsed());
+                }
                 next += 1;
             }
             self.take(start, &mut hearing);
@@ -125,6 +128,7 @@ impl Audio {
         let looks = [before.expect("some packets are counted"), after];
         let Hearing { received, reordered, corrupted, misrouted, mut transit, .. } = hearing;
         transit.sort_unstable();
+        sending.sort_unstable();
         Outcome { sent: counted, received, in_time, reordered, corrupted, misrouted, sending, late, transit, looks }
     }
 

@@ -240,20 +240,16 @@ impl Stage {
     pub(crate) fn close(&mut self) -> Closed {
         self.relay.command(Command::Close { flow: FLOW });
         loop {
-            match self.events.recv_timeout(WAIT).unwrap() {
-                Event::Closed { mut report, .. } => {
-                    for leg in [&mut report.caller, &mut report.client] {
-                        (leg.jitter_ms, leg.jitter_ms_max, leg.mos, leg.mos_heard) = (0.0, 0.0, None, None);
-                        (leg.timing, leg.reported) = Default::default();
-                    }
-                    return *report;
-                }
-                other @ (Event::Opened { .. }
-                | Event::Failed { .. }
-                | Event::Latched { .. }
-                | Event::Silent { .. }
-                | Event::Dtmf { .. }) => self.told.push(format!("{other:?}")),
+            let event = self.events.recv_timeout(WAIT).unwrap();
+            let Event::Closed { mut report, .. } = event else {
+                self.told.push(format!("{event:?}"));
+                continue;
+            };
+            for leg in [&mut report.caller, &mut report.client] {
+                (leg.jitter_ms, leg.jitter_ms_max, leg.mos, leg.mos_heard) = (0.0, 0.0, None, None);
+                (leg.timing, leg.reported) = Default::default();
             }
+            return *report;
         }
     }
 
