@@ -19,6 +19,7 @@ pub(crate) mod setup;
 pub(crate) mod sipp;
 pub(crate) mod story;
 pub(crate) mod subscriber;
+pub(crate) mod talker;
 pub(crate) mod voice;
 
 pub(crate) use credentials::Rights;
@@ -29,6 +30,7 @@ pub(crate) use phone::{Phone, Wire};
 pub(crate) use setup::Setup;
 pub(crate) use sipp::{Finished, Sipp};
 pub(crate) use subscriber::{Incoming, Subscriber};
+pub(crate) use talker::{Choir, Talker};
 pub(crate) use voice::Voice;
 
 use std::time::{Duration, Instant};
