@@ -17,6 +17,7 @@ pub(crate) mod phone;
 pub(crate) mod program;
 pub(crate) mod setup;
 pub(crate) mod sipp;
+pub(crate) mod sprayer;
 pub(crate) mod story;
 pub(crate) mod subscriber;
 pub(crate) mod talker;

@@ -42,7 +42,9 @@ pub(crate) struct Talker {
     socket: UdpSocket,
     /// Where it is.
     pub(crate) address: SocketAddr,
-    /// The relay's port for it; where its SRTP has its keys from.
+    /// Where its SDP says that it is.
+    pub(crate) named: SocketAddr,
+    /// The relay's port for it.
     pub(crate) remote: Option<SocketAddr>,
     /// Its source.
     pub(crate) ssrc: u32,
@@ -70,9 +72,11 @@ impl Talker {
     pub(crate) fn bind(ip: IpAddr, number: u16, hz: u16, suite: Option<Suite>) -> Talker {
         let socket = UdpSocket::bind((ip, 0)).unwrap();
         socket.set_nonblocking(true).unwrap();
+        let address = socket.local_addr().unwrap();
         let ssrc = 0x5000_0000 + u32::from(number);
         Talker {
-            address: socket.local_addr().unwrap(),
+            address,
+            named: address,
             socket,
             remote: None,
             ssrc,
@@ -92,12 +96,7 @@ impl Talker {
 
     /// Its offer.
     pub(crate) fn sdp(&self) -> String {
-        self.sdp_at(self.address)
-    }
-
-    /// The same with another address in it.
-    pub(crate) fn sdp_at(&self, address: SocketAddr) -> String {
-        let plain = voice::sdp(address, "sendrecv", 1);
+        let plain = voice::sdp(self.named, "sendrecv", 1);
         let Some(suite) = self.suite else { return plain };
         let name = name(suite);
         let key = STANDARD.encode(key(suite, self.ssrc));
