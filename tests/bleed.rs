@@ -11,7 +11,7 @@
 mod common;
 
 use common::namespaces::Namespaces;
-use common::sprayer::{Forger, Known, Leg, Sprayer, datagrams_received};
+use common::sprayer::{Forger, Known, Leg, Sprayer, datagrams_received, overflows};
 use common::talker::{MARK, Suite, rtp};
 use common::{Choir, Daemon, Phone, Setup, Subscriber, Talker};
 use serde_json::Value;
@@ -80,6 +80,19 @@ fn sum(records: &[Value], counter: &str) -> u64 {
     legs.map(|leg| leg[counter].as_u64().unwrap()).sum()
 }
 
+fn is_heard_where_named(record: &Value) -> bool {
+    ["caller", "client"].map(|side| &record["media"][side]).iter().all(|leg| leg["heard_from"] == leg["named"])
+}
+
+/// That nobody has heard anything but whom he talks to. How many packets of those are missing, which may be no more than the kernel had to
+/// drop because the machine was too busy; with what it dropped, of the attacker's too.
+fn missing(choir: &Choir, namespaces: &Namespaces) -> (u64, u64) {
+    let missing = choir.pairs().map(|(hearer, speaker)| hearer.missing(speaker.sequence)).sum();
+    let overflown = overflows(&namespaces.daemon) + overflows(&namespaces.callers);
+    assert!(missing <= overflown, "{missing} packets are missing, the kernel had no room for {overflown}");
+    (missing, overflown)
+}
+
 /// The legs as an attacker would like to know them.
 fn legs(choir: &Choir) -> Vec<Leg> {
     let leg = |talker: &Talker| {
@@ -96,7 +109,7 @@ fn a_sprayer_hears_nothing_and_is_not_heard() {
     told(|namespaces| {
         let packets = times(SPRAY_PACKETS, 200_000);
         let (daemon, mut subscriber) = daemon(namespaces);
-        let before = Namespaces::within(&namespaces.stranger, datagrams_received);
+        let before = datagrams_received(&namespaces.stranger);
         let (sprayer, known) = Sprayer::start(namespaces, RELAY, 20_000..=20_999);
         let mut choir = Choir::default();
         let phones: Vec<_> = (0..CALLS)
@@ -122,19 +135,18 @@ fn a_sprayer_hears_nothing_and_is_not_heard() {
         choir.talk(goes_on, |at, turn| turn >= begins(at));
         drop(sprayer);
         let heard = choir.talkers.iter().map(|talker| talker.heard.packets).sum::<u64>();
-        choir.pairs().for_each(|(hearer, speaker)| hearer.assert_lost_nothing(speaker.sequence));
+        let (missing, overflown) = missing(&choir, namespaces);
         phones.into_iter().for_each(hang_up);
-        let stolen = Namespaces::within(&namespaces.stranger, datagrams_received) - before;
+        let stolen = datagrams_received(&namespaces.stranger) - before;
         let records = daemon.finish(CALLS);
         let dropped = ["dropped_source", "dropped_malformed", "dropped_unauthentic", "rtcp_dropped"]
             .map(|counter| (counter, sum(&records, counter)));
-        println!("{} packets sprayed, {heard} of the calls heard, {dropped:?}, {stolen} came back", sent(&known));
+        println!("{} packets sprayed, {stolen} came back; {heard} heard of the calls, {missing} missing", sent(&known));
+        println!("{dropped:?}; the kernel had no room for {overflown}");
         assert_eq!(stolen, 0, "datagrams to the attacker");
         assert_eq!((sum(&records, "ssrc_changes"), sum(&records, "rtcp_forwarded")), (0, 0));
         assert!(dropped.iter().all(|(_, count)| *count > 0), "{dropped:?}");
-        for leg in records.iter().flat_map(|record| [&record["media"]["caller"], &record["media"]["client"]]) {
-            assert_eq!((&leg["heard_from"], &leg["packets_lost"]), (&leg["named"], &0.into()), "{leg:#}");
-        }
+        assert!(sum(&records, "packets_lost") <= overflown && records.iter().all(is_heard_where_named), "{records:#?}");
     });
 }
 
@@ -150,7 +162,7 @@ fn a_forger_of_the_callers_address_is_heard_only_where_rtp_is_plain() {
     told(|namespaces| {
         for suite in [None, SRTP] {
             let (daemon, mut subscriber) = daemon(namespaces);
-            let before = Namespaces::within(&namespaces.stranger, datagrams_received);
+            let before = datagrams_received(&namespaces.stranger);
             let forger = Forger::bind(namespaces);
             let mut choir = Choir::default();
             let phones = choir.bridge(&daemon, &mut subscriber, talkers(0, suite));
@@ -179,7 +191,7 @@ fn a_forger_of_the_callers_address_is_heard_only_where_rtp_is_plain() {
             assert_eq!(choir.talkers[0].heard.marked, 0);
             assert_eq!(choir.talkers[1].heard.lost, 0, "what the caller said is heard beside it");
             hang_up(phones);
-            let stolen = Namespaces::within(&namespaces.stranger, datagrams_received) - before;
+            let stolen = datagrams_received(&namespaces.stranger) - before;
             let records = daemon.finish(1);
             assert_eq!(stolen, 0, "{suite:?}: datagrams to the forger");
             let counted = ["ssrc_changes", "dropped_unauthentic"].map(|counter| sum(&records, counter) > 0);
@@ -204,18 +216,20 @@ fn a_call_loses_nothing_to_srtp_packets_that_are_not_authentic() {
         choir.talk(|turn| turn < 5, |_, _| true);
         let bad = spoil(&mut choir, most);
         choir.talk(|turn| turn < 5, |_, _| true);
-        choir.pairs().for_each(|(hearer, speaker)| hearer.assert_lost_nothing(speaker.sequence));
+        let (missing, overflown) = missing(&choir, namespaces);
         phones.into_iter().for_each(hang_up);
         let records = daemon.finish(suites.len());
         let dropped = ["dropped_unauthentic", "dropped_replayed", "dropped_malformed"]
             .map(|counter| (counter, sum(&records, counter)));
         let (forwarded, received) = (sum(&records, "packets_forwarded"), sum(&records, "packets_received"));
-        println!("{bad} bad packets beside {received} good ones, {dropped:?}");
+        println!(
+            "{bad} bad packets beside {received} good ones, {dropped:?}; {missing} missing, no room for {overflown}"
+        );
         let counted: u64 = dropped.iter().map(|(_, count)| count).sum();
         assert!(dropped.iter().all(|(_, count)| *count > 0) && counted <= bad, "{dropped:?} of {bad}");
         let said: u64 = choir.talkers.iter().map(|talker| u64::from(talker.sequence)).sum();
-        assert_eq!((received, sum(&records, "packets_lost"), sum(&records, "ssrc_changes")), (said, 0, 0));
-        assert!(forwarded + 10 >= received, "{forwarded} of {received} went on");
+        assert!(said <= received + overflown && received <= forwarded + 10, "{said} said, {received}, {forwarded}");
+        assert_eq!(sum(&records, "ssrc_changes"), 0);
     });
 }
 
@@ -275,7 +289,7 @@ fn a_victim_that_an_sdp_names_gets_a_short_burst_at_most() {
     told(|namespaces| {
         let (daemon, mut subscriber) = daemon(namespaces);
         let victim = SocketAddr::from((STRANGER, 4_000));
-        let received = || Namespaces::within(&namespaces.stranger, datagrams_received);
+        let received = || datagrams_received(&namespaces.stranger);
         for (names, most) in [(0, BURST), (1, 0)] {
             let before = received();
             let mut choir = Choir::default();
@@ -291,7 +305,8 @@ fn a_victim_that_an_sdp_names_gets_a_short_burst_at_most() {
             hang_up(phones);
             let got = received() - before;
             println!("the victim that the {} names got {got} datagrams", ["caller", "client"][names]);
-            assert_eq!((got, after_a_second), (most, before + got), "and none after a second");
+            assert!(got <= most && (got > 0) == (most > 0), "{got} of {most}");
+            assert_eq!(after_a_second, before + got, "none after a second");
         }
         daemon.finish(2);
     });
@@ -302,7 +317,7 @@ fn a_victim_that_an_sdp_names_gets_a_short_burst_at_most() {
 fn victims_that_one_caller_names_share_one_burst() {
     told(|namespaces| {
         let (daemon, mut subscriber) = daemon(namespaces);
-        let before = Namespaces::within(&namespaces.stranger, datagrams_received);
+        let before = datagrams_received(&namespaces.stranger);
         let mut choir = Choir::default();
         let mut phones = choir.bridge(&daemon, &mut subscriber, talkers(0, None));
         let own = choir.talkers[0].address;
@@ -319,7 +334,7 @@ fn victims_that_one_caller_names_share_one_burst() {
             }
         }
         hang_up(phones);
-        let got = Namespaces::within(&namespaces.stranger, datagrams_received) - before;
+        let got = datagrams_received(&namespaces.stranger) - before;
         assert!(0 < got && got <= BURST, "{got} datagrams to four ports of a victim");
         daemon.finish(1);
     });

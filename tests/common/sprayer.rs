@@ -77,14 +77,23 @@ impl Drop for Sprayer {
     }
 }
 
-/// UDP datagrams that came to the host of this thread, whoever they were for: InDatagrams, NoPorts and InErrors.
-pub(crate) fn datagrams_received() -> u64 {
-    let text = fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
+/// UDP datagrams that came to a namespace, whoever they were for.
+pub(crate) fn datagrams_received(namespace: &str) -> u64 {
+    counted(namespace, &["InDatagrams", "NoPorts", "InErrors"])
+}
+
+/// UDP datagrams for which a socket of a namespace had no room: whoever reads it had no time.
+pub(crate) fn overflows(namespace: &str) -> u64 {
+    counted(namespace, &["RcvbufErrors", "SndbufErrors"])
+}
+
+/// The sum of some of the kernel's counters of UDP (RFC 1213's and its own).
+fn counted(namespace: &str, wanted: &[&str]) -> u64 {
+    let text = Namespaces::within(namespace, || fs::read_to_string("/proc/thread-self/net/snmp").unwrap());
     let mut lines = text.lines().filter_map(|line| line.strip_prefix("Udp: "));
     let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
-    let counted = names.split(' ').zip(values.split(' '));
-    let received = counted.filter(|(name, _)| ["InDatagrams", "NoPorts", "InErrors"].contains(name));
-    received.map(|(_, value)| value.parse::<u64>().unwrap()).sum()
+    let all = names.split(' ').zip(values.split(' '));
+    all.filter(|(name, _)| wanted.contains(name)).map(|(_, value)| value.parse::<u64>().unwrap()).sum()
 }
 
 /// Sends from any address.
