@@ -98,6 +98,8 @@ impl Status {
         for (family, reason, count) in [
             (&metrics.rtp_dropped_total, "source", leg.dropped_source),
             (&metrics.rtp_dropped_total, "malformed", leg.dropped_malformed),
+            (&metrics.rtp_dropped_total, "unauthentic", leg.dropped_unauthentic),
+            (&metrics.rtp_dropped_total, "replayed", leg.dropped_replayed),
             (&metrics.rtp_dropped_total, "unbridged", leg.dropped_unbridged),
             (&metrics.rtp_dropped_total, "unsent", leg.dropped_unsent),
             (&metrics.rtp_irregular_total, "lost", leg.packets_lost),

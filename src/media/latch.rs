@@ -98,24 +98,23 @@ struct Trial {
     seen: u8,
 }
 
-/// What was sent to a trusted address before it was heard.
+/// What was sent to a trusted address before it was heard. A burst that nobody has answered is the leg's last: else whoever may signal
+/// could have one sent to a third party after the other.
 #[derive(Clone, Copy, Debug, Default)]
 struct Burst {
-    since: Option<Instant>,
+    /// Where it goes, and since when.
+    begun: Option<(SocketAddr, Instant)>,
     packets: u8,
 }
 
 impl Latch {
     /// New signalling: what it names may be learned, once. The address pinned so far stays valid until then.
-    /// The start burst begins anew only if the SDP's address is another.
+    /// Another address has a start burst of its own only if the last one was answered.
     pub fn signal(&mut self, signalled: Signalled) {
         if let Some(address) = signalled.address {
             match self.named_last.replace(address) {
                 Some(before) if same(before, address) => {}
-                Some(_) | None => {
-                    self.burst = Burst::default();
-                    self.moved = self.pinned.is_some();
-                }
+                Some(_) | None => self.moved = self.pinned.is_some(),
             }
         }
         self.signalled = Some(signalled);
@@ -170,8 +169,8 @@ impl Latch {
         let named = signalled.address?; // RFC 3264 §8.4: it wants nothing now
         let unheard = self.pinned.is_none() || self.moved;
         let may_begin = match signalled.trust {
-            Trust::Nothing => planted(Mutant::BurstForUntrusted) && unheard && self.burst.take(now),
-            Trust::Burst => unheard && self.burst.take(now),
+            Trust::Nothing => planted(Mutant::BurstForUntrusted) && unheard && self.burst.take(now, named),
+            Trust::Burst => unheard && self.burst.take(now, named),
             Trust::Address => unheard,
         };
         if may_begin { Some(named) } else { self.pinned() }
@@ -197,6 +196,7 @@ impl Latch {
             return Verdict::OnTrial;
         }
         self.pinned = Some(Pinned { address: source, ssrc });
+        self.burst.answer(source);
         self.end_learning();
         Verdict::Latched
     }
@@ -255,11 +255,19 @@ impl Latch {
 }
 
 impl Burst {
-    fn take(&mut self, now: Instant) -> bool {
-        let since = *self.since.get_or_insert(now);
-        let left = self.packets < limits::START_BURST_PACKETS_MAX && now.since(since) < limits::START_BURST_MAX;
+    fn take(&mut self, now: Instant, to: SocketAddr) -> bool {
+        let (begun, since) = *self.begun.get_or_insert((to, now));
+        let lasts = self.packets < limits::START_BURST_PACKETS_MAX && now.since(since) < limits::START_BURST_MAX;
+        let left = lasts && same(begun, to);
         self.packets = self.packets.saturating_add(u8::from(left));
         left
+    }
+
+    /// Somebody was validated there.
+    fn answer(&mut self, source: SocketAddr) {
+        if self.begun.is_some_and(|(to, _)| to.ip().to_canonical() == source.ip().to_canonical()) {
+            *self = Burst::default();
+        }
     }
 }
 
@@ -498,6 +506,37 @@ mod tests {
             assert!(there.iter().all(|to| *to == at(MOVED)) && then.iter().all(|to| *to == at(SDP)), "{rule}");
             latch.judge(at(MOVED), 1, Evidence::Sequence(2));
             assert_eq!(latch.destination(Instant(0)), Some(at(MOVED)), "{rule}");
+        }
+    }
+
+    /// Who is sent to, five seconds long at 20 ms after each word of signalling, while the leg speaks from [`SDP`] in between.
+    #[test]
+    fn a_leg_whose_burst_nobody_answered_has_no_other() {
+        const ONE: &str = "203.0.113.66:4000";
+        const OTHER: &str = "203.0.113.77:4000";
+        for (rule, words, expect) in [
+            ("to_and_fro", [ONE, SDP, ONE, SDP, OTHER, SDP], 50),
+            ("one_after_the_other", [ONE, OTHER, ONE, OTHER, ONE, SDP], 50),
+            ("nothing_but_itself", [SDP; 6], 0),
+        ] {
+            let (mut latch, mut now) = (Latch::default(), Instant(0));
+            let mut strays = 0;
+            for word in [SDP].into_iter().chain(words) {
+                latch.signal(Signalled { trust: Trust::Burst, ..signalled(word) });
+                for sequence in 0..250 {
+                    now = now + Duration::from_millis(20);
+                    strays += usize::from(latch.destination(now).is_some_and(|to| to != at(SDP)));
+                    latch.judge(at(SDP), 1, Evidence::Sequence(sequence));
+                }
+            }
+            assert_eq!(strays, expect, "{rule}");
+        }
+        let mut latch = Latch::default();
+        for (word, burst) in [(SDP, 50), (ONE, 50), (OTHER, 50)] {
+            latch.signal(Signalled { trust: Trust::Burst, ..signalled(word) });
+            let sent = (0..60).filter(|_| latch.destination(Instant(0)) == Some(at(word))).count();
+            assert_eq!(sent, burst, "each was answered");
+            latch.judge(at(word), 1, Evidence::Sequence(1));
         }
     }
 

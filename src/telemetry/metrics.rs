@@ -194,7 +194,10 @@ impl Metrics {
             rtp_offloaded: Gauge::default(),
             rtp_offloaded_packets_total: Counter::default(),
             rtp_packets_total: Counter::default(),
-            rtp_dropped_total: Family::one(&["reason"], &["source", "malformed", "unbridged", "unsent"]),
+            rtp_dropped_total: Family::one(
+                &["reason"],
+                &["source", "malformed", "unauthentic", "replayed", "unbridged", "unsent"],
+            ),
             rtp_irregular_total: Family::one(&["kind"], &["lost", "reordered", "duplicated"]),
             rtp_icmp_total: Family::one(&["kind"], &["refused", "unreachable"]),
             rtp_forwarding: Histogram::new(&FORWARDING_BUCKETS),

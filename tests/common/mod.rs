@@ -17,8 +17,10 @@ pub(crate) mod phone;
 pub(crate) mod program;
 pub(crate) mod setup;
 pub(crate) mod sipp;
+pub(crate) mod sprayer;
 pub(crate) mod story;
 pub(crate) mod subscriber;
+pub(crate) mod talker;
 pub(crate) mod voice;
 
 pub(crate) use credentials::Rights;
@@ -29,6 +31,7 @@ pub(crate) use phone::{Phone, Wire};
 pub(crate) use setup::Setup;
 pub(crate) use sipp::{Finished, Sipp};
 pub(crate) use subscriber::{Incoming, Subscriber};
+pub(crate) use talker::{Choir, Talker};
 pub(crate) use voice::Voice;
 
 use std::time::{Duration, Instant};
