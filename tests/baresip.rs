@@ -80,7 +80,7 @@ fn its_keys_are_not_taken_over_udp() {
     caller.phone.cancel();
     caller.phone.expect(200);
     caller.phone.expect(487);
-    assert!(program::wait(&mut phone.0, Duration::from_secs(10)).is_some());
+    assert!(program::wait(&mut phone.0, Duration::from_secs(20)).is_some());
     daemon.finish(1);
 }
 
@@ -183,7 +183,7 @@ fn talk_as(account: &str, modules: &Path, daemon: &Daemon, uri: impl Fn(&str, &D
     assert_eq!(subscriber.gone(&incoming.call, "answered_elsewhere").as_deref(), Some("demo"));
 
     caller.phone.be_hung_up_on();
-    assert!(program::wait(&mut phone.0, Duration::from_secs(10)).is_some_and(|status| status.success()));
+    assert!(program::wait(&mut phone.0, Duration::from_secs(20)).is_some_and(|status| status.success()));
     let heard = recording(&dir);
     // The last second is after the first packets and before the end.
     let tone = dominant_hz(heard.rchunks(4000).nth(1).unwrap_or_default()).unwrap_or_default();
@@ -216,7 +216,7 @@ fn a_softphone_that_dials_a_uri_too_late_is_told_so() {
         said.contains("session closed").then_some(said)
     });
     assert!(said.contains("410"), "{said}");
-    assert!(program::wait(&mut phone.0, Duration::from_secs(10)).is_some());
+    assert!(program::wait(&mut phone.0, Duration::from_secs(20)).is_some());
     daemon.finish(1);
 }
 
