@@ -288,7 +288,7 @@ fn a_new_route_is_taken() {
     check_at(Some(place), 4, |stage, place| {
         let mut stations = vec![stage.cross(Caller).stations];
         for verb in ["add", "del"] {
-            place.route(verb, "10.77.3.1/32 via 10.77.2.1");
+            place.route(verb, "10.77.13.1/32 via 10.77.2.1");
             stage.rest();
             stage.rest();
             stations.push(stage.cross(Caller).stations);

@@ -47,21 +47,21 @@ impl Place {
     pub(crate) fn wires() -> Option<Place> {
         let namespaces = Namespaces::make()?;
         let Namespaces { callers, daemon, .. } = &namespaces;
-        must(&format!("-n {callers} link add far0 type veth peer name far0 netns {daemon}"));
+        must(&format!("-n {callers} link add extra0 type veth peer name extra0 netns {daemon}"));
         for (namespace, host) in [(callers, 1), (daemon, 2)] {
-            must(&format!("-n {namespace} addr add 10.77.3.{host}/24 dev far0"));
-            must(&format!("-n {namespace} link set far0 up"));
+            must(&format!("-n {namespace} addr add 10.77.13.{host}/24 dev extra0"));
+            must(&format!("-n {namespace} link set extra0 up"));
         }
-        must(&format!("-n {callers} addr add 10.77.3.9/24 dev far0"));
+        must(&format!("-n {callers} addr add 10.77.13.9/24 dev extra0"));
         must(&format!("-n {callers} addr add 10.77.2.66/24 dev clean0"));
         let at = |network, host, port| SocketAddrV4::new(Ipv4Addr::new(10, 77, network, host), port);
         Some(Place {
             homes: Homes { relay: daemon.clone(), phones: callers.clone() },
             _namespaces: namespaces,
             is_wired: true,
-            relay: [*at(2, 2, 0).ip(), *at(3, 2, 0).ip()],
-            phones: [at(2, 1, 4_000), at(3, 1, 5_000)],
-            moved: at(3, 9, 5_000),
+            relay: [*at(2, 2, 0).ip(), *at(13, 2, 0).ip()],
+            phones: [at(2, 1, 4_000), at(13, 1, 5_000)],
+            moved: at(13, 9, 5_000),
             stranger: at(2, 66, 4_000),
         })
     }
