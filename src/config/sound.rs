@@ -181,6 +181,16 @@ mod tests {
         assert!(heard(&sounds)[4_000..12_000].iter().all(|sample| sample.unsigned_abs() < 300));
     }
 
+    /// A second of 600 Hz at 16 kHz, as another's encoder wrote it.
+    #[test]
+    fn mp3_is_played_too() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sounds/600hz.mp3");
+        let heard = heard(&Sounds::load("de", &[("hold", file)]).unwrap());
+        assert!((8_000..10_000).contains(&heard.len()), "{} samples", heard.len());
+        let tone = dominant_hz(&heard[4_000..4_800]).unwrap_or_default();
+        assert!(tone.abs_diff(600) <= 3, "{tone} Hz");
+    }
+
     #[test]
     fn what_cannot_be_played_is_refused_with_its_reason() {
         let dir = tempfile::TempDir::new().unwrap();
