@@ -1,8 +1,10 @@
 //! The two ends of a session that is to be, and what both sides have said of it so far.
 //! Not here: in which order they are asked (`merging`).
 
+use super::hearing::Hearing;
 use super::keying::Keying;
 use super::leg::Refusal;
+use super::party::Party;
 use super::session::{End, Said, not_acceptable};
 use super::{Settings, Turn};
 use crate::id::Side;
@@ -70,6 +72,12 @@ impl<'s> Offers<'s> {
 }
 
 impl Rules {
+    /// Of these two, the first of whom may hear something already.
+    pub(super) fn of(parties: &[Party; 2], hearing: Option<&Hearing>, settings: &Settings) -> Rules {
+        let keying = parties.each_ref().map(|party| party.keying(settings));
+        Rules { keying, only: hearing.and_then(Hearing::heard).map(|heard| heard.formats.clone()) }
+    }
+
     /// What a side offered, if it did.
     fn read<'s>(&self, side: Side, says: &'s [u8]) -> Result<Option<Description<'s>>, Refusal> {
         if says.is_empty() {

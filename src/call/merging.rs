@@ -113,18 +113,19 @@ impl Merging {
         let Callback { client, permit, claim, winner, who } = callback;
         let (caller_says, client_says) = (parked.caller.offer(turn.endpoint), client.offer(turn.endpoint));
         let parked = parked.without_opening(facts, turn);
-        let (caller, client) = (Caller::Parked(parked), Client::Joining(client));
-        let stage = Stage::Opening { deadline: turn.now.at + limits::MEDIA_OPEN_MAX };
-        let flow = caller.hearing().map_or_else(|| FlowId(turn.rng.u64()), Hearing::flow);
-        let merging = Merging { caller, client, caller_says, client_says, stage, flow, permit, claim, winner, who };
-        let says = [&*merging.caller_says, &*merging.client_says];
-        let offered = compatible(says, &merging.rules(facts, turn), turn.settings);
-        match (merging.check().and(offered), merging) {
-            (Err(refusal), Merging { caller: Caller::Parked(parked), client: Client::Joining(client), .. }) => {
-                Err(Box::new(Unable { parked, client, refusal }))
-            }
-            (_, merging) => Ok(merging),
+        let parties = [
+            Party::caller(parked.caller.dialog, parked.caller.peer, facts, turn),
+            Party::client(client.dialog(), client.peer(), turn),
+        ];
+        let rules = Rules::of(&parties, parked.hearing.as_deref(), turn.settings);
+        let offered = || compatible([&caller_says, &client_says], &rules, turn.settings);
+        if let Err(refusal) = client.check(&client_says).and_then(|()| offered()) {
+            return Err(Box::new(Unable { parked, client, refusal }));
         }
+        let flow = parked.flow().unwrap_or_else(|| FlowId(turn.rng.u64()));
+        let stage = Stage::Opening { deadline: turn.now.at + limits::MEDIA_OPEN_MAX };
+        let (caller, client) = (Caller::Parked(parked), Client::Joining(client));
+        Ok(Merging { caller, client, caller_says, client_says, stage, flow, permit, claim, winner, who })
     }
 
     /// Goes on: with ports of its own, or, with a caller that hears something, those that it hears it through.
@@ -440,16 +441,7 @@ impl Merging {
     }
 
     fn rules(&self, facts: &Facts, turn: &Turn<'_>) -> Rules {
-        let keying = self.parties(facts, turn).map(|party| party.keying(turn.settings));
-        Rules { keying, only: self.caller.hearing().and_then(Hearing::heard).map(|heard| heard.formats.clone()) }
-    }
-
-    /// Whether the client can be answered at all.
-    fn check(&self) -> Result<(), Refusal> {
-        match &self.client {
-            Client::Joining(client) => client.check(&self.client_says),
-            Client::Answered(_) => Ok(()),
-        }
+        Rules::of(&self.parties(facts, turn), self.caller.hearing(), turn.settings)
     }
 
     /// Both, apart from the state, which is consumed while they are read.
