@@ -4,7 +4,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use parkway::id::{FlowId, Side};
 use parkway::media::header::Rtp;
-use parkway::media::{Codec, Flow, Mapping, Outcome, Packet, Stream, Trust};
+use parkway::media::{Codec, Flow, Mapping, Outcome, Packet, RtcpPort, Stream, Trust};
 use parkway::time::{Duration, Instant};
 use std::hint::black_box;
 use std::net::SocketAddr;
@@ -59,7 +59,7 @@ fn bridged(id: FlowId, caller: SocketAddr) -> Flow {
     };
     let stream = |address: SocketAddr| Stream {
         remote_rtp: Some(address),
-        remote_rtcp: None,
+        rtcp: RtcpPort::Own(None),
         signalling: address.ip(),
         trust: Trust::Nothing,
         plays: None,

@@ -22,6 +22,8 @@ const CALLER_HZ: u16 = 440;
 const MUSIC_HZ: u16 = 1_000;
 /// How long the softphone lives; it hangs up at its end.
 const SECONDS: &str = "5";
+/// The same of one whose reports are awaited: its first comes after five.
+const SECONDS_TO_REPORT: &str = "8";
 /// The account of a softphone that only dials.
 const GUEST: &str = "<sip:phone@127.0.0.1>;regint=0;audio_codecs=PCMU/8000/1,PCMA/8000/1";
 
@@ -110,6 +112,21 @@ fn two_softphones_with_srtp_hear_each_other() {
     for side in ["caller", "client"] {
         assert_eq!(record["srtp"][side].as_str(), Some("AES_CM_128_HMAC_SHA1_80"), "{side}: {record:#}");
         assert_eq!(record["media"][side]["dropped_unauthentic"].as_u64(), Some(0), "{side}: {record:#}");
+    }
+}
+
+/// Its reports come to the RTP port (RFC 5761); the caller has said nothing of that, and has two.
+#[test]
+fn its_reports_may_come_to_the_rtp_port() {
+    let Some(modules) = modules() else { return };
+    for encryption in ["", ";mediaenc=srtp-mand"] {
+        let (_certificates, daemon) = with_tls();
+        let record = talk_as(&format!("{GUEST};rtcp_mux=yes{encryption}"), &modules, &daemon, over_tls);
+        let client = &record["media"]["client"];
+        let (forwarded, malformed) = (client["rtcp_forwarded"].as_u64(), client["dropped_malformed"].as_u64());
+        assert!(forwarded > Some(0) && malformed == Some(0), "{record:#}");
+        let said = fs::read_to_string(daemon.dir().join("baresip/output")).unwrap_or_default();
+        assert_eq!(said.matches("a=rtcp-mux\r\n").count(), 2, "its offer and our answer: {said}");
     }
 }
 
@@ -313,14 +330,15 @@ impl Softphone {
     /// The same with another voice.
     fn start_with(hz: u16, dir: &Path, modules: &Path, account: &str, order: &str) -> Softphone {
         fs::create_dir(dir).unwrap();
-        fs::write(dir.join("config"), configuration(dir, modules)).unwrap();
+        fs::write(dir.join("config"), configuration(dir, modules, account)).unwrap();
         fs::write(dir.join("accounts"), format!("{account}\n")).unwrap();
         fs::write(dir.join("contacts"), "").unwrap();
         fs::write(dir.join("tone.wav"), wave(&Sine::new(hz).take(30 * 8000).collect::<Vec<i16>>())).unwrap();
         let output = fs::File::create(dir.join("output")).unwrap();
         let errors = output.try_clone().unwrap();
+        let seconds = if is_muxed(account) { SECONDS_TO_REPORT } else { SECONDS };
         let mut command = Command::new("baresip");
-        command.arg("-f").arg(dir).args(["-e", order, "-t", SECONDS]).env("HOME", dir);
+        command.arg("-f").arg(dir).args(["-s", "-e", order, "-t", seconds]).env("HOME", dir);
         Softphone(command.stdin(Stdio::null()).stdout(output).stderr(errors).spawn().unwrap())
     }
 }
@@ -332,10 +350,18 @@ impl Drop for Softphone {
     }
 }
 
-fn configuration(dir: &Path, modules: &Path) -> String {
+/// Whether its reports are to come to the RTP port.
+fn is_muxed(account: &str) -> bool {
+    account.contains(";rtcp_mux=yes")
+}
+
+fn configuration(dir: &Path, modules: &Path, account: &str) -> String {
+    // baresip 1.0 has it for all accounts, later ones for each.
+    let rtcp_mux = if is_muxed(account) { "yes" } else { "no" };
+
     let (dir, modules) = (dir.display(), modules.display());
     format!(
-        "poll_method epoll\nsip_listen 127.0.0.1:0\nnet_interface 127.0.0.1\ncall_max_calls 2\n\
+        "poll_method epoll\nsip_listen 127.0.0.1:0\nnet_interface 127.0.0.1\ncall_max_calls 2\nrtcp_mux {rtcp_mux}\n\
          audio_player aubridge,sink\naudio_source aufile,{dir}/tone.wav\naudio_alert aubridge,sink\naudio_channels 1\n\
          ausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\nausrc_format s16\nauplay_format s16\n\
          snd_path {dir}\nmodule_path {modules}\nmodule g711.so\nmodule aubridge.so\nmodule aufile.so\nmodule sndfile.so\nmodule srtp.so\n\

@@ -23,17 +23,18 @@ impl Spoken {
     /// could be answered. A key of ours in it is for nothing: nobody sends.
     pub fn answer(self, offer: &[u8], from: IpAddr, keying: Keying, rng: &mut Rng) -> Option<Vec<u8>> {
         let offer = keying.read(offer).ok()?;
-        let mut carriage = Carriage::default();
+        let (mut carriage, mut rtcp_mux) = (Carriage::default(), false);
         let agreement = match offer.audio() {
             Some((_, audio)) => {
                 Protection::of(audio).take(&mut carriage, &mut None, rng);
+                rtcp_mux = audio.rtcp_mux;
                 sdp::agree(audio, audio).ok()?
             }
             // Every line is refused, whatever we have.
             None => Agreement::by_default(),
         };
         let (address, session_id) = (SocketAddr::new(from, NOWHERE), self.session_id);
-        let local = Local { address, session_id, version: 0, direction: Direction::Inactive, carriage };
+        let local = Local { address, rtcp_mux, session_id, version: 0, direction: Direction::Inactive, carriage };
         let mut out = Vec::new();
         sdp::write_answer(&mut out, &offer, Side::Client, &agreement, &local.changed(Direction::Inactive));
         Some(out)

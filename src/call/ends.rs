@@ -41,6 +41,15 @@ impl Ends {
         }
     }
 
+    /// The other side has said nothing, and is made an offer that speaks for `from`.
+    pub(super) fn speak_for(&mut self, from: Side) {
+        let (end, other) = match from {
+            Side::Caller => (&mut self.client, &self.caller),
+            Side::Client => (&mut self.caller, &self.client),
+        };
+        end.speak_for(other);
+    }
+
     /// Takes in what both INVITEs offered; with two offers there is an agreement already.
     pub(super) fn hear_offers(
         &mut self,

@@ -284,6 +284,7 @@ impl Merging {
             Err(refusal) => return self.client_fails(refusal, None, facts, turn),
         };
         let direction = ends.of(from).direction();
+        ends.speak_for(from);
         let offer = ends.of(side).offer(side, &proposed, direction);
         match side {
             Side::Caller => self.caller = self.caller.answer(turn, &offer),

@@ -115,8 +115,8 @@ impl Held {
         };
         let agreement = self.session.agreement.clone();
         let direction = self.session.end(Side::Caller).direction();
-        let end = self.session.end(Side::Client);
         if rejoining.says.is_empty() {
+            let end = self.session.client_for_caller();
             let offer = end.offer(Side::Client, &agreement, direction);
             rejoining.client = rejoining.client.answer(turn, &offer);
             rejoining.stage = Stage::Offered(Box::new(agreement));
@@ -124,6 +124,7 @@ impl Held {
             return self.stay();
         }
         let says = rejoining.says.clone();
+        let end = self.session.end(Side::Client);
         match end.read(&says, turn.settings) {
             Ok((said, offer)) => {
                 end.hear(said, &offer, turn.rng);

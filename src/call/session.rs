@@ -10,7 +10,7 @@ use super::{Encrypted, Settings, Turn};
 use crate::id::{FlowId, Side};
 use crate::limits;
 use crate::media::tone::Law;
-use crate::media::{Codec, Command, Mapping, Play, SoundId, Stream, Trust};
+use crate::media::{Codec, Command, Mapping, Play, RtcpPort, SoundId, Stream, Trust};
 use crate::rng::Rng;
 use crate::sdp::{self, AddressRules, Agreement, Description, Direction, Local, Master, Outline, Remote};
 use std::hash::{DefaultHasher, Hasher};
@@ -51,6 +51,7 @@ pub(super) struct Said {
     remote: Remote,
     direction: Direction,
     protection: Protection,
+    rtcp_mux: bool,
     hash: u64,
 }
 
@@ -74,7 +75,8 @@ impl Said {
         let rules = AddressRules { loopback: settings.loopback };
         let remote = audio.remote(rules).map_err(|error| not_acceptable(&error))?;
         let protection = Protection::of(audio);
-        Ok(Said { remote, direction: audio.direction, protection, hash: hash(description) })
+        let (direction, rtcp_mux) = (audio.direction, audio.rtcp_mux);
+        Ok(Said { remote, direction, protection, rtcp_mux, hash: hash(description) })
     }
 
     /// What it does.
@@ -90,7 +92,7 @@ impl End {
         // As hard to guess as the session's number, of which it is a part.
         let voice = u32::try_from(session_id >> 31).unwrap_or(1);
         End {
-            local: Local { address, session_id, version: 0, direction: Direction::SendRecv, carriage },
+            local: Local { address, rtcp_mux: false, session_id, version: 0, direction: Direction::SendRecv, carriage },
             outline: Outline::default(),
             remote: Remote::default(),
             direction: Direction::SendRecv,
@@ -126,6 +128,7 @@ impl End {
     pub(super) fn hear(&mut self, said: Said, offer: &Description<'_>, rng: &mut Rng) {
         (self.remote, self.direction, self.said) = (said.remote, said.direction, said.hash);
         said.protection.take(&mut self.local.carriage, &mut self.key, rng);
+        self.local.rtcp_mux = said.rtcp_mux;
         self.outline.follow(offer);
         self.wish = self.direction;
     }
@@ -157,6 +160,12 @@ impl End {
         out
     }
 
+    /// It has said nothing yet, and its first offer of ours is to speak for `other`, in this, too: who would have to offer RTCP on the RTP
+    /// port without us does with us. Who is offered it may leave it.
+    pub(super) fn speak_for(&mut self, other: &End) {
+        self.local.rtcp_mux = other.local.rtcp_mux;
+    }
+
     /// It has answered our offer: what of `proposed` stands.
     pub(super) fn hear_answer(
         &mut self,
@@ -169,6 +178,8 @@ impl End {
         let agreement =
             sdp::accept_answer(side, proposed, &self.outline, &answer).map_err(|error| not_acceptable(&error))?;
         said.protection.choose(&mut self.local.carriage, &mut self.key)?;
+        // RFC 5761 §5.1.1: an answer cannot bring it up. Offers repeat it, so one that leaves it out ends it.
+        self.local.rtcp_mux &= said.rtcp_mux;
         (self.remote, self.direction, self.said) = (said.remote, said.direction, said.hash);
         Ok(agreement)
     }
@@ -200,7 +211,7 @@ impl End {
         let numbers = agreement.renumbering(side).zip(&agreement.codecs);
         Stream {
             remote_rtp: self.remote.rtp,
-            remote_rtcp: self.remote.rtcp,
+            rtcp: if self.local.rtcp_mux { RtcpPort::Shared } else { RtcpPort::Own(self.remote.rtcp) },
             signalling: self.party.address,
             // Callers come from trunks that the operator has let in; a client may be anybody with a grant.
             trust: if self.party.is_trunk() { Trust::Burst } else { Trust::Nothing },
@@ -239,6 +250,12 @@ impl Session {
             Side::Caller => &mut self.caller,
             Side::Client => &mut self.client,
         }
+    }
+
+    /// The client's end, which has said nothing and is made an offer that speaks for the caller.
+    pub(super) fn client_for_caller(&mut self) -> &mut End {
+        self.client.speak_for(&self.caller);
+        &mut self.client
     }
 
     /// The client is gone, and another will have its place: with the same ports, and nothing of what was said.

@@ -3,8 +3,8 @@
 //! Not here: after how many packets an address is believed (`media::latch`), sockets, SRTP (`srtp`).
 
 use crate::id::{FlowId, Side};
-use crate::media::header::{Rtp, rtcp_sender};
-use crate::media::{Codec, Counters, Event, Flow, Mapping, Outcome, Packet, Stream, Trust};
+use crate::media::header::{Rtp, is_rtcp, rtcp_sender};
+use crate::media::{Codec, Counters, Event, Flow, Kind, Mapping, Outcome, Packet, RtcpPort, Stream, Trust};
 use crate::time::{Duration, Instant};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -23,10 +23,11 @@ pub fn rtp(bytes: &[u8]) {
         let side = if deed & 0x80 == 0 { Side::Caller } else { Side::Client };
         let stray = &behind[..behind.len().min(STRAY_BYTES_MAX)];
         match deed % 8 {
-            0 => bridge.set(side, one),
+            0 => bridge.set(side, one, two & 1 == 1),
             1 => bridge.clear(side),
             2..=4 => bridge.receive(side, one, &speech(two, deed)),
-            5 => bridge.receive_rtcp(side, one, &[0x80, 201, 0, 1, 0, 0, 0, deed >> 5 & 1]),
+            5 if deed & 0x40 == 0 => bridge.receive_rtcp(side, one, &report(deed)),
+            5 => bridge.receive(side, one, &report(deed)),
             6 => bridge.receive(side, one, stray),
             _ => bridge.receive_rtcp(side, one, stray),
         }
@@ -61,12 +62,12 @@ impl Bridge {
     fn new() -> Bridge {
         let (flow, now) = (Flow::new(FlowId(1)), Instant(0));
         let mut bridge = Bridge { flow, now, caller: Leg::default(), client: Leg::default() };
-        bridge.set(Side::Caller, 0);
-        bridge.set(Side::Client, 0);
+        bridge.set(Side::Caller, 0, false);
+        bridge.set(Side::Client, 0, false);
         bridge
     }
 
-    fn set(&mut self, side: Side, choice: u8) {
+    fn set(&mut self, side: Side, choice: u8, is_muxed: bool) {
         let named = address(side, choice & 0x07);
         let signalling = address(side, choice >> 3 & 0x03).ip();
         let audio = Mapping { here: 0, there: 0, clock_rate: 8_000, telephone_event: false, codec: Codec::Other };
@@ -75,7 +76,7 @@ impl Bridge {
         let wants = choice & 0x20 == 0;
         let stream = Stream {
             remote_rtp: wants.then_some(named),
-            remote_rtcp: wants.then(|| SocketAddr::new(named.ip(), named.port() + 1)),
+            rtcp: if is_muxed { RtcpPort::Shared } else { RtcpPort::Own(wants.then(|| beside(named))) },
             signalling,
             trust: if choice & 0x40 == 0 { Trust::Nothing } else { Trust::Burst },
             plays: None,
@@ -100,6 +101,10 @@ impl Bridge {
         let source = address(side, source);
         let mut sent = packet.to_vec();
         let outcome = self.flow.receive(self.now, side, source, &mut Packet::new(&mut sent, usize::MAX));
+        if self.leg(side).is_muxed() && is_rtcp(packet) {
+            self.check_report((side, Kind::Rtp), source, packet, &sent, outcome);
+            return;
+        }
         self.leg(side).received += 1;
         if Rtp::parse(packet).is_ok() {
             self.leg(side).heard_rtp.push(source);
@@ -128,19 +133,39 @@ impl Bridge {
         let source = address(side, source);
         let mut sent = packet.to_vec();
         let outcome = self.flow.receive_rtcp(self.now, side, source, &mut Packet::new(&mut sent, usize::MAX));
+        self.check_report((side, Kind::Rtcp), source, packet, &sent, outcome);
+    }
+
+    /// What became of something that came as RTCP.
+    fn check_report(
+        &mut self,
+        (side, port): (Side, Kind),
+        source: SocketAddr,
+        packet: &[u8],
+        sent: &[u8],
+        outcome: Outcome,
+    ) {
         assert_eq!(sent, packet, "reports cross as they are");
-        if rtcp_sender(packet).is_ok() {
+        if rtcp_sender(packet).is_ok() && port == Kind::Rtcp {
             self.leg(side).heard_rtcp.push(source);
         }
-        if let Outcome::Forward { to } = outcome {
-            assert!(rtcp_sender(packet).is_ok() && self.leg(side).knows(source), "{source} is nobody's");
-            let other = self.leg(side.other());
-            // RTCP goes beside RTP before it was heard itself.
-            let beside = other.heard_rtp.iter().any(|heard| canonical(heard.ip()) == canonical(to.ip()));
-            let named = other.stream.as_ref().and_then(|stream| stream.remote_rtcp);
-            let validated = other.knows(to) && other.heard_rtcp.contains(&to);
-            assert!(validated || beside && named == Some(to), "{to} was never heard");
-        }
+        let Outcome::Report { to, through } = outcome else {
+            assert!(matches!(outcome, Outcome::Drop(_)), "it is no audio");
+            return;
+        };
+        assert!(rtcp_sender(packet).is_ok() && self.leg(side).knows(source), "{source} is nobody's");
+        assert_eq!(self.leg(side).is_muxed(), port == Kind::Rtp, "it came to a port that is not for it");
+        let other = self.leg(side.other());
+        assert_eq!(other.is_muxed(), through == Kind::Rtp, "it goes through a port that is not for it");
+        // RTCP goes beside RTP before it was heard itself.
+        let beside_rtp = other.heard_rtp.iter().any(|heard| canonical(heard.ip()) == canonical(to.ip()));
+        let named = match other.stream.as_ref().map(|stream| stream.rtcp) {
+            Some(RtcpPort::Own(address)) => address,
+            Some(RtcpPort::Shared) | None => None,
+        };
+        let heard = if other.is_muxed() { &other.heard_rtp } else { &other.heard_rtcp };
+        let validated = other.knows(to) && heard.contains(&to);
+        assert!(validated || beside_rtp && named == Some(to), "{to} was never heard");
     }
 
     /// What signalling hears, and that nothing came without being counted.
@@ -169,6 +194,10 @@ impl Bridge {
 }
 
 impl Leg {
+    fn is_muxed(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.rtcp == RtcpPort::Shared)
+    }
+
     fn knows(&self, address: SocketAddr) -> bool {
         self.known.contains(&canonical(address.ip()))
     }
@@ -190,6 +219,16 @@ fn address(side: Side, number: u8) -> SocketAddr {
         _ => (IpAddr::V4(Ipv4Addr::new(192, 0, 3 - network, 10)), 4_000),
     };
     SocketAddr::new(ip, port)
+}
+
+/// The port above.
+fn beside(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip(), address.port() + 1)
+}
+
+/// A receiver report without a word in it.
+fn report(deed: u8) -> [u8; 8] {
+    [0x80, 201, 0, 1, 0, 0, 0, deed >> 5 & 1]
 }
 
 fn canonical(ip: IpAddr) -> IpAddr {

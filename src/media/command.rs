@@ -1,5 +1,6 @@
 //! What the switch tells the relay and what the relay tells the switch: the only words between the two.
-//! A flow is one bridged call's audio: two legs, each with an even RTP port and the odd RTCP port above it.
+//! A flow is one bridged call's audio: two legs, each with an even RTP port and the odd RTCP port above it, which stays unused where a leg has
+//! its RTCP on the RTP port.
 
 use crate::id::{FlowId, Side};
 use crate::limits;
@@ -56,8 +57,8 @@ pub enum Command {
 pub struct Stream {
     /// Where the leg's SDP says that RTP is to be sent; `None` while it wants nothing (port 0 or `0.0.0.0`).
     pub remote_rtp: Option<SocketAddr>,
-    /// Where RTCP is to be sent: `a=rtcp`, else the RTP port plus one.
-    pub remote_rtcp: Option<SocketAddr>,
+    /// Where RTCP comes from and goes.
+    pub rtcp: RtcpPort,
     /// Where the leg's signalling comes from: besides the SDP's the only address that may be learned (RELIABILITY A1).
     pub signalling: IpAddr,
     /// Whether the leg may be sent a short burst before it was heard (a caller from a listed trunk; RELIABILITY A20).
@@ -72,6 +73,15 @@ pub struct Stream {
     pub silence_max: Option<Duration>,
     /// The keys of SRTP; `None` where the leg's packets are plain.
     pub keys: Option<Box<Keys>>,
+}
+
+/// The port of a leg's RTCP, at both ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RtcpPort {
+    /// Its own. Where it is to be sent: `a=rtcp`, else the RTP port plus one.
+    Own(Option<SocketAddr>),
+    /// RTP's (RFC 5761): whoever speaks for that speaks for this.
+    Shared,
 }
 
 /// The keys of a leg's two directions (RFC 4568 §6.1: each end chooses the one that it sends under).
@@ -105,7 +115,7 @@ pub enum Event {
     Opened {
         /// The flow.
         flow: FlowId,
-        /// The RTP address for the caller's leg; RTCP is one port above.
+        /// The RTP address for the caller's leg; the port for RTCP is one above.
         caller: SocketAddr,
         /// The RTP address for the client's leg.
         client: SocketAddr,

@@ -1,6 +1,6 @@
 //! Where one packet goes: a bridged call's two legs, what each may receive and send, and what is counted on the way.
 //! Not here: sockets and clocks (`relay`), codecs, and rewriting anything but the payload type: sequence numbers, timestamps and
-//! SSRCs cross unchanged, SRTP is taken off and put on by each leg's keys. RFC 3550 §5.1, §6; RFC 3264 §5.1 (payload types differ by direction); RELIABILITY A1, A20, M1, I9.
+//! SSRCs cross unchanged, SRTP is taken off and put on by each leg's keys. RFC 3550 §5.1, §6; RFC 3264 §5.1 (payload types differ by direction); RFC 5761 (RTCP on the RTP port); RELIABILITY A1, A20, M1, I9.
 
 use crate::id::{FlowId, Side};
 use crate::media::command::{Closed, Event, Stream};
@@ -25,13 +25,29 @@ pub struct Flow {
 /// What is to be done with a packet that arrived.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// Send the packet, which was patched in place, to `to` from the *other* leg's socket of the same kind (RTP or RTCP).
+    /// Send the RTP packet, which was patched in place, to `to` from the *other* leg's RTP port.
     Forward {
         /// The other leg's validated address (or, within the start burst, a trusted leg's SDP address).
         to: SocketAddr,
     },
+    /// Send the RTCP packet to `to` from one of the *other* leg's ports.
+    Report {
+        /// An address of the other leg's from which it was heard.
+        to: SocketAddr,
+        /// Which port.
+        through: Kind,
+    },
     /// Forget the packet; it is counted.
     Drop(Reason),
+}
+
+/// One of a leg's two ports of ours: the even or the odd one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// For RTP, and for RTCP where the leg has both on one port.
+    Rtp,
+    /// For RTCP.
+    Rtcp,
 }
 
 /// Why a packet is not sent on.
@@ -74,10 +90,13 @@ impl Flow {
         self.leg(side).clear(now);
     }
 
-    /// An RTP packet came to `side`'s RTP port from `source`.
+    /// A packet came to `side`'s RTP port from `source`.
     #[inline]
     pub fn receive(&mut self, now: Instant, side: Side, source: SocketAddr, packet: &mut Packet<'_>) -> Outcome {
         let (from, to) = self.legs(side);
+        if from.rtcp_port() == Kind::Rtp && header::is_rtcp(packet.bytes()) {
+            return self.cross(now, (side, Kind::Rtp), source, packet);
+        }
         let mapping = match from.accept(now, source, packet) {
             Ok(mapping) => mapping,
             Err(reason) => return Outcome::Drop(reason),
@@ -97,18 +116,28 @@ impl Flow {
         Outcome::Forward { to: destination }
     }
 
-    /// An RTCP packet came to `side`'s RTCP port from `source`. It crosses whatever the direction of the audio:
-    /// reports go on while a leg is on hold (RFC 3264 §5.1).
+    /// A packet came to `side`'s RTCP port from `source`.
     pub fn receive_rtcp(&mut self, now: Instant, side: Side, source: SocketAddr, packet: &mut Packet<'_>) -> Outcome {
+        self.cross(now, (side, Kind::Rtcp), source, packet)
+    }
+
+    /// RTCP crosses whatever the direction of the audio: reports go on while a leg is on hold (RFC 3264 §5.1).
+    fn cross(
+        &mut self,
+        now: Instant,
+        (side, port): (Side, Kind),
+        source: SocketAddr,
+        packet: &mut Packet<'_>,
+    ) -> Outcome {
         let (from, to) = self.legs(side);
-        let sent = from.accept_rtcp(source, packet).and_then(|()| {
+        let sent = from.accept_rtcp(port, source, packet).and_then(|()| {
             from.hear_rtcp(now, packet.bytes(), to);
             to.send_rtcp(now, packet)
         });
         match sent {
-            Ok(to) => {
+            Ok((to, through)) => {
                 from.counters().rtcp_forwarded += 1;
-                Outcome::Forward { to }
+                Outcome::Report { to, through }
             }
             Err(reason) => {
                 from.counters().rtcp_dropped += 1;
@@ -240,7 +269,7 @@ impl Flow {
 mod tests {
     use super::*;
     use crate::media::Trust;
-    use crate::media::command::{Counters, Mapping};
+    use crate::media::command::{Counters, Mapping, RtcpPort};
     use crate::media::dtmf::KeyWriter;
     use crate::media::header::Rtp;
     use crate::media::quality::Codec;
@@ -263,7 +292,7 @@ mod tests {
         let keys = Mapping { here: event.0, there: event.1, telephone_event: true, codec: Codec::Other, ..audio(0) };
         Stream {
             remote_rtp: Some(rtp),
-            remote_rtcp: Some(SocketAddr::new(rtp.ip(), rtp.port() + 1)),
+            rtcp: RtcpPort::Own(Some(SocketAddr::new(rtp.ip(), rtp.port() + 1))),
             signalling: rtp.ip(),
             trust: Trust::Nothing,
             plays: None,
@@ -498,7 +527,7 @@ mod tests {
             let mut bytes = packet.to_vec();
             let packet = &mut Packet::new(&mut bytes, usize::MAX);
             let outcome = flow.receive_rtcp(Instant(now), side, at(source), packet);
-            assert!(matches!(outcome, Outcome::Forward { .. }), "{outcome:?}");
+            assert!(matches!(outcome, Outcome::Report { through: Kind::Rtcp, .. }), "{outcome:?}");
         };
         let sender = [[0x80, 200, 0, 6, 0, 0, 0, 9].as_slice(), &[0, 0, 255, 255, 255, 255, 0, 0], &[0; 12]].concat();
         cross(&mut flow, 1_000_000, Side::Caller, "192.0.2.10:4001", &sender);
@@ -550,7 +579,7 @@ mod tests {
     #[test]
     fn rtcp_crosses_between_validated_ports_only() {
         let report = |ssrc: u8| [0x80, 201, 0, 1, 0, 0, 0, ssrc];
-        let to_client = Outcome::Forward { to: at("198.51.100.20:5001") };
+        let to_client = Outcome::Report { to: at("198.51.100.20:5001"), through: Kind::Rtcp };
         let strange = Outcome::Drop(Reason::Source);
         for (rule, source, mut packet, expect) in [
             ("from_the_sdp_address", "192.0.2.10:4001", report(9), to_client),
@@ -572,5 +601,47 @@ mod tests {
         let packet = &mut Packet::new(&mut packet, 8);
         let unheard = flow.receive_rtcp(Instant(0), Side::Caller, at("192.0.2.10:4001"), packet);
         assert_eq!(unheard, Outcome::Drop(Reason::Unbridged), "the client was not heard yet");
+    }
+
+    /// RFC 5761: each leg has its own way, and changes it by itself.
+    #[test]
+    fn reports_cross_between_one_port_and_two() {
+        const REPORT: [u8; 8] = [0x80, 201, 0, 1, 0, 0, 0, 9];
+        let to = |address: &str, through| Outcome::Report { to: at(address), through };
+        let [at_rtp, at_rtcp] = [Kind::Rtp, Kind::Rtcp];
+        let (strange, malformed) = (Outcome::Drop(Reason::Source), Outcome::Drop(Reason::Malformed));
+        for (rule, muxed, port, source, expect) in [
+            ("neither", [false; 2], at_rtcp, "192.0.2.10:4001", to("198.51.100.20:5001", at_rtcp)),
+            ("both", [true; 2], at_rtp, CALLER, to(CLIENT, at_rtp)),
+            ("the_caller", [true, false], at_rtp, CALLER, to("198.51.100.20:5001", at_rtcp)),
+            ("the_client", [false, true], at_rtcp, "192.0.2.10:4001", to(CLIENT, at_rtp)),
+            ("not_agreed", [false, true], at_rtp, CALLER, malformed),
+            ("to_the_port_that_is_not_used", [true; 2], at_rtcp, "192.0.2.10:4001", strange),
+            ("from_another_port", [true; 2], at_rtp, "192.0.2.10:4001", strange),
+            ("from_a_stranger", [true; 2], at_rtp, STRANGER, strange),
+        ] {
+            let mut flow = bridged();
+            for (side, address, event, is_muxed) in
+                [(Side::Caller, CALLER, (101, 96), muxed[0]), (Side::Client, CLIENT, (96, 101), muxed[1])]
+            {
+                let usual = stream(address, event);
+                flow.set(
+                    Instant(0),
+                    side,
+                    Stream { rtcp: if is_muxed { RtcpPort::Shared } else { usual.rtcp }, ..usual },
+                );
+            }
+            let (mut bytes, mut next) = (REPORT, packet(0, 1));
+            let packet = &mut Packet::new(&mut bytes, 8);
+            let outcome = match port {
+                Kind::Rtp => flow.receive(Instant(0), Side::Caller, at(source), packet),
+                Kind::Rtcp => flow.receive_rtcp(Instant(0), Side::Caller, at(source), packet),
+            };
+            assert_eq!(outcome, expect, "{rule}");
+            let counted = flow.report().caller;
+            let is_report = u64::from(outcome != malformed);
+            assert_eq!((counted.rtcp_forwarded + counted.rtcp_dropped, counted.ssrc_changes), (is_report, 0), "{rule}");
+            assert_eq!(flow.hear(Instant(1), Side::Caller, at(CALLER), &mut next), TO_CLIENT, "{rule}: audio");
+        }
     }
 }

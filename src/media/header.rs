@@ -1,6 +1,6 @@
 //! The RTP and RTCP headers: read by borrowing, patched in place in the buffer that the packet came in.
 //! Not here: what a packet means for a leg (`forward`), and whether its sender may send it (`latch`).
-//! RFC 3550 §5.1 (RTP), §6.1 and §A.2 (RTCP), RFC 5506 (reduced-size RTCP).
+//! RFC 3550 §5.1 (RTP), §6.1 and §A.2 (RTCP), RFC 5506 (reduced-size RTCP), RFC 5761 §4 (both on one port).
 //!
 //! ```text
 //!  0                   1                   2                   3
@@ -22,6 +22,9 @@ const PADDING: u8 = 0x20;
 /// RTCP packet types that may come first: SR to XR (RFC 3550 §12.1, RFC 4585 §6.1, RFC 3611 §2). Sender and receiver
 /// reports as RFC 3550 §6.1 wants, and what RFC 5506 lets stand alone.
 const RTCP_TYPES: std::ops::RangeInclusive<u8> = 200..=207;
+
+/// Second bytes of RTCP where RTP comes to the same port, too; as RTP these would be payload types 64 to 95 with a marker (RFC 5761 §4).
+const RTCP_ON_RTP_PORT: std::ops::RangeInclusive<u8> = 192..=223;
 
 /// The fixed header's fields that the relay acts on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -113,6 +116,12 @@ pub fn set_marker(packet: &mut [u8], marker: bool) {
     if let Some(byte) = packet.get_mut(1) {
         *byte = *byte & !MARKER | if marker { MARKER } else { 0 };
     }
+}
+
+/// Whether a datagram that came to a port for both is meant as RTCP.
+#[inline]
+pub fn is_rtcp(packet: &[u8]) -> bool {
+    packet.get(1).is_some_and(|second| RTCP_ON_RTP_PORT.contains(second))
 }
 
 /// Checks as much of a compound RTCP datagram as SRTCP leaves clear, and returns the SSRC of who sent it.
@@ -233,6 +242,18 @@ mod tests {
                 assert_eq!((header.ssrc, header.sequence, header.payload_type), (0x0102_0304, 0x1234, 8), "{rule}");
             }
         }
+    }
+
+    /// RFC 5761 §4.
+    #[test]
+    fn on_one_port_the_second_byte_tells_reports_from_audio() {
+        for (second, expect) in [(0, false), (0x80 | 63, false), (191, false), (192, true), (200, true), (223, true)] {
+            assert_eq!(is_rtcp(&[0x80, second]), expect, "{second}");
+        }
+        for (second, expect) in [(224, false), (255, false), (72, false)] {
+            assert_eq!(is_rtcp(&[0x80, second]), expect, "{second}");
+        }
+        assert!(!is_rtcp(&[0x80]) && !is_rtcp(&[]));
     }
 
     #[test]

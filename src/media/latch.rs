@@ -156,6 +156,17 @@ impl Latch {
         self.pinned().filter(|pinned| !self.learning && self.is_named(*pinned))
     }
 
+    /// Whether RTCP from `source` is to be believed on RTP's own port: it comes from whom RTP is heard from, or, while that is nobody,
+    /// from the address that signalling names. It validates nobody.
+    pub fn vouches_for(&self, source: SocketAddr) -> bool {
+        self.is_pinned(source) || self.pinned.is_none() && self.is_named(source)
+    }
+
+    /// Where RTCP for this leg may go on RTP's own port: where RTP was heard from. There is no burst.
+    pub fn destination_on_same_port(&self) -> Option<SocketAddr> {
+        self.signalled?.address.and_then(|_| self.pinned())
+    }
+
     /// Whether validated packets of `ssrc` come from this IP address.
     pub fn has_heard(&self, ip: IpAddr, ssrc: u32) -> bool {
         self.pinned.is_some_and(|pinned| pinned.ssrc == ssrc && pinned.address.ip().to_canonical() == ip.to_canonical())
@@ -451,6 +462,35 @@ mod tests {
         check("a_nat_that_bound_anew_is_followed", &rebound, Some("192.0.2.10:61777"));
         let held = [Rtp(SDP, 1, 9, Latched), Hold, Rtp(SDP, 1, 10, Accepted), Signal(SDP), Rtp(SDP, 1, 11, Accepted)];
         check("hold_and_resume_keep_the_address", &held, Some(SDP));
+    }
+
+    #[test]
+    fn on_the_rtp_port_reports_are_believed_of_whom_rtp_is_heard_from() {
+        let heard = |steps: &[&str]| {
+            let mut latch = Latch::default();
+            latch.signal(signalled(SDP));
+            for (sequence, source) in (1..).zip(steps) {
+                latch.judge(at(source), 1, Evidence::Sequence(sequence));
+            }
+            latch
+        };
+        for (rule, latch, source, expect) in [
+            ("nobody_heard_yet", heard(&[]), SDP, (true, None)),
+            ("nobody_heard_yet_behind_a_nat", heard(&[]), NAT, (false, None)),
+            ("on_trial", heard(&[NAT]), NAT, (false, None)),
+            ("learned", heard(&[NAT, NAT]), NAT, (true, Some(NAT))),
+            ("named_but_another_was_learned", heard(&[NAT, NAT]), SDP, (false, Some(NAT))),
+            ("named", heard(&[SDP]), SDP, (true, Some(SDP))),
+            ("another_port_of_the_named_host", heard(&[SDP]), NAT, (false, Some(SDP))),
+            ("stranger", heard(&[SDP]), ATTACKER, (false, Some(SDP))),
+        ] {
+            let (vouches, to) = (latch.vouches_for(at(source)), latch.destination_on_same_port());
+            assert_eq!((vouches, to), (expect.0, expect.1.map(at)), "{rule}");
+        }
+        let mut held = heard(&[SDP]);
+        held.signal(Signalled { address: None, ..signalled(SDP) });
+        assert_eq!(held.destination_on_same_port(), None, "it wants nothing");
+        assert_eq!((Latch::default().vouches_for(at(SDP)), Latch::default().destination_on_same_port()), (false, None));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! One leg of a flow: who speaks for it, what it may say, how well it is received, and whether it has fallen silent.
 //! Not here: the other leg (`forward`). RELIABILITY A1, A3 (bad media is counted, never an event), M1.
 
-use crate::media::command::{Counters, Mapping, Stream};
+use crate::media::command::{Counters, Mapping, RtcpPort, Stream};
 use crate::media::dtmf::{Digit, Keypad};
 use crate::media::feedback::Feedback;
-use crate::media::forward::Reason;
+use crate::media::forward::{Kind, Reason};
 use crate::media::header::{self, Rtp};
 use crate::media::latch::{Evidence, Latch, Signalled, Trust, Verdict};
 use crate::media::offload::{Carried, Rule, Standing};
@@ -43,6 +43,7 @@ pub(super) struct Leg {
     /// Of a leg that hears something of ours, or has heard it.
     player: Option<Player>,
     rtp: Latch,
+    /// Of the port for RTCP; knows nobody where there is none.
     rtcp: Latch,
     keypad: Keypad,
     reception: Reception,
@@ -61,7 +62,10 @@ impl Leg {
     pub(super) fn set(&mut self, now: Instant, stream: Stream) {
         let Stream { signalling, trust, .. } = stream;
         self.rtp.signal(Signalled { address: stream.remote_rtp, signalling, trust });
-        self.rtcp.signal(Signalled { address: stream.remote_rtcp, signalling, trust: Trust::Nothing });
+        match stream.rtcp {
+            RtcpPort::Own(address) => self.rtcp.signal(Signalled { address, signalling, trust: Trust::Nothing }),
+            RtcpPort::Shared => self.rtcp = Latch::default(),
+        }
         self.heard = now;
         self.told_silent = false;
         self.security = Security::follow(self.security.take(), stream.keys.clone());
@@ -139,9 +143,27 @@ impl Leg {
         self.reception.count(rtp.ssrc, rtp.sequence);
     }
 
+    /// Which of its ports is the one for RTCP.
+    #[inline]
+    pub(super) fn rtcp_port(&self) -> Kind {
+        match self.stream.as_ref().map(|stream| stream.rtcp) {
+            Some(RtcpPort::Shared) => Kind::Rtp,
+            Some(RtcpPort::Own(_)) | None => Kind::Rtcp,
+        }
+    }
+
     /// Validates an RTCP packet from this leg, and takes its protection away.
-    pub(super) fn accept_rtcp(&mut self, source: SocketAddr, packet: &mut Packet<'_>) -> Result<(), Reason> {
-        if !self.rtcp.may_speak(source) {
+    pub(super) fn accept_rtcp(
+        &mut self,
+        port: Kind,
+        source: SocketAddr,
+        packet: &mut Packet<'_>,
+    ) -> Result<(), Reason> {
+        let may_speak = match port {
+            Kind::Rtp => self.rtp.vouches_for(source),
+            Kind::Rtcp => self.rtcp.may_speak(source),
+        };
+        if !may_speak {
             return Err(Reason::Source);
         }
         if let Some(security) = &mut self.security
@@ -150,6 +172,9 @@ impl Leg {
             return Err(security::reason(fault));
         }
         let ssrc = header::rtcp_sender(packet.bytes()).map_err(|_| Reason::Malformed)?;
+        if port == Kind::Rtp {
+            return Ok(());
+        }
         let heard = self.rtp.has_heard(source.ip(), ssrc);
         match self.rtcp.judge(source, ssrc, Evidence::Report { heard }) {
             Verdict::Accepted | Verdict::AcceptedNewSsrc | Verdict::Latched => Ok(()),
@@ -233,13 +258,18 @@ impl Leg {
         &mut self.counters
     }
 
-    /// An RTCP packet is to go to this leg: where to. It is protected as the leg's are.
-    pub(super) fn send_rtcp(&mut self, now: Instant, packet: &mut Packet<'_>) -> Result<SocketAddr, Reason> {
-        let to = self.rtcp.destination_beside(&self.rtp).ok_or(Reason::Unbridged)?;
+    /// An RTCP packet is to go to this leg: where to, and through which of our ports. It is protected as the leg's are.
+    pub(super) fn send_rtcp(&mut self, now: Instant, packet: &mut Packet<'_>) -> Result<(SocketAddr, Kind), Reason> {
+        let through = self.rtcp_port();
+        let to = match through {
+            Kind::Rtp => self.rtp.destination_on_same_port(),
+            Kind::Rtcp => self.rtcp.destination_beside(&self.rtp),
+        };
+        let to = to.ok_or(Reason::Unbridged)?;
         self.feedback.sent(now, packet.bytes());
         let protected = self.security.as_mut().map_or(Ok(()), |security| security.protect_rtcp(packet));
         protected.map_err(security::reason)?;
-        Ok(to)
+        Ok((to, through))
     }
 
     /// A valid RTCP packet came from this leg: what it says of the other one, which is what it hears.

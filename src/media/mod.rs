@@ -22,9 +22,9 @@ pub mod statistics;
 pub mod tone;
 pub mod tones;
 
-pub use command::{Closed, Command, Counters, Event, Keys, Mapping, Stream};
+pub use command::{Closed, Command, Counters, Event, Keys, Mapping, RtcpPort, Stream};
 pub use diagnosis::{Finding, Trouble};
-pub use forward::{Complaint, Flow, Outcome, Reason};
+pub use forward::{Complaint, Flow, Kind, Outcome, Reason};
 pub use latch::Trust;
 pub use offload::{Carried, Rule, Standing};
 pub use packet::Packet;

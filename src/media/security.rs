@@ -89,6 +89,7 @@ mod tests {
     use super::*;
     use crate::id::{FlowId, Side};
     use crate::media::Trust;
+    use crate::media::command::RtcpPort;
     use crate::media::command::{Mapping, Stream};
     use crate::media::forward::{Flow, Outcome};
     use crate::media::header::Rtp;
@@ -113,7 +114,7 @@ mod tests {
         let mapping = Mapping { here: 0, there, clock_rate: 8_000, telephone_event: false, codec: Codec::Other };
         Stream {
             remote_rtp: Some(rtp),
-            remote_rtcp: Some(SocketAddr::new(rtp.ip(), rtp.port() + 1)),
+            rtcp: RtcpPort::Own(Some(SocketAddr::new(rtp.ip(), rtp.port() + 1))),
             signalling: rtp.ip(),
             trust: Trust::Nothing,
             plays: None,
@@ -168,7 +169,7 @@ mod tests {
             let mut buffer = [bytes, &[0; OVERHEAD_MAX]].concat();
             let mut packet = Packet::new(&mut buffer, bytes.len());
             match self.flow.receive(Instant(0), side, source.parse().unwrap(), &mut packet) {
-                Outcome::Forward { .. } => Ok(packet.bytes().to_vec()),
+                Outcome::Forward { .. } | Outcome::Report { .. } => Ok(packet.bytes().to_vec()),
                 Outcome::Drop(reason) => Err(reason),
             }
         }
@@ -285,13 +286,13 @@ mod tests {
             (outcome, packet.bytes().to_vec())
         };
         let (outcome, mut sent) = send(&mut call, Side::Caller, "192.0.2.10:4001", &report);
-        assert!(matches!(outcome, Outcome::Forward { .. }) && sent.len() > report.len());
+        assert!(matches!(outcome, Outcome::Report { .. }) && sent.len() > report.len());
         assert_eq!(call.reads.unprotect_rtcp(&mut sent), Ok(report.len()));
         assert_eq!(sent[..report.len()], report);
         let mut buffer = [&report[..], &[0; OVERHEAD_MAX]].concat();
         let length = call.sends.protect_rtcp(&mut buffer, report.len()).unwrap();
         let (outcome, back) = send(&mut call, Side::Client, "198.51.100.20:5001", &buffer[..length]);
-        assert!(matches!(outcome, Outcome::Forward { .. }));
+        assert!(matches!(outcome, Outcome::Report { .. }));
         assert_eq!(back, report);
         let (outcome, _) = send(&mut call, Side::Client, "198.51.100.20:5001", &report);
         assert!(matches!(outcome, Outcome::Drop(Reason::Malformed | Reason::Unauthentic)));

@@ -4,7 +4,7 @@
 use crate::id::{FlowId, Side};
 use crate::limits;
 use crate::media::srtp::OVERHEAD_MAX;
-use crate::media::{Closed, Event, Flow, Outcome, Packet, Sound, Stream};
+use crate::media::{Closed, Event, Flow, Kind, Outcome, Packet, Sound, Stream};
 use crate::relay::kept::Locals;
 use crate::relay::offload::{Lane, Routes};
 use crate::relay::poll::Poll;
@@ -31,12 +31,6 @@ pub(super) struct Port {
     pub(super) key: usize,
     pub(super) side: Side,
     pub(super) kind: Kind,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
-    Rtp,
-    Rtcp,
 }
 
 impl Port {
@@ -285,21 +279,29 @@ impl Bridge {
             Kind::Rtp => self.flow.receive(now, port.side, source, &mut packet),
             Kind::Rtcp => self.flow.receive_rtcp(now, port.side, source, &mut packet),
         };
-        let Outcome::Forward { to } = outcome else {
-            self.received = None;
-            return;
-        };
         let packet = packet.bytes();
         // From the other leg's own socket, so that each peer sees one source address for the whole call. What does not fit into the
         // kernel's buffer is dropped: late audio is worth less than none.
         let there = port.side.other();
-        match port.kind {
-            Kind::Rtp if self.send_rtp(there, packet, to).is_err() => {
-                self.received = None;
-                self.flow.unsent(port.side);
+        match outcome {
+            Outcome::Forward { to } => match self.send_rtp(there, packet, to) {
+                Ok(_) => return,
+                Err(_) => self.flow.unsent(port.side),
+            },
+            Outcome::Report { to, through } => {
+                if self.send_rtcp(there, through, packet, to).is_err() {
+                    self.flow.unsent_rtcp(port.side);
+                }
             }
-            Kind::Rtcp if self.leg(there).rtcp.send_to(packet, to).is_err() => self.flow.unsent_rtcp(port.side),
-            Kind::Rtp | Kind::Rtcp => {}
+            Outcome::Drop(_) => {}
+        }
+        self.received = None;
+    }
+
+    fn send_rtcp(&self, side: Side, through: Kind, packet: &[u8], to: SocketAddr) -> io::Result<usize> {
+        match through {
+            Kind::Rtp => self.send_rtp(side, packet, to),
+            Kind::Rtcp => self.leg(side).rtcp.send_to(packet, to),
         }
     }
 

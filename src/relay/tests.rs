@@ -10,7 +10,7 @@ use crate::limits;
 use crate::media::dtmf::KeyWriter;
 use crate::media::header::Rtp;
 use crate::media::tone::{self, FRAME_SAMPLES, Law, Sine};
-use crate::media::{Closed, Codec, Mapping, Sound, Stream, Trust};
+use crate::media::{Closed, Codec, Mapping, RtcpPort, Sound, Stream, Trust};
 use crate::time::Duration;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc::{Receiver, channel};
@@ -104,7 +104,7 @@ impl Phone {
         let address = self.address();
         Stream {
             remote_rtp: Some(address),
-            remote_rtcp: Some(SocketAddr::new(address.ip(), address.port() ^ 1)),
+            rtcp: RtcpPort::Own(Some(SocketAddr::new(address.ip(), address.port() ^ 1))),
             signalling: address.ip(),
             trust: Trust::Nothing,
             plays: None,
@@ -256,7 +256,7 @@ fn a_phone_behind_a_nat_is_learned_and_a_sprayer_gets_not_one_byte() {
     spray(); // before anything was signalled
     // The client's SDP names an address of its own network; it is reached where its signalling comes from.
     let private = Some("10.9.8.7:4000".parse().unwrap());
-    let behind_nat = Stream { remote_rtp: private, remote_rtcp: private, ..client.stream((96, 101)) };
+    let behind_nat = Stream { remote_rtp: private, rtcp: RtcpPort::Own(private), ..client.stream((96, 101)) };
     relay.command(Command::Set { flow: FLOW, side: Side::Caller, stream: caller.stream((101, 96)) });
     relay.command(Command::Set { flow: FLOW, side: Side::Client, stream: behind_nat });
     spray(); // before either was heard

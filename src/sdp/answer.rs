@@ -470,6 +470,11 @@ mod tests {
         ] {
             assert_eq!(agreed(caller, client), Err(NotAgreed::NoCommonCodec), "{rule}");
         }
+        let clash = body("72", "rtpmap:72 L16/8000");
+        let muxed = body("72", "rtpmap:72 L16/8000|rtcp-mux");
+        let [clash, muxed] = [&clash, &muxed].map(|body| Description::parse(body.as_bytes()).unwrap());
+        assert!(agree(&clash.media[0], &clash.media[0]).is_ok());
+        assert_eq!(agree(&clash.media[0], &muxed.media[0]), Err(NotAgreed::NoCommonCodec), "it looks like RTCP");
         let plain = body("0", "");
         for refused in ["m=audio 0 RTP/AVP 0", "m=audio 4000 RTP/SAVP 0", "m=video 4000 RTP/AVP 0"] {
             let refused = format!("{HEAD}{refused}");

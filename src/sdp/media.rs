@@ -5,6 +5,7 @@ use super::address::{AddressRules, BadAddress, Remote, unmapped};
 use super::crypto::Crypto;
 use super::direction::Direction;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 
 /// One `m=` line and what belongs to it; what the session says for all its media is filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Media<'a> {
     pub connection: Option<Connection<'a>>,
     /// `a=rtcp` (RFC 3605).
     pub rtcp: Option<Rtcp<'a>>,
+    /// `a=rtcp-mux` (RFC 5761), or `a=rtcp-mux-only`, whose author can do nothing else (RFC 8858): RTCP on the RTP port, if both want it.
+    pub rtcp_mux: bool,
     /// `a=ptime`: milliseconds of audio in a packet that the author would like to get, 1–200.
     pub ptime_ms: Option<u8>,
     /// The first `a=crypto` that we can do: its author's order is its preference (RFC 4568 §5.1.1). In RTP/AVP, too: such an author takes SRTP
@@ -44,6 +47,14 @@ impl Media<'_> {
             }
         };
         self.kind == Kind::Audio && is_carried && self.port != 0
+    }
+
+    /// Takes out the payload types that nobody could tell from RTCP on the same port (RFC 5761 §4): who wants it there must not offer them.
+    pub(super) fn leave_room_for_rtcp(&mut self) {
+        const RTCP: RangeInclusive<u8> = 64..=95;
+        if self.rtcp_mux {
+            self.formats.retain(|format| !RTCP.contains(&format.payload_type));
+        }
     }
 
     /// Where the author wants its packets.

@@ -114,10 +114,21 @@ impl<'a> Reader<'a> {
         }
         let formats = if kind == Kind::Audio && protocol.is_rtp() { rtp_formats(formats)? } else { Vec::new() };
         let (direction, connection) = (self.direction, self.connection);
-        let (rtcp, ptime_ms, crypto) = (None, None, None);
+        let (rtcp, rtcp_mux, ptime_ms, crypto) = (None, false, None, None);
         self.media_has_connection = false;
-        let media =
-            Media { kind, port, protocol, first_format, formats, direction, connection, rtcp, ptime_ms, crypto };
+        let media = Media {
+            kind,
+            port,
+            protocol,
+            first_format,
+            formats,
+            direction,
+            connection,
+            rtcp,
+            rtcp_mux,
+            ptime_ms,
+            crypto,
+        };
         self.media.try_push(media).map_err(|_| What::TooManyMedia)
     }
 
@@ -135,6 +146,7 @@ impl<'a> Reader<'a> {
         if media.kind != Kind::Audio || !media.protocol.is_rtp() {
             return Ok(());
         }
+        media.rtcp_mux |= matches!(value, b"rtcp-mux" | b"rtcp-mux-only");
         match attribute(value) {
             Ok((rest, b"rtpmap")) => rtpmap(rest, media),
             Ok((rest, b"fmtp")) => {
@@ -162,6 +174,7 @@ impl<'a> Reader<'a> {
             if media.connection.is_some_and(Connection::is_hold) {
                 media.direction = media.direction.and(Direction::SendOnly);
             }
+            media.leave_room_for_rtcp();
         }
         let origin = self.origin.ok_or(What::Origin)?;
         Ok(Description { bytes, origin, timing: self.timing.unwrap_or(b"0 0"), media: self.media })
@@ -496,6 +509,30 @@ mod tests {
         }
     }
 
+    /// RFC 5761 §4, §5.1.1; RFC 8858 §4.
+    #[test]
+    fn rtcp_on_the_rtp_port_leaves_no_payload_types_that_look_like_it() {
+        for (lines, expected) in [
+            ("m=audio 4000 RTP/AVP 0 72|a=rtpmap:72 L16/8000", (false, &[0, 72][..])),
+            ("m=audio 4000 RTP/AVP 0 63 64 95 96|a=rtcp-mux", (true, &[0, 63, 96])),
+            ("m=audio 4000 RTP/AVP 72|a=rtcp-mux|a=rtpmap:72 L16/8000", (true, &[])),
+            ("m=audio 4000 RTP/AVP 0|a=rtcp-mux-only|a=rtcp-mux|a=rtcp:4000", (true, &[0])),
+            ("m=audio 4000 RTP/AVP 0|a=rtcp-mux-only", (true, &[0])),
+            ("m=audio 4000 RTP/SAVP 0|a=rtcp-mux", (true, &[0])),
+            // Of a stream, not of the session; and not every word that begins alike.
+            ("a=rtcp-mux|m=audio 4000 RTP/AVP 0 72", (false, &[0, 72])),
+            ("m=audio 4000 RTP/AVP 0 72|a=rtcp-mux:1", (false, &[0, 72])),
+            ("m=audio 4000 RTP/AVP 0 72|a=rtcp-mux-onl", (false, &[0, 72])),
+            ("m=audio 4000 RTP/AVP 0 72|m=audio 4002 RTP/AVP 0|a=rtcp-mux", (false, &[0, 72])),
+        ] {
+            let body = audio(lines);
+            let description = Description::parse(body.as_bytes()).unwrap();
+            let media = &description.media[0];
+            let formats: Vec<u8> = media.formats.iter().map(|format| format.payload_type).collect();
+            assert_eq!((media.rtcp_mux, formats.as_slice()), expected, "{lines}");
+        }
+    }
+
     #[test]
     fn the_nearest_direction_holds_and_an_unspecified_address_takes_receiving_away() {
         for (lines, expected) in [
@@ -623,6 +660,7 @@ mod tests {
                 prop_oneof![
                     "[vosiuepcbtrzkamx]=[ -~]{0,20}",
                     "m=(audio|video|image) [0-9]{1,6}(/[0-9]{1,3})? (RTP/AVP|RTP/SAVP|udptl)( [0-9]{1,3}){0,70}",
+                    "a=rtcp-mux(-only)?",
                     "a=(rtpmap|fmtp|rtcp|ptime):[0-9]{1,3}( [ -~]{0,30}/[0-9]{0,11})?",
                     "c=IN IP[46] [0-9a-f.:/]{0,20}",
                     "a=(sendrecv|sendonly|recvonly|inactive)",

@@ -15,8 +15,10 @@ use std::net::SocketAddr;
 /// Our end of one leg's session.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Local {
-    /// The relay's RTP address for this leg; RTCP is one port above.
+    /// The relay's RTP address for this leg; RTCP is one port above, or on the same.
     pub address: SocketAddr,
+    /// Whether it is on the same (RFC 5761): the leg wants it so. In an offer, that we would.
+    pub rtcp_mux: bool,
     /// Our session's number in `o=`, the same for the life of the leg; its lower 63 bits are written (RFC 3264 §5).
     pub session_id: u64,
     /// How often our description changed; grows by one with each change (RFC 3264 §8). See [`Local::changed`].
@@ -178,6 +180,9 @@ fn write_audio(out: &mut Vec<u8>, side: Side, agreement: &Agreement, local: &Loc
         crypto.write(out);
         write_line(out, &[]);
     }
+    if local.rtcp_mux {
+        write_line(out, &["a=rtcp-mux"]);
+    }
     if let Some(ptime_ms) = agreement.ptime_ms(side.other()) {
         write_line(out, &["a=ptime:", Digits::of(ptime_ms).as_str()]);
     }
@@ -270,7 +275,8 @@ mod tests {
 
     fn local(address: &str) -> Local {
         let carriage = Carriage::default();
-        Local { address: address.parse().unwrap(), session_id: 7, version: 1, direction: Direction::SendRecv, carriage }
+        let (address, direction) = (address.parse().unwrap(), Direction::SendRecv);
+        Local { address, rtcp_mux: false, session_id: 7, version: 1, direction, carriage }
     }
 
     fn parse(body: &str) -> Description<'_> {
@@ -328,6 +334,25 @@ mod tests {
         ] {
             let offer = offered(&Outline::default(), Side::Caller, &proposed, local("198.51.100.1:20000"));
             assert_eq!(offer, format!("{head}{stream}"));
+        }
+    }
+
+    #[test]
+    fn rtcp_on_the_rtp_port_is_said_of_the_audio_alone() {
+        let caller = parse(CALLER);
+        let agreement = agree(caller.audio().unwrap().1, caller.audio().unwrap().1).unwrap();
+        for rtcp_mux in [true, false] {
+            let local = Local { rtcp_mux, ..local("198.51.100.1:20000") };
+            let answer = answered(&caller, Side::Caller, &agreement, local.clone());
+            let offer = offered(&Outline::of(&caller), Side::Caller, &agreement, local);
+            for text in [answer, offer] {
+                let expected = [false, rtcp_mux, false];
+                assert_eq!(
+                    parse(&text).media.iter().map(|media| media.rtcp_mux).collect::<Vec<_>>(),
+                    expected,
+                    "{text}"
+                );
+            }
         }
     }
 
@@ -505,7 +530,7 @@ mod tests {
             let [here, there] = [&caller.media[0], &client.media[0]];
             let address = SocketAddr::from(([198, 51, 100, 1], port));
             let carriage = Carriage::default();
-            let local = Local { address, session_id: 7, version: 1, direction, carriage };
+            let local = Local { address, rtcp_mux: false, session_id: 7, version: 1, direction, carriage };
             if let Ok(agreement) = agree(here, there) {
                 for (side, offer) in [(Side::Caller, &caller), (Side::Client, &client)] {
                     let answer = answered(offer, side, &agreement, local.clone());

@@ -163,7 +163,8 @@ impl Relay {
                 tally.forwarded += 1;
                 Some(to)
             }
-            Outcome::Drop(_) => None,
+            // The simulation has no RTCP, and no leg that has it on its RTP port.
+            Outcome::Report { .. } | Outcome::Drop(_) => None,
         };
         Some((id, side, to))
     }

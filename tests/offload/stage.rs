@@ -7,7 +7,7 @@ use crate::wire::{Dress, Forger, Seen, Watcher};
 use nix::sched::{CloneFlags, setns};
 use parkway::id::{FlowId, Side};
 use parkway::media::header::Rtp;
-use parkway::media::{Closed, Codec, Command, Event, Mapping, Stream, Trust};
+use parkway::media::{Closed, Codec, Command, Event, Mapping, RtcpPort, Stream, Trust};
 use parkway::relay::{Offload, Relay, RelaySettings};
 use parkway::time;
 use std::fs::File;
@@ -219,7 +219,7 @@ impl Stage {
         };
         let stream = Stream {
             remote_rtp: Some(address.into()),
-            remote_rtcp: Some(beside(address).into()),
+            rtcp: RtcpPort::Own(Some(beside(address).into())),
             signalling: (*address.ip()).into(),
             trust: Trust::Nothing,
             plays: None,
