@@ -54,6 +54,7 @@ fn bridged(id: FlowId, caller: SocketAddr) -> Flow {
         here,
         there,
         clock_rate: 8_000,
+        clock_rate_there: 8_000,
         telephone_event,
         codec: Codec::G711,
     };

@@ -1,6 +1,7 @@
 //! Every bound of the core and the shell, with its unit and its reason. What happens beyond a bound stands where it is checked.
 //! `tests/tidy.rs` fails on a limit that nothing uses.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Longest name, bytes: long enough for an address-like identifier with scopes, short enough for a log line.
@@ -61,6 +62,9 @@ pub const START_BURST_MAX: Duration = Duration::from_secs(1);
 pub const RTCP_CLOCKS_MAX: usize = 4;
 /// Longest round trip, and jitter, that is believed when RTCP says so: nobody talks over one of ten seconds.
 pub const ROUND_TRIP_MAX: Duration = Duration::from_secs(10);
+/// Clock rates of telephone-event that are agreed on, Hz: from telephony's to the fastest that audio has. By slower ones nobody could tell keys
+/// apart, and counting them by another would tell of hours.
+pub const EVENT_CLOCK_RATES: RangeInclusive<u32> = 8_000..=192_000;
 /// How long after its last packet a key whose end packets were all lost counts as released: RFC 4733 §2.6.1 asks for packets
 /// every 50 ms at most, so this is twenty lost ones.
 pub const DTMF_GAP_MAX: Duration = Duration::from_secs(1);

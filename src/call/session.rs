@@ -205,6 +205,7 @@ impl End {
             here: number.here,
             there: number.there,
             clock_rate: number.clock_rate,
+            clock_rate_there: number.clock_rate_there,
             telephone_event: number.telephone_event,
             codec: Codec::named(&agreed.encoding),
         };
@@ -288,7 +289,7 @@ impl Session {
 
     /// The codec for the record: `PCMA/8000`.
     pub(super) fn codec(&self) -> Option<String> {
-        self.agreement.audio().map(|codec| format!("{}/{}", codec.encoding, codec.clock_rate))
+        self.agreement.audio().map(|codec| format!("{}/{}", codec.encoding, codec.caller.clock_rate))
     }
 
     /// How both sides are encrypted, for the record.
@@ -315,7 +316,7 @@ fn playable(side: Side, agreement: &Agreement, sound: SoundId, ssrc: u32) -> Opt
         name if name.eq_ignore_ascii_case("PCMA") => Some(Law::A),
         _ => None,
     };
-    let narrow = |agreed: &&sdp::Agreed| (agreed.clock_rate, agreed.channels) == (8_000, 1);
+    let narrow = |agreed: &&sdp::Agreed| (agreed.caller.clock_rate, agreed.channels) == (8_000, 1);
     agreement.codecs.iter().filter(narrow).find_map(|agreed| {
         Some(Play { sound, law: law(&agreed.encoding)?, payload_type: agreed.leg(side).to_leg, ssrc })
     })

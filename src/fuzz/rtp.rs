@@ -1,5 +1,5 @@
 //! Any bytes as a script of what signalling says of two legs and of what comes to their ports: nothing is forwarded from or to an address that
-//! signalling did not lead to, nor to one that was never heard; what is forwarded is what was received, but for the payload type.
+//! signalling did not lead to, nor to one that was never heard; what is forwarded is what was received, but for the payload type and a key's duration.
 //! Not here: after how many packets an address is believed (`media::latch`), sockets, SRTP (`srtp`).
 
 use crate::id::{FlowId, Side};
@@ -70,9 +70,17 @@ impl Bridge {
     fn set(&mut self, side: Side, choice: u8, is_muxed: bool) {
         let named = address(side, choice & 0x07);
         let signalling = address(side, choice >> 3 & 0x03).ip();
-        let audio = Mapping { here: 0, there: 0, clock_rate: 8_000, telephone_event: false, codec: Codec::Other };
-        let (here, there) = if side == Side::Caller { (101, 96) } else { (96, 101) };
-        let keys = Mapping { here, there, clock_rate: 8_000, telephone_event: true, codec: Codec::Other };
+        let audio = Mapping {
+            here: 0,
+            there: 0,
+            clock_rate: 8_000,
+            clock_rate_there: 8_000,
+            telephone_event: false,
+            codec: Codec::Other,
+        };
+        let ((here, clock_rate), (there, clock_rate_there)) =
+            if side == Side::Caller { ((101, 8_000), (96, 48_000)) } else { ((96, 48_000), (101, 8_000)) };
+        let keys = Mapping { here, there, clock_rate, clock_rate_there, telephone_event: true, codec: Codec::Other };
         let wants = choice & 0x20 == 0;
         let stream = Stream {
             remote_rtp: wants.then_some(named),
@@ -125,8 +133,20 @@ impl Bridge {
         let mapping = stream.payload_types.iter().find(|mapping| mapping.here == before.0.payload_type);
         let mapping = mapping.expect("a payload type that was agreed on");
         assert!(stream.sends, "it may not send");
-        assert_eq!(after.0, Rtp { payload_type: mapping.there, ..before.0 });
-        assert_eq!((sent.first(), sent.get(2..)), (packet.first(), packet.get(2..)), "all else is as it came");
+        let ((rtp, from), (sent_rtp, to)) = (before, after);
+        if mapping.rescales() {
+            let timestamp = sent_rtp.timestamp;
+            assert_eq!(sent_rtp, Rtp { payload_type: mapping.there, timestamp, ..rtp });
+            assert!(from.len() >= 4, "of an event without a duration nothing can be said");
+            assert_eq!(
+                (sent.len(), &to[..2], &to[4..]),
+                (packet.len(), &from[..2], &from[4..]),
+                "but for its duration"
+            );
+        } else {
+            assert_eq!(sent_rtp, Rtp { payload_type: mapping.there, ..rtp });
+            assert_eq!((sent.first(), sent.get(2..)), (packet.first(), packet.get(2..)), "all else is as it came");
+        }
     }
 
     fn receive_rtcp(&mut self, side: Side, source: u8, packet: &[u8]) {

@@ -102,10 +102,19 @@ pub struct Mapping {
     pub there: u8,
     /// RTP clock rate, Hz: for jitter and durations.
     pub clock_rate: u32,
+    /// The same on the other leg: another one only of telephone-event.
+    pub clock_rate_there: u32,
     /// Whether it is telephone-event (RFC 4733), whose digits are reported.
     pub telephone_event: bool,
     /// What it is coded as: for the opinion score.
     pub codec: Codec,
+}
+
+impl Mapping {
+    /// Whether its packets have to be counted by another clock on their way.
+    pub fn rescales(&self) -> bool {
+        self.telephone_event && self.clock_rate != self.clock_rate_there
+    }
 }
 
 /// Relay to switch.

@@ -21,6 +21,9 @@ const END_PACKETS: u8 = 3;
 /// The longest time that one segment's duration field can tell of.
 const SEGMENT_MAX: u16 = u16::MAX;
 
+/// How long an event's payload is (RFC 4733 §2.3).
+pub const EVENT_BYTES: usize = 4;
+
 /// A key that was pressed and released.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Digit {

@@ -1,6 +1,6 @@
 //! Where one packet goes: a bridged call's two legs, what each may receive and send, and what is counted on the way.
-//! Not here: sockets and clocks (`relay`), codecs, and rewriting anything but the payload type: sequence numbers, timestamps and
-//! SSRCs cross unchanged, SRTP is taken off and put on by each leg's keys. RFC 3550 §5.1, §6; RFC 3264 §5.1 (payload types differ by direction); RFC 5761 (RTCP on the RTP port); RELIABILITY A1, A20, M1, I9.
+//! Not here: sockets and clocks (`relay`), codecs, and rewriting anything but the payload type and an event's duration (`rescale`): sequence
+//! numbers, timestamps and SSRCs cross unchanged, SRTP is taken off and put on by each leg's keys. RFC 3550 §5.1, §6; RFC 3264 §5.1 (payload types differ by direction); RFC 5761 (RTCP on the RTP port); RELIABILITY A1, A20, M1, I9.
 
 use crate::id::{FlowId, Side};
 use crate::media::command::{Closed, Event, Stream};
@@ -108,6 +108,9 @@ impl Flow {
         };
         if mapping.here != mapping.there && !planted(Mutant::PayloadTypeKept) {
             header::set_payload_type(packet.bytes_mut(), mapping.there);
+        }
+        if mapping.rescales() {
+            from.rescale(packet, &mapping);
         }
         if let Err(fault) = to.protect(packet) {
             return Outcome::Drop(security::count(fault, from.counters()));
@@ -284,7 +287,14 @@ mod tests {
     }
 
     fn audio(here: u8) -> Mapping {
-        Mapping { here, there: here, clock_rate: 8_000, telephone_event: false, codec: Codec::G711 }
+        Mapping {
+            here,
+            there: here,
+            clock_rate: 8_000,
+            clock_rate_there: 8_000,
+            telephone_event: false,
+            codec: Codec::G711,
+        }
     }
 
     fn stream(rtp: &str, event: (u8, u8)) -> Stream {
@@ -448,6 +458,36 @@ mod tests {
         let report = flow.report().caller;
         assert_eq!((report.dropped_source, report.packets_received, report.packets_lost), (1_000_000, 1, 0));
         assert_eq!(flow.hear(Instant(2), Side::Caller, at(CALLER), &mut packet(0, 1)), TO_CLIENT);
+    }
+
+    #[test]
+    fn a_key_crosses_to_a_leg_with_another_clock() {
+        let mut flow = bridged();
+        let rates = |stream: Stream, clock_rate, clock_rate_there| {
+            let payload_types = stream.payload_types.iter().map(|mapping| match mapping.telephone_event {
+                true => Mapping { clock_rate, clock_rate_there, ..*mapping },
+                false => *mapping,
+            });
+            Stream { payload_types: payload_types.collect(), ..stream }
+        };
+        flow.set(Instant(2), Side::Caller, rates(stream(CALLER, (101, 96)), 8_000, 48_000));
+        flow.set(Instant(2), Side::Client, rates(stream(CLIENT, (96, 101)), 48_000, 8_000));
+        let event = |here: u8, duration: [u8; 2]| {
+            let rtp = Rtp { payload_type: here, marker: true, sequence: 3, timestamp: 160, ssrc: 9 };
+            let mut out = [0; 16];
+            rtp.write(&[5, 10, duration[0], duration[1]], &mut out).unwrap();
+            out
+        };
+        let [mut up, mut down] = [event(101, [0, 160]), event(96, [3, 192])];
+        assert_eq!(flow.hear(Instant(3), Side::Caller, at(CALLER), &mut up), TO_CLIENT);
+        assert_eq!(flow.hear(Instant(3), Side::Client, at(CLIENT), &mut down), Outcome::Forward { to: at(CALLER) });
+        assert_eq!((up, down), (event(96, [3, 192]), event(101, [0, 160])));
+        // What has no duration is no event; audio is what it was.
+        let mut cut = event(101, [0, 160])[..14].to_vec();
+        assert_eq!(flow.hear(Instant(4), Side::Caller, at(CALLER), &mut cut), Outcome::Drop(Reason::Malformed));
+        let mut speech = packet(0, 4);
+        assert_eq!(flow.hear(Instant(4), Side::Caller, at(CALLER), &mut speech), TO_CLIENT);
+        assert_eq!(speech, packet(0, 4));
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub const RTP_HEADER_BYTES: usize = 12;
 const MARKER: u8 = 0x80;
 /// The bit in the first byte that says that padding is at the end.
 const PADDING: u8 = 0x20;
+/// The bit there that says that an extension follows the CSRCs.
+const EXTENSION: u8 = 0x10;
 /// RTCP packet types that may come first: SR to XR (RFC 3550 §12.1, RFC 4585 §6.1, RFC 3611 §2). Sender and receiver
 /// reports as RFC 3550 §6.1 wants, and what RFC 5506 lets stand alone.
 const RTCP_TYPES: std::ops::RangeInclusive<u8> = 200..=207;
@@ -109,6 +111,22 @@ pub fn set_payload_type(packet: &mut [u8], payload_type: u8) {
     if let Some(byte) = packet.get_mut(1) {
         *byte = *byte & MARKER | payload_type & !MARKER;
     }
+}
+
+/// Puts another timestamp into a packet that [`Rtp::parse`] accepted.
+pub fn set_timestamp(packet: &mut [u8], timestamp: u32) {
+    packet.get_mut(4..8).into_iter().for_each(|bytes| bytes.copy_from_slice(&timestamp.to_be_bytes()));
+}
+
+/// Where the payload of a packet begins that [`Rtp::parse`] accepted: behind CSRCs and extension.
+pub fn payload_begin(packet: &[u8]) -> Option<usize> {
+    let flags = *packet.first()?;
+    let extension = RTP_HEADER_BYTES + 4 * usize::from(flags & 0x0F);
+    if flags & EXTENSION == 0 {
+        return Some(extension);
+    }
+    let &[_, _, l0, l1] = packet.get(extension..)?.first_chunk()?;
+    Some(extension + 4 + 4 * usize::from(u16::from_be_bytes([l0, l1])))
 }
 
 /// Sets or clears the marker of a packet that [`Rtp::parse`] accepted.

@@ -2,7 +2,7 @@
 //! Not here: the other leg (`forward`). RELIABILITY A1, A3 (bad media is counted, never an event), M1.
 
 use crate::media::command::{Counters, Mapping, RtcpPort, Stream};
-use crate::media::dtmf::{Digit, Keypad};
+use crate::media::dtmf::{self, Digit, Keypad};
 use crate::media::feedback::Feedback;
 use crate::media::forward::{Kind, Reason};
 use crate::media::header::{self, Rtp};
@@ -12,6 +12,7 @@ use crate::media::packet::Packet;
 use crate::media::player::Player;
 use crate::media::presence::Presence;
 use crate::media::quality::{Codec, Way};
+use crate::media::rescale::Rescaler;
 use crate::media::security::{self, Security};
 use crate::media::sound::Sound;
 use crate::media::srtp::Fault;
@@ -46,6 +47,7 @@ pub(super) struct Leg {
     /// Of the port for RTCP; knows nobody where there is none.
     rtcp: Latch,
     keypad: Keypad,
+    rescaler: Rescaler,
     reception: Reception,
     presence: Presence,
     feedback: Feedback,
@@ -81,7 +83,7 @@ impl Leg {
         self.counters.heard_from = self.rtp.pinned().or(self.counters.heard_from);
         (self.stream, self.rtp, self.rtcp) = (None, Latch::default(), Latch::default());
         (self.security, self.player) = (None, None);
-        self.keypad = Keypad::default();
+        (self.keypad, self.rescaler) = (Keypad::default(), Rescaler::default());
     }
 
     /// Validates, counts and times a packet from this leg, and takes its protection away. What it is called on the other leg, if it may go
@@ -104,7 +106,9 @@ impl Leg {
         }
         let known = Rtp::parse(packet.bytes()).ok().and_then(|(rtp, payload)| {
             let mapping = stream.payload_types.iter().find(|mapping| mapping.here == rtp.payload_type)?;
-            Some((rtp, payload, *mapping))
+            // A duration that is not there cannot be counted by another clock.
+            let is_whole = payload.len() >= dtmf::EVENT_BYTES || !mapping.rescales();
+            is_whole.then_some((rtp, payload, *mapping))
         });
         let Some((rtp, payload, mapping)) = known else {
             self.counters.dropped_malformed += 1;
@@ -130,6 +134,12 @@ impl Leg {
             }
         }
         Ok(mapping)
+    }
+
+    /// Counts the duration of a key that came from this leg by the other leg's clock.
+    #[cold]
+    pub(super) fn rescale(&mut self, packet: &mut Packet<'_>, mapping: &Mapping) {
+        self.rescaler.rescale(packet.bytes_mut(), mapping.clock_rate, mapping.clock_rate_there);
     }
 
     /// A valid packet came.

@@ -14,6 +14,7 @@ mod packet;
 pub mod player;
 pub mod presence;
 pub mod quality;
+mod rescale;
 pub mod rtcp;
 mod security;
 pub mod sound;

@@ -66,6 +66,7 @@ mod tests {
             here,
             there,
             clock_rate: 8_000,
+            clock_rate_there: 8_000,
             telephone_event,
             codec: Codec::G711,
         };
@@ -108,7 +109,14 @@ mod tests {
     #[test]
     fn a_rule_says_who_speaks_where_it_goes_and_what_may_be_said() {
         let rule = settled().offloadable(Side::Caller).unwrap();
-        let audio = Mapping { here: 0, there: 100, clock_rate: 8_000, telephone_event: false, codec: Codec::G711 };
+        let audio = Mapping {
+            here: 0,
+            there: 100,
+            clock_rate: 8_000,
+            clock_rate_there: 8_000,
+            telephone_event: false,
+            codec: Codec::G711,
+        };
         let payload_types = std::iter::once(audio).collect();
         assert_eq!(rule, Rule { peer: at(CALLER), ssrc: SSRC, to: at(CLIENT), payload_types });
     }

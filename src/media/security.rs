@@ -111,7 +111,14 @@ mod tests {
 
     fn stream(rtp: &str, there: u8, keys: Option<Keys>) -> Stream {
         let rtp: SocketAddr = rtp.parse().unwrap();
-        let mapping = Mapping { here: 0, there, clock_rate: 8_000, telephone_event: false, codec: Codec::Other };
+        let mapping = Mapping {
+            here: 0,
+            there,
+            clock_rate: 8_000,
+            clock_rate_there: 8_000,
+            telephone_event: false,
+            codec: Codec::Other,
+        };
         Stream {
             remote_rtp: Some(rtp),
             rtcp: RtcpPort::Own(Some(SocketAddr::new(rtp.ip(), rtp.port() + 1))),

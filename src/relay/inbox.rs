@@ -20,7 +20,7 @@ pub(super) use interleavings::Bell as Waker;
 
 /// What a worker can be told.
 pub(super) enum Message {
-    Command(Command),
+    Command(Box<Command>),
     /// Close all flows and end.
     Stop,
 }

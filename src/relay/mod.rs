@@ -146,14 +146,14 @@ impl Relay {
         if opens && worker.inbox.is_full() {
             return (self.events)(Event::Failed { flow, reason: "the relay is behind" });
         }
-        let message = Message::Command(command);
+        let message = Message::Command(Box::new(command));
         // What the kernel forwards by itself wakes nobody, so no packet of it would have the worker look.
         let wakes = opens || self.opener.offload.is_some();
         let queued = if wakes { worker.inbox.send(message) } else { worker.inbox.leave(message) };
         if let Err(message) = queued
             && let Message::Command(command) = *message
         {
-            self.answer_for_the_dead(command);
+            self.answer_for_the_dead(*command);
         }
     }
 

@@ -98,6 +98,7 @@ impl Phone {
             here,
             there,
             clock_rate: 8_000,
+            clock_rate_there: 8_000,
             telephone_event,
             codec: Codec::G711,
         };

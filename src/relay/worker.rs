@@ -200,7 +200,7 @@ impl<F: Fn(Event)> Worker<F> {
         self.state.commands_left = true;
         for _ in 0..limits::RELAY_BATCH_MAX {
             match self.inbox.poll() {
-                Some(Message::Command(command)) => self.carry_out(now, command),
+                Some(Message::Command(command)) => self.carry_out(now, *command),
                 Some(Message::Stop) => return ControlFlow::Break(()),
                 None => {
                     self.state.commands_left = false;

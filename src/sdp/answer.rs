@@ -27,8 +27,6 @@ pub struct Agreement {
 pub struct Agreed {
     /// Encoding name, as its offerer wrote it.
     pub encoding: Box<str>,
-    /// RTP clock rate, Hz; never 0.
-    pub clock_rate: u32,
     /// Channels.
     pub channels: u8,
     /// Whether it is telephone-event (RFC 4733).
@@ -46,6 +44,8 @@ pub struct LegFormat {
     pub from_leg: u8,
     /// The number that the leg wrote to us: packets to it carry this one.
     pub to_leg: u8,
+    /// RTP clock rate, Hz; never 0. The other leg's, except of telephone-event, which each leg may have at a clock of its own.
+    pub clock_rate: u32,
     /// The leg's own `a=fmtp`: what it wants to get, so it is written to the other.
     pub fmtp: Option<Box<[u8]>>,
 }
@@ -57,8 +57,10 @@ pub struct Renumbering {
     pub here: u8,
     /// The number in packets to the other leg.
     pub there: u8,
-    /// RTP clock rate, Hz.
+    /// RTP clock rate of packets from this leg, Hz.
     pub clock_rate: u32,
+    /// The same of packets to the other leg: another one only of telephone-event.
+    pub clock_rate_there: u32,
     /// Whether it is telephone-event.
     pub telephone_event: bool,
 }
@@ -88,8 +90,9 @@ impl Agreement {
     pub fn by_default() -> Agreement {
         let codecs = [("PCMU", 0, None), ("PCMA", 8, None), ("telephone-event", 101, Some(&b"0-15"[..]))];
         let agreed = |(name, number, fmtp)| {
-            let leg = LegFormat::new(number, fmtp);
-            Agreed::new(&Encoding { name, clock_rate: 8_000, channels: 1 }, leg.clone(), leg)
+            let encoding = Encoding { name, clock_rate: 8_000, channels: 1 };
+            let leg = LegFormat::new(number, &encoding, fmtp);
+            Agreed::new(&encoding, leg.clone(), leg)
         };
         let codecs = codecs.into_iter().map(agreed).collect();
         Agreement { codecs, caller_ptime_ms: None, client_ptime_ms: None }
@@ -105,7 +108,8 @@ impl Agreement {
         self.codecs.iter().map(move |agreed| Renumbering {
             here: agreed.leg(side).from_leg,
             there: agreed.leg(side.other()).to_leg,
-            clock_rate: agreed.clock_rate,
+            clock_rate: agreed.leg(side).clock_rate,
+            clock_rate_there: agreed.leg(side.other()).clock_rate,
             telephone_event: agreed.telephone_event,
         })
     }
@@ -132,15 +136,14 @@ impl Agreed {
         }
     }
 
-    /// What both legs call it.
-    pub fn encoding(&self) -> Encoding<'_> {
-        Encoding { name: &self.encoding, clock_rate: self.clock_rate, channels: self.channels }
+    /// What a leg calls it.
+    pub fn encoding(&self, side: Side) -> Encoding<'_> {
+        Encoding { name: &self.encoding, clock_rate: self.leg(side).clock_rate, channels: self.channels }
     }
 
     fn new(encoding: &Encoding<'_>, caller: LegFormat, client: LegFormat) -> Agreed {
-        let Encoding { name, clock_rate, channels } = *encoding;
         let telephone_event = encoding.role() == Role::TelephoneEvent;
-        Agreed { encoding: name.into(), clock_rate, channels, telephone_event, caller, client }
+        Agreed { encoding: encoding.name.into(), channels: encoding.channels, telephone_event, caller, client }
     }
 
     fn leg_mut(&mut self, side: Side) -> &mut LegFormat {
@@ -164,8 +167,8 @@ impl Agreed {
 }
 
 impl LegFormat {
-    fn new(number: u8, fmtp: Option<&[u8]>) -> LegFormat {
-        LegFormat { from_leg: number, to_leg: number, fmtp: fmtp.map(Box::from) }
+    fn new(number: u8, encoding: &Encoding<'_>, fmtp: Option<&[u8]>) -> LegFormat {
+        LegFormat { from_leg: number, to_leg: number, clock_rate: encoding.clock_rate, fmtp: fmtp.map(Box::from) }
     }
 }
 
@@ -175,19 +178,55 @@ pub fn agree(caller: &Media<'_>, client: &Media<'_>) -> Result<Agreement, NotAgr
     if !caller.is_relayed() || !client.is_relayed() {
         return Err(NotAgreed::NoAudio);
     }
-    let mut free: Vec<(&Format<'_>, Encoding<'_>, Terms<'_>)> = client.formats.iter().filter_map(read).collect();
+    let audio = |format| read(format).filter(|(_, encoding, _)| encoding.role() != Role::TelephoneEvent);
+    let mut free: Vec<Read<'_>> = client.formats.iter().filter_map(audio).collect();
     let mut codecs = Vec::new();
-    for (here, encoding, terms) in caller.formats.iter().filter_map(read) {
-        let fits = |(_, other, others): &(_, Encoding<'_>, Terms<'_>)| {
-            if *other == encoding { terms.fit(others) } else { None }
-        };
+    for (here, encoding, terms) in caller.formats.iter().filter_map(audio) {
+        let fits = |(_, other, others): &Read<'_>| if *other == encoding { terms.fit(others) } else { None };
         let pair = free.iter().enumerate().find_map(|(at, there)| fits(there).map(|fit| (at, fit)));
         let Some((at, fit)) = pair else { continue };
         let (there, ..) = free.remove(at);
-        let leg = |format: &Format<'_>| LegFormat::new(format.payload_type, format.fmtp);
-        codecs.push(Agreed::new(&encoding, leg(here), leg(there)).fitted(fit));
+        codecs.push(paired((here, encoding), (there, encoding)).fitted(fit));
     }
+    let extras = pair_events(&clocks(&codecs), events(caller), events(client));
+    codecs.extend(extras);
     Agreement::new(codecs, caller.ptime_ms, client.ptime_ms)
+}
+
+/// Telephone-event of both legs, once for each clock of the audio. RFC 4733 §2.1 has events on the clock of the audio that they are among, so
+/// rather both legs have theirs at it; where one of them has not, the relay counts the durations anew for it (`media::rescale`). Where
+/// neither has, nobody could say what a time among the audio's means.
+fn pair_events(audio: &[u32], mut caller: Vec<Event<'_>>, mut client: Vec<Event<'_>>) -> Vec<Agreed> {
+    let both = audio.iter().map(|&clock| (Some(clock), Some(clock)));
+    let either = audio.iter().flat_map(|&clock| [(Some(clock), None), (None, Some(clock))]);
+    let mut pairs = Vec::new();
+    for (here, there) in both.chain(either) {
+        let is_at =
+            |clock: Option<u32>, (_, encoding): &Event<'_>| clock.is_none_or(|clock| encoding.clock_rate == clock);
+        let [at_caller, at_client] = [(&caller, here), (&client, there)]
+            .map(|(events, clock)| events.iter().position(|event| is_at(clock, event)));
+        if let (Some(at_caller), Some(at_client)) = (at_caller, at_client) {
+            pairs.push(paired(caller.remove(at_caller), client.remove(at_client)));
+        }
+    }
+    pairs
+}
+
+/// The clocks of audio, each once, in the audio's order.
+fn clocks(codecs: &[Agreed]) -> ArrayVec<u32, AUDIO_MAX> {
+    let mut clocks = ArrayVec::new();
+    let audio = codecs.iter().filter(|agreed| agreed.encoding(Side::Caller).role() == Role::Audio).take(AUDIO_MAX);
+    for clock in audio.map(|agreed| agreed.caller.clock_rate) {
+        if !clocks.contains(&clock) {
+            clocks.push(clock);
+        }
+    }
+    clocks
+}
+
+fn paired(caller: Event<'_>, client: Event<'_>) -> Agreed {
+    let leg = |(format, encoding): Event<'_>| LegFormat::new(format.payload_type, &encoding, format.fmtp);
+    Agreed::new(&caller.1, leg(caller), leg(client))
 }
 
 /// What we can say to an offerer ourselves, without anybody behind us: in its first G.711 (which every telephone has), with its keys.
@@ -209,15 +248,30 @@ fn is_g711(encoding: Encoding<'_>) -> bool {
     ["PCMU", "PCMA"].into_iter().any(|name| encoding == Encoding { name, clock_rate: 8_000, channels: 1 })
 }
 
-/// A format with what is compared of it, if anything explains its number.
-fn read<'a>(format: &'a Format<'a>) -> Option<(&'a Format<'a>, Encoding<'a>, Terms<'a>)> {
+/// A format with what is compared of it.
+type Read<'a> = (&'a Format<'a>, Encoding<'a>, Terms<'a>);
+/// A telephone-event, with its clock.
+type Event<'a> = (&'a Format<'a>, Encoding<'a>);
+
+/// A format, if anything explains its number.
+fn read<'a>(format: &'a Format<'a>) -> Option<Read<'a>> {
     let encoding = format.encoding?;
     Some((format, encoding, Terms::of(encoding.name, format.fmtp)))
 }
 
+/// Telephone-event at clocks that may be.
+fn events<'a>(media: &'a Media<'a>) -> Vec<Event<'a>> {
+    let is_event = |encoding: &Encoding<'_>| {
+        encoding.role() == Role::TelephoneEvent
+            && encoding.channels == 1
+            && limits::EVENT_CLOCK_RATES.contains(&encoding.clock_rate)
+    };
+    media.formats.iter().filter_map(|format| Some((format, format.encoding.filter(is_event)?))).collect()
+}
+
 /// Turns `from`'s offer into one for the other leg: for a re-INVITE that is carried across, or for a leg whose INVITE had no
-/// offer. A codec keeps the number by which the other leg knows it from `known` (RFC 3264 §8.3.2); a new one gets `from`'s
-/// number if that was never used in the other leg's session (`outline`), else a free one.
+/// offer. A codec keeps the number by which the other leg knows it from `known` (RFC 3264 §8.3.2), and telephone-event its clock; a new one
+/// gets `from`'s number if that was never used in the other leg's session (`outline`), else a free one.
 pub fn propose(
     from: Side,
     offer: &Media<'_>,
@@ -232,9 +286,9 @@ pub fn propose(
     let mut codecs = Vec::new();
     for format in &offer.formats {
         let Some(encoding) = format.encoding else { continue };
-        let Some(number) = numbers.choose(&encoding, format) else { continue };
-        let here = LegFormat::new(format.payload_type, format.fmtp);
-        let there = LegFormat::new(number, None);
+        let Some((number, clock_rate)) = numbers.choose(&encoding, format) else { continue };
+        let here = LegFormat::new(format.payload_type, &encoding, format.fmtp);
+        let there = LegFormat::new(number, &Encoding { clock_rate, ..encoding }, None);
         codecs.push(match from {
             Side::Caller => Agreed::new(&encoding, here, there),
             Side::Client => Agreed::new(&encoding, there, here),
@@ -262,7 +316,7 @@ pub fn accept_answer(
         let Some((at, fit)) = find(&open, side, format) else { continue };
         let mut agreed = open.remove(at).0.clone();
         let leg = agreed.leg_mut(side);
-        *leg = LegFormat { from_leg: leg.from_leg, ..LegFormat::new(format.payload_type, format.fmtp) };
+        (leg.to_leg, leg.fmtp) = (format.payload_type, format.fmtp.map(Box::from));
         codecs.push(agreed.fitted(fit));
     }
     match side {
@@ -282,7 +336,7 @@ fn find(open: &[(&Agreed, Terms<'_>)], side: Side, answered: &Format<'_>) -> Opt
     let is_ours = |agreed: &Agreed| agreed.leg(side).from_leg == answered.payload_type;
     let fits = |(at, (agreed, terms)): (usize, &(&Agreed, Terms<'_>))| {
         // some answer with our number alone and leave out what it means
-        let same = answered.encoding.map_or(is_ours(agreed), |encoding| encoding == agreed.encoding());
+        let same = answered.encoding.map_or(is_ours(agreed), |encoding| encoding == agreed.encoding(side));
         let fit = if same { terms.fit(&Terms::of(&agreed.encoding, answered.fmtp)) } else { None };
         fit.map(|fit| (at, fit))
     };
@@ -294,14 +348,19 @@ fn find(open: &[(&Agreed, Terms<'_>)], side: Side, answered: &Format<'_>) -> Opt
 const AUDIO_MAX: usize = limits::CODECS_MAX - 2;
 
 /// What of the pairs becomes the agreement: the first few audio codecs, then what belongs to them. Telephone-event and comfort
-/// noise share the audio's timestamps, so only those at an agreed audio clock rate are of use (RFC 4733 §2.1, RFC 3389 §4).
+/// noise share the audio's timestamps, so only those are of use that one of the legs has at an agreed audio clock rate (RFC 4733 §2.1,
+/// RFC 3389 §4).
 fn settled(pairs: Vec<Agreed>) -> Result<ArrayVec<Agreed, { limits::CODECS_MAX }>, NotAgreed> {
-    let of = |role| pairs.iter().filter(move |agreed: &&Agreed| agreed.encoding().role() == role);
+    let of = |role| pairs.iter().filter(move |agreed: &&Agreed| agreed.encoding(Side::Caller).role() == role);
     let audio: Vec<&Agreed> = of(Role::Audio).take(AUDIO_MAX).collect();
     if audio.is_empty() {
         return Err(NotAgreed::NoCommonCodec);
     }
-    let belongs = |extra: &&Agreed| audio.iter().any(|agreed| agreed.clock_rate == extra.clock_rate);
+    let belongs = |extra: &&Agreed| {
+        audio
+            .iter()
+            .any(|agreed| [&extra.caller, &extra.client].iter().any(|leg| leg.clock_rate == agreed.caller.clock_rate))
+    };
     let extras = of(Role::TelephoneEvent).chain(of(Role::ComfortNoise)).filter(belongs);
     Ok(audio.iter().copied().chain(extras).take(limits::CODECS_MAX).cloned().collect())
 }
@@ -326,18 +385,22 @@ impl<'a> Numbers<'a> {
         Numbers { to, known, taken, used: outline.used() }
     }
 
-    fn choose(&mut self, encoding: &Encoding<'_>, format: &Format<'_>) -> Option<u8> {
-        let number = self.known_number(encoding, format.fmtp).or_else(|| self.new_number(encoding, format))?;
-        self.taken |= bit(number);
-        Some(number)
+    /// The number of a codec of the other side's, and the clock rate that it has under it.
+    fn choose(&mut self, encoding: &Encoding<'_>, format: &Format<'_>) -> Option<(u8, u32)> {
+        let new = |numbers: &Self| Some((numbers.new_number(encoding, format)?, encoding.clock_rate));
+        let chosen = self.known_number(encoding, format.fmtp).or_else(|| new(self))?;
+        self.taken |= bit(chosen.0);
+        Some(chosen)
     }
 
-    fn known_number(&mut self, encoding: &Encoding<'_>, fmtp: Option<&[u8]>) -> Option<u8> {
+    fn known_number(&mut self, encoding: &Encoding<'_>, fmtp: Option<&[u8]>) -> Option<(u8, u32)> {
         let terms = Terms::of(encoding.name, fmtp);
+        let from = self.to.other();
         let same =
-            |(agreed, others): &(&Agreed, Terms<'_>)| agreed.encoding() == *encoding && terms.fit(others).is_some();
+            |(agreed, others): &(&Agreed, Terms<'_>)| agreed.encoding(from) == *encoding && terms.fit(others).is_some();
         let at = self.known.iter().position(same)?;
-        Some(self.known.remove(at).0.leg(self.to).from_leg)
+        let known = self.known.remove(at).0.leg(self.to);
+        Some((known.from_leg, known.clock_rate))
     }
 
     fn new_number(&self, encoding: &Encoding<'_>, format: &Format<'_>) -> Option<u8> {
@@ -384,7 +447,11 @@ mod tests {
         };
         let codec = |agreed: &Agreed| {
             let (caller, client) = (number(&agreed.caller), number(&agreed.client));
-            format!("{caller}={client} {}/{}", agreed.encoding, agreed.clock_rate)
+            let clock = |side: Side| agreed.leg(side).clock_rate;
+            match (clock(Side::Caller), clock(Side::Client)) {
+                (one, other) if one == other => format!("{caller}={client} {}/{one}", agreed.encoding),
+                (one, other) => format!("{caller}={client} {}/{one}={other}", agreed.encoding),
+            }
         };
         agreement.codecs.iter().map(codec).collect::<Vec<_>>().join(", ")
     }
@@ -406,18 +473,6 @@ mod tests {
                 ("101 0", EVENT_101),
                 ("0 96", EVENT_96),
                 "0=0 PCMU/8000, 101=96 telephone-event/8000",
-            ),
-            (
-                "events at another clock",
-                ("0 101", EVENT_101),
-                ("0 96", "rtpmap:96 telephone-event/48000"),
-                "0=0 PCMU/8000",
-            ),
-            (
-                "events at a clock that no agreed audio has",
-                ("111 0 101", "rtpmap:111 opus/48000/2|rtpmap:101 telephone-event/8000"),
-                ("111 101", "rtpmap:111 opus/48000/2|rtpmap:101 telephone-event/8000"),
-                "111=111 opus/48000",
             ),
             (
                 "crossed numbers",
@@ -449,6 +504,73 @@ mod tests {
                 ("0 3 4 5 6 7 8 9 101", EVENT_101),
                 ("0 3 4 5 6 7 8 9 101", EVENT_101),
                 "0=0 PCMU/8000, 3=3 GSM/8000, 4=4 G723/8000, 5=5 DVI4/8000, 6=6 DVI4/16000, 7=7 LPC/8000, 101=101 telephone-event/8000",
+            ),
+        ] {
+            assert_eq!(agreed(caller, client).map(|agreement| told(&agreement)).as_deref(), Ok(expected), "{rule}");
+        }
+    }
+
+    #[test]
+    fn events_are_agreed_on_for_the_clocks_of_the_audio() {
+        const EVENT_101: &str = "rtpmap:101 telephone-event/8000";
+        for (rule, caller, client, expected) in [
+            (
+                "events at another clock",
+                ("0 101", EVENT_101),
+                ("0 96", "rtpmap:96 telephone-event/48000"),
+                "0=0 PCMU/8000, 101=96 telephone-event/8000=48000",
+            ),
+            (
+                "events at another clock, the client's as the audio",
+                ("111 101", "rtpmap:111 opus/48000/2|rtpmap:101 telephone-event/8000"),
+                ("111 101", "rtpmap:111 opus/48000/2|rtpmap:101 telephone-event/48000"),
+                "111=111 opus/48000, 101=101 telephone-event/8000=48000",
+            ),
+            (
+                "events rather at the clock of the audio on both",
+                ("0 110 101", "rtpmap:110 telephone-event/48000|rtpmap:101 telephone-event/8000"),
+                ("0 110 101", "rtpmap:110 telephone-event/48000|rtpmap:101 telephone-event/8000"),
+                "0=0 PCMU/8000, 101=101 telephone-event/8000",
+            ),
+            (
+                "events for each clock of the audio",
+                (
+                    "111 0 110 101",
+                    "rtpmap:111 opus/48000/2|rtpmap:110 telephone-event/48000|rtpmap:101 telephone-event/8000",
+                ),
+                (
+                    "0 111 96 97",
+                    "rtpmap:111 opus/48000/2|rtpmap:96 telephone-event/8000|rtpmap:97 telephone-event/48000",
+                ),
+                "111=111 opus/48000, 0=0 PCMU/8000, 110=97 telephone-event/48000, 101=96 telephone-event/8000",
+            ),
+            (
+                "events for the clock that one has them at",
+                ("0 110 101", "rtpmap:110 telephone-event/48000|rtpmap:101 telephone-event/8000"),
+                ("0 96", "rtpmap:96 telephone-event/48000"),
+                "0=0 PCMU/8000, 101=96 telephone-event/8000=48000",
+            ),
+            (
+                "events with one partner each",
+                (
+                    "111 0 110 101",
+                    "rtpmap:111 opus/48000/2|rtpmap:110 telephone-event/48000|rtpmap:101 telephone-event/8000",
+                ),
+                ("111 0 101", "rtpmap:111 opus/48000/2|rtpmap:101 telephone-event/8000"),
+                "111=111 opus/48000, 0=0 PCMU/8000, 101=101 telephone-event/8000",
+            ),
+            (
+                "events at a clock that cannot be",
+                ("0 101", EVENT_101),
+                ("0 96", "rtpmap:96 telephone-event/1"),
+                "0=0 PCMU/8000",
+            ),
+            ("events in stereo", ("0 101", EVENT_101), ("0 96", "rtpmap:96 telephone-event/8000/2"), "0=0 PCMU/8000"),
+            (
+                "events at a clock that no agreed audio has",
+                ("111 0 101", "rtpmap:111 opus/48000/2|rtpmap:101 telephone-event/8000"),
+                ("111 101", "rtpmap:111 opus/48000/2|rtpmap:101 telephone-event/8000"),
+                "111=111 opus/48000",
             ),
         ] {
             assert_eq!(agreed(caller, client).map(|agreement| told(&agreement)).as_deref(), Ok(expected), "{rule}");
@@ -492,10 +614,51 @@ mod tests {
         let client = ("96 0", "rtpmap:96 telephone-event/8000");
         let agreement = agreed(caller, client).unwrap();
         let plan = |side| agreement.renumbering(side).collect::<Vec<_>>();
-        let row = |here, there, telephone_event| Renumbering { here, there, clock_rate: 8_000, telephone_event };
+        let row = |here, there, telephone_event| Renumbering {
+            here,
+            there,
+            clock_rate: 8_000,
+            clock_rate_there: 8_000,
+            telephone_event,
+        };
         assert_eq!(plan(Side::Caller), [row(0, 0, false), row(101, 96, true)]);
         assert_eq!(plan(Side::Client), [row(0, 0, false), row(96, 101, true)]);
         assert_eq!(agreement.audio().map(|agreed| &*agreed.encoding), Some("PCMU"));
+    }
+
+    #[test]
+    fn each_leg_keeps_its_clock_of_events() {
+        let agreement =
+            agreed(("0 101", "rtpmap:101 telephone-event/8000"), ("0 96", "rtpmap:96 telephone-event/48000")).unwrap();
+        let clocks = |side| {
+            let event = agreement.renumbering(side).find(|number| number.telephone_event).unwrap();
+            (event.here, event.there, event.clock_rate, event.clock_rate_there)
+        };
+        assert_eq!(clocks(Side::Caller), (101, 96, 8_000, 48_000));
+        assert_eq!(clocks(Side::Client), (96, 101, 48_000, 8_000));
+        // Whoever offers anew, the other leg is offered what it has; its answer may not have it otherwise.
+        for (from, offered, answered, expected) in [
+            (
+                Side::Caller,
+                "101 telephone-event/8000",
+                "96 telephone-event/48000",
+                "0=0 PCMU/8000, 101=96 telephone-event/8000=48000",
+            ),
+            (
+                Side::Client,
+                "96 telephone-event/48000",
+                "101 telephone-event/8000",
+                "0=0 PCMU/8000, 101=96 telephone-event/8000=48000",
+            ),
+            (Side::Caller, "101 telephone-event/8000", "96 telephone-event/8000", "0=0 PCMU/8000"),
+        ] {
+            let text = |format: &str| body(&format!("0 {}", &format[..3]), &format!("rtpmap:{format}"));
+            let [offer, answer] = [text(offered), text(answered)];
+            let [offer, answer] = [&offer, &answer].map(|text| Description::parse(text.as_bytes()).unwrap());
+            let proposed = propose(from, &offer.media[0], Some(&agreement), &Outline::default()).unwrap();
+            let accepted = accept_answer(from.other(), &proposed, &Outline::default(), &answer).unwrap();
+            assert_eq!(told(&accepted), expected, "{from:?} {offered} {answered}");
+        }
     }
 
     #[test]

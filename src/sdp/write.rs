@@ -192,7 +192,7 @@ fn write_audio(out: &mut Vec<u8>, side: Side, agreement: &Agreement, local: &Loc
 /// RFC 3264 §5.1: an `a=rtpmap` for static payload types too.
 fn write_format(out: &mut Vec<u8>, side: Side, agreed: &Agreed) {
     let number = Digits::of(agreed.leg(side).from_leg);
-    let Encoding { name, clock_rate, channels } = agreed.encoding();
+    let Encoding { name, clock_rate, channels } = agreed.encoding(side);
     put(out, &["a=rtpmap:", number.as_str(), " ", name, "/", Digits::of(clock_rate).as_str()]);
     if channels != 1 {
         put(out, &["/", Digits::of(channels).as_str()]);
@@ -515,7 +515,7 @@ mod tests {
         assert_eq!((media.direction, media.ptime_ms), (direction, agreement.ptime_ms(side.other())));
         let formats: Vec<_> = media.formats.iter().map(|f| (f.payload_type, f.encoding.unwrap(), f.fmtp)).collect();
         let expected = agreement.codecs.iter();
-        let expected = expected.map(|a| (a.leg(side).from_leg, a.encoding(), a.leg(side.other()).fmtp.as_deref()));
+        let expected = expected.map(|a| (a.leg(side).from_leg, a.encoding(side), a.leg(side.other()).fmtp.as_deref()));
         assert_eq!(formats, expected.collect::<Vec<_>>());
     }
 

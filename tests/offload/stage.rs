@@ -215,7 +215,7 @@ impl Stage {
     pub(crate) fn set(&self, side: Side, address: SocketAddrV4, sends: bool) {
         let mapping = |types: [u8; 2], telephone_event| {
             let [here, there] = if side == Side::Caller { types } else { [types[1], types[0]] };
-            Mapping { here, there, clock_rate: 8_000, telephone_event, codec: Codec::Other }
+            Mapping { here, there, clock_rate: 8_000, clock_rate_there: 8_000, telephone_event, codec: Codec::Other }
         };
         let stream = Stream {
             remote_rtp: Some(address.into()),

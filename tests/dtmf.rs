@@ -1,0 +1,120 @@
+//! Keys that are pressed in a call, with a real daemon: across clocks of telephone-event (RFC 4733 §2.1).
+//! Not here: each packet (`media`), each rule of offer and answer (`sdp`).
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod common;
+
+use common::story::{NUMBER, credentials};
+use common::voice::describe;
+use common::{Daemon, Phone, Subscriber, Wire};
+use parkway::media::dtmf::KeyWriter;
+use parkway::media::header::Rtp;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
+
+/// One packet's time.
+const STEP: Duration = Duration::from_millis(20);
+
+/// A telephone that presses keys and notes what it gets.
+struct Keypad {
+    phone: Phone,
+    socket: UdpSocket,
+    remote: Option<SocketAddr>,
+    formats: &'static [(u8, &'static str)],
+    sequence: u16,
+}
+
+impl Keypad {
+    fn new(daemon: &Daemon, formats: &'static [(u8, &'static str)]) -> Keypad {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        Keypad { phone: Phone::new(daemon.sip, Wire::Plain), socket, remote: None, formats, sequence: 0 }
+    }
+
+    fn sdp(&self) -> String {
+        describe(self.socket.local_addr().unwrap(), "sendrecv", 1, self.formats)
+    }
+
+    fn send(&mut self, payload_type: u8, marker: bool, timestamp: u32, payload: &[u8]) {
+        let rtp = Rtp { payload_type, marker, sequence: self.sequence, timestamp, ssrc: 77 };
+        let mut packet = [0; 256];
+        let length = rtp.write(payload, &mut packet).unwrap();
+        self.socket.send_to(&packet[..length], self.remote.unwrap()).unwrap();
+        self.sequence = self.sequence.wrapping_add(1);
+    }
+
+    /// Audio, so that it is known.
+    fn speak(&mut self) {
+        for _ in 0..3 {
+            let timestamp = 160 * u32::from(self.sequence);
+            self.send(0, false, timestamp, &[0xFF; 160]);
+        }
+    }
+
+    /// The next packet of that payload type.
+    fn hear(&self, payload_type: u8) -> (Rtp, Vec<u8>) {
+        let mut packet = [0; 2048];
+        for _ in 0..100 {
+            let length = self.socket.recv(&mut packet).expect("a packet comes");
+            let (rtp, payload) = Rtp::parse(&packet[..length]).unwrap();
+            if rtp.payload_type == payload_type {
+                return (rtp, payload.to_vec());
+            }
+        }
+        panic!("no packet of payload type {payload_type} among a hundred");
+    }
+}
+
+/// Two of them, bridged and known to the relay.
+fn bridge(
+    daemon: &Daemon,
+    client: &mut Subscriber,
+    mut caller: Keypad,
+    mut other: Keypad,
+    headers: &str,
+) -> (Keypad, Keypad) {
+    let sdp = caller.sdp();
+    caller.phone.invite(&format!("sip:{NUMBER}@{}", daemon.sip), headers, &sdp);
+    caller.phone.expect(180);
+    let incoming = client.incoming();
+    let (sdp, headers) = (other.sdp(), format!("{}{headers}", credentials(&incoming.token, &client.jwt)));
+    other.phone.invite(&incoming.sip, &headers, &sdp);
+    let (to_client, to_caller) = (other.phone.expect(200), caller.phone.expect(200));
+    (caller.remote, other.remote) = (to_caller.audio(), to_client.audio());
+    client.gone(&incoming.call, "answered_elsewhere");
+    // Some packets prove their sender; who is not known yet gets nothing.
+    caller.speak();
+    other.speak();
+    caller.hear(0);
+    caller.speak();
+    other.hear(0);
+    (caller, other)
+}
+
+#[test]
+fn a_key_keeps_its_length_across_clocks() {
+    const NARROW: &[(u8, &str)] = &[(0, "PCMU/8000"), (101, "telephone-event/8000")];
+    const WIDE: &[(u8, &str)] = &[(0, "PCMU/8000"), (110, "telephone-event/48000")];
+    let daemon = Daemon::start();
+    let mut client = Subscriber::ready(&daemon, "demo");
+    let (caller, other) = (Keypad::new(&daemon, NARROW), Keypad::new(&daemon, WIDE));
+    let (mut caller, mut other) = bridge(&daemon, &mut client, caller, other, "");
+    let ms = Duration::from_millis(100);
+    for (from_caller, payload_types, clock, factor) in
+        [(true, (101, 110), 8_000, (6, 1)), (false, (110, 101), 48_000, (1, 6))]
+    {
+        let (here, there) = if from_caller { (&mut caller, &mut other) } else { (&mut other, &mut caller) };
+        for packet in KeyWriter::new('#', 4_000, clock, STEP, ms).unwrap() {
+            here.send(payload_types.0, packet.marker, packet.timestamp, &packet.payload);
+            let (rtp, payload) = there.hear(payload_types.1);
+            let units = |payload: &[u8]| u32::from(u16::from_be_bytes([payload[2], payload[3]]));
+            assert_eq!((rtp.marker, rtp.timestamp, &payload[..2]), (packet.marker, 4_000, &packet.payload[..2]));
+            assert_eq!(units(&payload), units(&packet.payload) * factor.0 / factor.1);
+        }
+    }
+    caller.phone.hang_up();
+    other.phone.be_hung_up_on();
+    let record = daemon.finish(1).remove(0);
+    let digits = ["caller", "client"].map(|side| record["media"][side]["dtmf_digits"].as_u64());
+    assert_eq!(digits, [Some(1), Some(1)]);
+}
