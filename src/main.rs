@@ -6,14 +6,15 @@
 //! understood.
 
 use clap::{Args, Parser, Subcommand};
-use parkway::config::{Config, Keys, Sources};
+use parkway::config::{Asked, Asking, Config, Keys, Sources};
 use parkway::daemon::{self, Code, Failure};
 use parkway::demo;
 use parkway::name::Name;
 use parkway::net::Clock;
 use parkway::policy::{self, Grant, Order};
-use parkway::time::Duration;
-use std::path::PathBuf;
+use parkway::time::{Duration, Now, Wall};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Parks calls, tells clients, bridges their callbacks, relays the media.
@@ -51,6 +52,9 @@ enum Command {
     /// Credentials of clients.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Who may do what, and why.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Make real calls through a Parkway of its own, on loopback, and tell what was seen.
     Demo(Demo),
 }
@@ -89,6 +93,45 @@ struct Mint {
     concurrent: u32,
 }
 
+#[derive(Subcommand)]
+enum PolicyCommand {
+    /// Print whether somebody may do something, and which engine and rule say so. Ends with 0 whatever is decided.
+    Explain(Explain),
+    /// Try a table of cases ([[case]] in TOML) on the configured policy: 0 if all hold, else 1.
+    Test {
+        /// The table.
+        file: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct Explain {
+    /// The JWT of who wants it; without it and without --user: somebody who proves nothing.
+    #[arg(long, value_name = "JWT", conflicts_with = "user")]
+    token: Option<String>,
+    /// The [[user]] who wants it, and has proved his password.
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// What is wanted: subscribe, register, receive, dial, bridge or transfer.
+    #[arg(long, value_parser = action)]
+    action: policy::Action,
+    /// With which name.
+    #[arg(long, value_parser = name)]
+    name: Name,
+    /// With which kinds of media.
+    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = media, default_value = "audio")]
+    media: Vec<policy::MediaKinds>,
+    /// From which address.
+    #[arg(long, value_name = "IP")]
+    source: Option<IpAddr>,
+    /// How many calls he has.
+    #[arg(long, default_value_t = 0)]
+    bridges: u32,
+    /// When, as 2026-11-23T12:00:00Z; now, unless said.
+    #[arg(long, value_name = "TIME", value_parser = policy::parse_instant)]
+    at: Option<Wall>,
+}
+
 #[derive(Args)]
 struct Demo {
     /// How many calls; one is drawn as a ladder.
@@ -114,6 +157,8 @@ fn act(arguments: Arguments) -> Result<(), Failure> {
     let sources = Sources::of_process(arguments.sources.config, arguments.sources.set);
     match arguments.command {
         Some(Command::Token(TokenCommand::Mint(mint))) => print_token(&load(&sources)?, mint),
+        Some(Command::Policy(PolicyCommand::Explain(explain))) => explain_policy(&load(&sources)?, &explain),
+        Some(Command::Policy(PolicyCommand::Test { file })) => test_policy(&load(&sources)?, &file),
         Some(Command::Demo(Demo { calls, concurrency })) => demo::perform(demo::Options { calls, concurrency }),
         None if arguments.check_config => check_config(&sources),
         None if arguments.route_test.is_some() => {
@@ -176,6 +221,43 @@ fn print_token(config: &Config, mint: Mint) -> Result<(), Failure> {
     let token = policy::mint(&key, &order).map_err(|error| wrong(format!("no token: {error}")))?;
     println!("{token}");
     Ok(())
+}
+
+fn explain_policy(config: &Config, explain: &Explain) -> Result<(), Failure> {
+    let who = match (&explain.token, &explain.user) {
+        (Some(token), _) => Asking::Bearer(token),
+        (None, Some(user)) => Asking::User(user),
+        (None, None) => Asking::Nobody,
+    };
+    let media = explain.media.iter().fold(policy::MediaKinds::NONE, |all, kind| all | *kind);
+    let Explain { action, ref name, source, bridges, at, .. } = *explain;
+    let now = Clock::start().now();
+    let now = Now { wall: at.unwrap_or(now.wall), ..now };
+    let explained = config
+        .explain_policy(now, &Asked { who, action, name, media, source, bridges })
+        .map_err(|mistake| Failure { code: Code::Configuration, what: mistake.to_string() })?;
+    println!("{}", if explained.allowed { "allow" } else { "deny" });
+    explained.lines.iter().for_each(|line| println!("  {line}"));
+    Ok(())
+}
+
+fn test_policy(config: &Config, file: &Path) -> Result<(), Failure> {
+    let tried = config.try_cases(file).map_err(|what| Failure { code: Code::Configuration, what })?;
+    tried.failures.iter().for_each(|line| println!("{line}"));
+    println!("{tried}");
+    if tried.failures.is_empty() {
+        return Ok(());
+    }
+    Err(Failure { code: Code::RunTime, what: "the policy does not decide as its cases say".into() })
+}
+
+fn action(text: &str) -> Result<policy::Action, String> {
+    policy::Action::from_word(text).ok_or_else(|| policy::no_action(text))
+}
+
+fn media(text: &str) -> Result<policy::MediaKinds, String> {
+    policy::MediaKinds::from_word(text)
+        .ok_or_else(|| format!("`{text}` is no kind of media; write audio, video or message"))
 }
 
 fn name(text: &str) -> Result<Name, String> {

@@ -75,7 +75,7 @@ fn a_new_key_takes_no_restart_and_the_old_tokens_stay_good() {
     // A damaged file changes nothing, and says so.
     std::fs::write(&master, "no key").unwrap();
     reread(1);
-    assert!(daemon.log().contains("the old keys and certificates stay in force"));
+    assert!(daemon.log().contains("the old policy, keys and certificates stay in force"));
     std::fs::write(&master, "5a".repeat(32)).unwrap();
     reread(2);
     assert_ne!(std::fs::read_to_string(&master).unwrap(), old);

@@ -103,13 +103,26 @@ impl Keys {
 
     /// The keys of JWTs, for whoever lets clients in.
     pub fn keyring(&self, config: &Config) -> Result<Keyring, BadKey> {
-        let mut ring =
-            Keyring::new(&config.policy.audience).with_skew(config.policy.skew).with_users(config.users.clone());
-        for key in &self.policy {
-            ring.add(&key.kid, VerifyingKey::new(key.algorithm, key.material.expose())?)?;
-        }
-        Ok(ring)
+        keyring_of(&self.policy, config)
     }
+
+    /// What `parkway policy explain` verifies with: the operator's keys, else the one in the state directory. Makes none.
+    pub fn verifying(config: &Config) -> Result<Keyring, Mistake> {
+        let own = match (config.policy.keys.is_empty(), &config.node.state_dir) {
+            (true, Some(dir)) => Some(own_policy(dir).map_err(|what| config.places.mistake("node.state_dir", what))?),
+            (true, None) | (false, _) => None,
+        };
+        let keys: Vec<PolicyKey> = config.policy.keys.iter().cloned().chain(own).collect();
+        keyring_of(&keys, config).map_err(|error| config.places.mistake("policy.key", error.to_string()))
+    }
+}
+
+fn keyring_of(keys: &[PolicyKey], config: &Config) -> Result<Keyring, BadKey> {
+    let mut ring = Keyring::new(&config.policy.audience).with_skew(config.policy.skew).with_users(config.users.clone());
+    for key in keys {
+        ring.add(&key.kid, VerifyingKey::new(key.algorithm, key.material.expose())?)?;
+    }
+    Ok(ring)
 }
 
 fn own_key(secret: Vec<u8>) -> PolicyKey {

@@ -127,6 +127,7 @@ impl Places {
     }
 }
 
-fn line(text: &str, offset: usize) -> usize {
+/// Which line of a text an offset is in, counted from 1.
+pub(super) fn line(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
 }

@@ -3,11 +3,14 @@
 //! the one thing made here is a key at first start ([`Keys`]), because where keys lie is configuration.
 
 mod address;
+mod cases;
 mod certificate;
+mod explain;
 mod keys;
 mod load;
 mod mistake;
 mod outbound;
+mod policy;
 mod raw;
 mod route_test;
 mod shape;
@@ -19,7 +22,9 @@ mod users;
 mod warn;
 
 pub use address::Advertised;
+pub use cases::Tried;
 pub use certificate::{Certificate, names_in, system_authorities};
+pub use explain::{Asked, Asking, Explained};
 pub use keys::{Keys, PolicyKey};
 pub use mistake::{Mistake, Mistakes};
 pub use route_test::Tested;
@@ -27,7 +32,7 @@ pub use sound::Sounds;
 pub use warn::open_files_max;
 
 use crate::call::{Route, Trunk};
-use crate::policy::Users;
+use crate::policy::{Engines, Users};
 use crate::registrar::Lifetimes;
 use crate::secret::Secret;
 use crate::sip::target::Target;
@@ -244,6 +249,8 @@ pub struct Policy {
     pub skew: Duration,
     /// `[[policy.key]]`; empty: one HS256 key made by [`Keys`].
     pub keys: Vec<PolicyKey>,
+    /// Who is asked about which name, with the operator's rules; they passed the cases of `cases_file`.
+    pub engines: Engines,
 }
 
 /// `[records]`: call detail records.

@@ -104,9 +104,16 @@ section!(Token { key_file: String = "" });
 section!(Policy {
     audience: String = "parkway",
     skew_seconds: u64 = 30u64,
+    engines: Vec<String> = ["grants".into()],
+    time_zone: String = "UTC",
+    cases_file: String = "",
     // Printed, an empty list would be `key = []`, after which no `[[policy.key]]` may follow.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     key: Vec<PolicyKey> = [],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    name: Vec<PolicyName> = [],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rule: Vec<PolicyRule> = [],
 });
 section!(Digest { realm: String = "parkway", algorithms: Vec<String> = ["SHA-256".into(), "MD5".into()] });
 section!(Registrar {
@@ -117,6 +124,29 @@ section!(Registrar {
 section!(Records { path: String = "" });
 section!(Log { level: String = "info", format: String = "text" });
 section!(Drain { seconds_max: u64 = 30u64 });
+
+/// Engines of one name.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct PolicyName {
+    pub(super) name: String,
+    pub(super) engines: Vec<String>,
+}
+
+/// One of the operator's rules.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct PolicyRule {
+    pub(super) id: String,
+    pub(super) effect: String,
+    pub(super) actions: Vec<String>,
+    pub(super) who: Vec<String>,
+    pub(super) names: Vec<String>,
+    pub(super) from: Vec<String>,
+    pub(super) hours: String,
+    pub(super) media: Option<Vec<String>>,
+    pub(super) concurrent: Option<u64>,
+}
 
 /// An entry of a list; a key that is `None` falls back to a section's.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -223,7 +253,12 @@ impl Raw {
         let key = PolicyKey { secret: text(), secret_file: text(), public_key_file: text(), ..PolicyKey::default() };
         Raw {
             media: Media { sound: vec![SoundFile::default()], ..Media::default() },
-            policy: Policy { key: vec![key], ..Policy::default() },
+            policy: Policy {
+                key: vec![key],
+                name: vec![PolicyName::default()],
+                rule: vec![PolicyRule { media: Some(Vec::new()), concurrent: number(), ..PolicyRule::default() }],
+                ..Policy::default()
+            },
             tls: Tls { certificate: vec![Certificate::default()], ..Tls::default() },
             trunk: vec![Raw::whole_trunk()],
             route: vec![Route {

@@ -164,6 +164,41 @@ const MISTAKES: &[(&str, &str)] = &[
     ("[sip]\nuser_agent = \"a\\r\\nb\"", "x.toml:2: sip.user_agent: has control characters"),
     ("[token]\nkey_file = \"/nonexistent/k\"", "x.toml:2: token.key_file: /nonexistent/k cannot be read"),
     ("[policy]\nskew_seconds = 301", "x.toml:2: policy.skew_seconds: 301 is out of range"),
+    ("[policy]\nengines = [\"oracle\"]", "x.toml:2: policy.engines[0]: `oracle` is no engine; write grants or rules"),
+    ("[policy]\nengines = []", "x.toml:2: policy.engines: empty, so nobody could do anything"),
+    ("[policy]\nengines = [\"rules\"]", "x.toml:2: policy.engines: there are no rules"),
+    ("[policy]\ncases_file = \"/nonexistent/c\"", "x.toml:2: policy.cases_file: /nonexistent/c: cannot be read"),
+    ("[[policy.name]]\nname = \"a\"\nengines = []", "x.toml:3: policy.name[0].engines: empty"),
+    (
+        "[[policy.rule]]\nid = \"a\"\neffect = \"maybe\"",
+        "x.toml:3: policy.rule[0].effect: `maybe` is neither allow nor deny",
+    ),
+    ("[[policy.rule]]\neffect = \"deny\"", "x.toml:1: policy.rule[0].id: empty"),
+    (
+        "[[policy.rule]]\nid = \"no_rule\"\neffect = \"deny\"",
+        "x.toml:2: policy.rule[0].id: `no_rule` is a word of ours",
+    ),
+    ("[[policy.rule]]\nid = \"a b\"\neffect = \"deny\"", "x.toml:2: policy.rule[0].id: `a b` has other characters"),
+    (
+        "[[policy.rule]]\nid = \"a\"\neffect = \"deny\"\nconcurrent = 1",
+        "x.toml:4: policy.rule[0].concurrent: a denial has no limits",
+    ),
+    (
+        "[[policy.rule]]\nid = \"a\"\neffect = \"allow\"\nactions = [\"fly\"]",
+        "x.toml:4: policy.rule[0].actions[0]: `fly` is no action; write subscribe, register",
+    ),
+    (
+        "[[policy.rule]]\nid = \"a\"\neffect = \"allow\"\nhours = \"always\"",
+        "x.toml:4: policy.rule[0].hours: `always` are no hours; write for example mon-fri 08:00-18:00",
+    ),
+    (
+        "[policy]\ntime_zone = \"Mars/North\"\n[[policy.rule]]\nid = \"a\"\neffect = \"allow\"\nhours = \"daily 08:00-18:00\"",
+        "x.toml:6: policy.rule[0].hours: `Mars/North` is no time zone",
+    ),
+    (
+        "[[policy.rule]]\nid = \"a\"\neffect = \"deny\"\n[[policy.rule]]\nid = \"a\"\neffect = \"deny\"",
+        "x.toml:5: policy.rule[1].id: `a` is taken",
+    ),
     ("[[policy.key]]\nkid = \"a\"\ntype = \"rs256\"", "x.toml:3: policy.key[0].type: `rs256` is no type of key"),
     ("[[policy.key]]\nkid = \"a\"\ntype = \"hs256\"", "x.toml:1: policy.key[0]: give exactly one of secret_file"),
     ("[[policy.key]]\nkid = \"a\"\ntype = \"es256\"\nsecret = \"x\"", "x.toml:1: policy.key[0]: give public_key_file"),

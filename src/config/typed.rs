@@ -11,9 +11,7 @@ use crate::call::{Identity, KeyReach, Pattern, SessionTerms, SrtpTerms};
 use crate::limits;
 use crate::media::SoundId;
 use crate::name::Name;
-use crate::policy::{Algorithm, VerifyingKey};
 use crate::sip::wire::Header;
-use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -393,54 +391,6 @@ impl Check {
         }
     }
 
-    fn policy(&mut self, raw: &Raw) -> Option<Policy> {
-        let audience = self.parsed("policy.audience", &raw.policy.audience, label);
-        let skew = self.seconds("policy.skew_seconds", raw.policy.skew_seconds, 0..=300);
-        let mut kids = BTreeSet::new();
-        let mut keys = Vec::new();
-        for (at, key) in raw.policy.key.iter().enumerate() {
-            let path = format!("policy.key[{at}]");
-            if !kids.insert(key.kid.as_str()) {
-                self.note(&format!("{path}.kid"), format!("`{}` is taken; give each key its own", key.kid));
-            }
-            keys.push(self.policy_key(&path, key));
-        }
-        let keys: Option<Vec<_>> = keys.into_iter().collect();
-        Some(Policy { audience: audience?, skew: skew?, keys: keys? })
-    }
-
-    fn policy_key(&mut self, path: &str, key: &raw::PolicyKey) -> Option<PolicyKey> {
-        let kid = self.parsed(&format!("{path}.kid"), &key.kid, label);
-        let algorithm = self.parsed(&format!("{path}.type"), &key.kind, algorithm)?;
-        let (name, material) = self.material(path, key, algorithm)?;
-        if let Err(error) = VerifyingKey::new(algorithm, material.expose()) {
-            return self
-                .wrong(&format!("{path}.{name}"), format!("{error}; make a secret with `openssl rand -base64 48`"));
-        }
-        Some(PolicyKey { kid: kid?, algorithm, material })
-    }
-
-    /// The one key among the three that is given and fits the algorithm, and what it says.
-    fn material(
-        &mut self,
-        path: &str,
-        key: &raw::PolicyKey,
-        algorithm: Algorithm,
-    ) -> Option<(&'static str, Secret<Vec<u8>>)> {
-        let symmetric = keys::is_secret(algorithm);
-        match (&key.secret, &key.secret_file, &key.public_key_file) {
-            (Some(text), None, None) if symmetric => Some(("secret", Secret::new(text.clone().into_bytes()))),
-            (None, Some(file), None) if symmetric => {
-                self.parsed(&format!("{path}.secret_file"), file, keys::read_secret).map(|it| ("secret_file", it))
-            }
-            (None, None, Some(file)) if !symmetric => {
-                self.parsed(&format!("{path}.public_key_file"), file, keys::read_file).map(|it| ("public_key_file", it))
-            }
-            _ if symmetric => self.wrong(path, "give exactly one of secret_file and secret, and no public_key_file"),
-            _ => self.wrong(path, "give public_key_file and no secret: this type of key has a public half"),
-        }
-    }
-
     fn records(&mut self, raw: &Raw) -> Option<Records> {
         Some(Records { path: path(&raw.records.path) })
     }
@@ -477,7 +427,12 @@ impl Check {
     }
 
     /// An empty text is `Some(None)`.
-    fn optional<T>(&mut self, key: &str, text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<Option<T>> {
+    pub(super) fn optional<T>(
+        &mut self,
+        key: &str,
+        text: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Option<T>> {
         if text.is_empty() { Some(None) } else { self.parsed(key, text, parse).map(Some) }
     }
 
@@ -550,11 +505,6 @@ fn header_name(text: &str) -> Result<String, String> {
 /// A header field's value: what `label` allows, in ASCII.
 fn header_text(text: &str) -> Result<String, String> {
     if text.is_ascii() { label(text) } else { Err("has letters beyond ASCII; leave them out".into()) }
-}
-
-fn algorithm(text: &str) -> Result<Algorithm, String> {
-    let found = Algorithm::ALL.into_iter().find(|algorithm| algorithm.as_str().eq_ignore_ascii_case(text));
-    found.ok_or_else(|| format!("`{text}` is no type of key; write hs256, hs384, hs512, es256 or eddsa"))
 }
 
 fn public_url(text: &str) -> Result<String, String> {

@@ -118,7 +118,7 @@ fn user_name(text: &str) -> Result<String, String> {
     Ok(name)
 }
 
-fn name_of(text: &str) -> Result<Name, String> {
+pub(super) fn name_of(text: &str) -> Result<Name, String> {
     Name::parse(text).map_err(|error| error.to_string())
 }
 
@@ -126,6 +126,6 @@ fn algorithm(text: &str) -> Result<Algorithm, String> {
     Algorithm::from_word(text).ok_or_else(|| format!("`{text}` is no algorithm; write SHA-512-256, SHA-256 or MD5"))
 }
 
-fn media(text: &str) -> Result<MediaKinds, String> {
+pub(super) fn media(text: &str) -> Result<MediaKinds, String> {
     MediaKinds::from_word(text).ok_or_else(|| format!("`{text}` is no kind of media; write audio, video or message"))
 }

@@ -197,18 +197,17 @@ impl Daemon {
         let _ = self.words.try_send(Word::Stop);
     }
 
-    /// Opens the file of records anew, after somebody has moved it away, and reads the keys again. Keys that cannot be read leave the
-    /// old ones in force. All else in the configuration takes a restart.
+    /// Opens the file of records anew, after somebody has moved it away, and reads policy and keys again. What cannot be read leaves all
+    /// of the old in force. All else in the configuration takes a restart.
     fn reload(&mut self) {
         let _ = self.words.try_send(Word::ReopenRecords);
         match self.renew() {
             Ok(()) => {
-                let Security { keys, keyring, .. } = &self.security;
-                let _ = self.words.try_send(Word::Keys(Arc::clone(keys), Arc::clone(keyring)));
+                let _ = self.words.try_send(Word::Authority(self.security.authority()));
                 self.registry.replace_authority(self.security.authority());
-                tracing::info!("keys and certificates are read again and the file of records is opened anew");
+                tracing::info!("policy, keys and certificates are read again and the file of records is opened anew");
             }
-            Err(failure) => tracing::error!("the old keys and certificates stay in force: {failure}"),
+            Err(failure) => tracing::error!("the old policy, keys and certificates stay in force: {failure}"),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::config::{Config, Keys};
 use crate::event::{Authority, Herald, Signer};
 use crate::net::Clock;
 use crate::notify;
-use crate::policy::{Grants, Keyring, PolicyEngine};
+use crate::policy::{Keyring, PolicyEngine};
 use crate::registrar::Registrar;
 use crate::rng::Rng;
 use crate::secret::Secret;
@@ -34,7 +34,7 @@ impl Security {
         Ok(Security {
             keys: Arc::new(keys.tokens(config)),
             keyring: Arc::new(keyring(config, keys)?),
-            engine: Arc::new(Grants::default()),
+            engine: Arc::new(config.policy.engines.clone()),
             master: keys.master.clone(),
         })
     }
@@ -42,9 +42,11 @@ impl Security {
     /// Reads the keys again from where the configuration says now that they are. An error leaves everything as it was.
     pub(super) fn renew(&mut self, newer: &Config) -> Result<(), Failure> {
         let keys = Keys::open(newer).map_err(|mistake| Failure::configuration(mistake.to_string()))?;
+        let engine = Arc::new(newer.policy.engines.clone());
         // Keys that live in memory only would be others at each look, and every client would be sent away.
         if keys.ephemeral {
             self.keyring = Arc::new(Keyring::clone(&self.keyring).with_users(newer.users.clone()));
+            self.engine = engine;
             return Ok(());
         }
         let keyring = keyring(newer, &keys)?;
@@ -53,6 +55,7 @@ impl Security {
             self.master = keys.master.clone();
         }
         self.keyring = Arc::new(keyring);
+        self.engine = engine;
         Ok(())
     }
 

@@ -5,17 +5,17 @@
 use super::outbound::Locator;
 use super::status::Status;
 use crate::call::{ClientMessage, Notice};
+use crate::event::Authority;
 use crate::limits;
 use crate::media;
 use crate::net::{Clock, Happened, Sockets, StreamEvent, Streams};
 use crate::notify::Publisher;
-use crate::policy::{Answer, Keyring};
+use crate::policy::Answer;
 use crate::relay::Relay;
 use crate::sip::{Path, Transmit, Transport};
 use crate::switch::{Effect, Input, Switch};
 use crate::telemetry::Records;
 use crate::time::{Duration, Now};
-use crate::token;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -27,8 +27,8 @@ pub(super) enum Word {
     Stop,
     /// The file of records was moved away: open it anew.
     ReopenRecords,
-    /// Other keys from now on.
-    Keys(Arc<token::Keys>, Arc<Keyring>),
+    /// Another policy and other keys from now on.
+    Authority(Authority),
 }
 
 /// The switch thread's belongings.
@@ -169,7 +169,7 @@ impl Switchboard {
                 }
             }
             Word::ReopenRecords => self.records.reopen(),
-            Word::Keys(keys, keyring) => self.input(Input::Keys { keys, keyring }),
+            Word::Authority(authority) => self.input(Input::Authority(authority)),
         }
     }
 

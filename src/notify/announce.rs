@@ -109,6 +109,7 @@ fn not_told(reason: Reason) -> NotTold {
         | Reason::NonceStale
         | Reason::NameNotGranted
         | Reason::BridgeNotGranted
+        | Reason::NoRule
         | Reason::PolicyDenied => NotTold::Refused(Closing::Refused(reason)),
     }
 }

@@ -95,6 +95,7 @@ pub fn is_about_credential(reason: Reason) -> bool {
         | Reason::MediaNotGranted
         | Reason::ConcurrencyExceeded
         | Reason::PolicyUnavailable
+        | Reason::NoRule
         | Reason::PolicyDenied => false,
     }
 }

@@ -94,7 +94,7 @@ fn names<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Name>, D::Error> {
     texts.iter().map(|text| Name::parse(text).map_err(D::Error::custom)).collect()
 }
 
-fn media<'de, D: Deserializer<'de>>(from: D) -> Result<MediaKinds, D::Error> {
+pub(super) fn media<'de, D: Deserializer<'de>>(from: D) -> Result<MediaKinds, D::Error> {
     let words = Vec::<String>::deserialize(from)?;
     words.iter().try_fold(MediaKinds::NONE, |kinds, word| {
         let kind = MediaKinds::from_word(word).ok_or_else(|| D::Error::custom("no kind of media"))?;

@@ -20,11 +20,11 @@ impl Default for Grants {
 
 impl PolicyEngine for Grants {
     fn decide(&self, now: Now, query: &Query<'_>) -> Decision {
-        let refused = match query.subject {
-            Subject::Claims(claims) => refuse_claims(claims, now, query),
-            Subject::Dial(_) => self.refuse_dial(query),
+        let refused = refuse_credential(now, query).or_else(|| match query.subject {
+            Subject::Claims(claims) => refuse_claims(claims, query),
+            Subject::Dial(_) => refuse_usage(self.dial_concurrent, query.usage),
             Subject::Nobody => Some(Reason::NoCredential),
-        };
+        });
         Decision::Verdict(match refused {
             None => Verdict::allow(query, GRANTED),
             Some(reason) => Verdict::Deny(reason),
@@ -32,12 +32,29 @@ impl PolicyEngine for Grants {
     }
 }
 
-fn refuse_claims(claims: &Claims, now: Now, query: &Query<'_>) -> Option<Reason> {
-    let grant = claims.grant();
-    // A channel and a callback may outlive the JWT they came with; what it granted does not.
-    if now.wall >= claims.expires() {
-        return Some(Reason::TokenExpired);
+/// What holds for every engine: who proves nothing may do nothing, an expired JWT proves nothing, and a dialled URI is for answering alone.
+pub(super) fn refuse_credential(now: Now, query: &Query<'_>) -> Option<Reason> {
+    match query.subject {
+        // A channel and a callback may outlive the JWT they came with; what it granted does not.
+        Subject::Claims(claims) => (now.wall >= claims.expires()).then_some(Reason::TokenExpired),
+        Subject::Dial(_) => refuse_dial(query),
+        Subject::Nobody => Some(Reason::NoCredential),
     }
+}
+
+/// A softphone that dials the URI brings no JWT. Its subject was asked about ([`Action::Dial`]) when the token was issued, and the token
+/// is bound to one call for the length of a ring; so it is good for answering that call, with sound alone (RELIABILITY §2.1 "confused
+/// deputy"), and for nothing else.
+fn refuse_dial(query: &Query<'_>) -> Option<Reason> {
+    match query.action {
+        Action::Bridge => refuse_media(MediaKinds::AUDIO, query.media),
+        Action::Subscribe | Action::Register | Action::Receive | Action::Dial => Some(Reason::DialNotGranted),
+        Action::Transfer => Some(Reason::TransferNotGranted),
+    }
+}
+
+fn refuse_claims(claims: &Claims, query: &Query<'_>) -> Option<Reason> {
+    let grant = claims.grant();
     match query.action {
         // To be reached under a name is to hear of its calls.
         Action::Subscribe | Action::Register | Action::Receive => {
@@ -55,36 +72,22 @@ fn refuse_claims(claims: &Claims, now: Now, query: &Query<'_>) -> Option<Reason>
     }
 }
 
-impl Grants {
-    /// A softphone that dials the URI brings no JWT. Its subject's grants were asked about ([`Action::Dial`]) when the token was
-    /// issued, and the token is bound to one call for the length of a ring; so it is good for answering that call, with sound
-    /// alone (RELIABILITY §2.1 "confused deputy"), and for nothing else.
-    fn refuse_dial(&self, query: &Query<'_>) -> Option<Reason> {
-        match query.action {
-            Action::Bridge => {
-                refuse_media(MediaKinds::AUDIO, query.media).or_else(|| refuse_usage(self.dial_concurrent, query.usage))
-            }
-            Action::Subscribe | Action::Register | Action::Receive | Action::Dial => Some(Reason::DialNotGranted),
-            Action::Transfer => Some(Reason::TransferNotGranted),
-        }
-    }
-}
-
 fn refuse_name(granted: &[Name], name: &Name, reason: Reason) -> Option<Reason> {
     (!granted.iter().any(|above| above.reaches(name))).then_some(reason)
 }
 
-fn refuse_media(granted: MediaKinds, wanted: MediaKinds) -> Option<Reason> {
+pub(super) fn refuse_media(granted: MediaKinds, wanted: MediaKinds) -> Option<Reason> {
     (wanted.is_empty() || !granted.covers(wanted)).then_some(Reason::MediaNotGranted)
 }
 
-fn refuse_usage(granted: u32, usage: u32) -> Option<Reason> {
+pub(super) fn refuse_usage(granted: u32, usage: u32) -> Option<Reason> {
     (usage >= granted).then_some(Reason::ConcurrencyExceeded)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::Grant;
+    use super::super::testing::{self, name};
     use super::*;
     use crate::time::{Instant, Wall};
     use crate::token::SubjectHash;
@@ -93,25 +96,18 @@ mod tests {
     const AUDIO: MediaKinds = MediaKinds::AUDIO;
     const DIALLED: Subject<'static> = Subject::Dial(SubjectHash([0; 16]));
 
-    fn name(text: &str) -> Name {
-        Name::parse(text).unwrap()
-    }
-
     /// May hear of `foo` and `bar`, may answer `foo` alone, two calls at a time.
     fn grant() -> Grant {
         Grant { receive: vec![name("foo"), name("bar")], bridge: vec![name("foo")], concurrent: 2, ..Grant::default() }
     }
 
     fn claims(grant: Grant) -> Claims {
-        Claims { subject: "alice-web".into(), expires: Wall(1_000_001), not_before: None, grant }
+        Claims { expires: Wall(1_000_001), ..testing::claims("alice-web", grant) }
     }
 
     fn decided(now: Now, subject: Subject<'_>, action: Action, text: &str, media: MediaKinds, usage: u32) -> String {
-        let query = Query { action, subject, name: &name(text), media, source: None, usage, call: None };
-        match Grants::default().decide(now, &query) {
-            Decision::Verdict(verdict) => verdict.id().into(),
-            Decision::Ask(_) => "asks".into(),
-        }
+        let name = name(text);
+        testing::verdict(&Grants::default(), now, &Query { media, usage, ..testing::query(action, subject, &name) })
     }
 
     #[test]

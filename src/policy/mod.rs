@@ -8,23 +8,33 @@
 //!                                      │              │ Question ─▶ (the shell asks) ─▶ Answer ─▶ [`settle`] ─▶ Verdict
 //! ```
 
+mod case;
 mod claims;
+mod engines;
 mod grants;
+mod hours;
 mod jwt;
 mod keyring;
 mod mint;
 mod query;
 mod reason;
+mod rules;
+#[cfg(test)]
+mod testing;
 mod users;
 mod verdict;
 
+pub use case::{Case, OUTCOMES, no_action, parse_instant};
 pub use claims::{Claims, Grant};
+pub use engines::{Chain, Engine, Engines, Opinion};
 pub use grants::Grants;
+pub use hours::{BadHours, Hours};
 pub use jwt::verify;
 pub use keyring::{Algorithm, BadKey, Keyring, VerifyingKey};
 pub use mint::{CannotMint, Order, SigningKey, mint};
 pub use query::{Action, MediaKinds, Query, Subject};
 pub use reason::Reason;
+pub use rules::{Effect, Person, Rule, Rules};
 pub use users::{User, Users, Who};
 pub use verdict::{Answer, Decision, GRANTED, Permit, Question, Verdict};
 
@@ -35,7 +45,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// Decides. Sans-IO: an engine that must ask a server says what to ask, and the shell brings the answer.
 ///
 /// Shared by the switch thread and the subscribers' tasks, hence `&self` and `Sync`; call it through [`ask`] and [`settle`],
-/// which turn a panic into a denial. The engines of the house: [`Grants`].
+/// which turn a panic into a denial. The engines of the house: [`Grants`] and
+/// [`Rules`], put together by [`Engines`].
 pub trait PolicyEngine: Send + Sync {
     /// What it makes of a query: a verdict, or a question to somebody else. Within microseconds: the switch waits.
     fn decide(&self, now: Now, query: &Query<'_>) -> Decision;

@@ -28,6 +28,15 @@ pub enum Action {
 }
 
 impl Action {
+    /// All of them.
+    pub const ALL: [Action; 6] =
+        [Action::Subscribe, Action::Register, Action::Receive, Action::Dial, Action::Bridge, Action::Transfer];
+
+    /// The action of one of these words.
+    pub fn from_word(word: &str) -> Option<Action> {
+        Action::ALL.into_iter().find(|action| action.as_str() == word)
+    }
+
     /// `subscribe`, `register`, `receive`, `dial`, `bridge`, `transfer`, as logs and questions write it.
     pub fn as_str(self) -> &'static str {
         match self {

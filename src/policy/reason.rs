@@ -38,15 +38,17 @@ pub enum Reason {
     MediaNotGranted,
     /// The subject has as many bridges as it may have.
     ConcurrencyExceeded,
+    /// None of the operator's rules applies.
+    NoRule,
     /// No engine could decide: it failed, or its server did, or was too slow.
     PolicyUnavailable,
-    /// An external engine said no and gave no reason of this list.
+    /// One of the operator's rules says no; or an external engine did and gave no reason of this list.
     PolicyDenied,
 }
 
 impl Reason {
     /// All of them, in the order above.
-    pub const ALL: [Reason; 18] = [
+    pub const ALL: [Reason; 19] = [
         Reason::NoCredential,
         Reason::TokenMalformed,
         Reason::TokenExpired,
@@ -63,6 +65,7 @@ impl Reason {
         Reason::DialNotGranted,
         Reason::MediaNotGranted,
         Reason::ConcurrencyExceeded,
+        Reason::NoRule,
         Reason::PolicyUnavailable,
         Reason::PolicyDenied,
     ];
@@ -120,6 +123,7 @@ impl Reason {
             Reason::ConcurrencyExceeded => {
                 ("concurrency_exceeded", "concurrency-exceeded", "No more calls at the same time are granted")
             }
+            Reason::NoRule => ("no_rule", "no-rule", "No rule allows it"),
             Reason::PolicyUnavailable => {
                 ("policy_unavailable", "policy-unavailable", "No decision could be had, so the answer is no")
             }

@@ -107,11 +107,6 @@ impl Office {
         })
     }
 
-    /// The keyring, for when token keys are replaced and JWTs' keys are not.
-    pub(super) fn keyring(&self) -> Arc<Keyring> {
-        Arc::clone(&self.keyring)
-    }
-
     fn settings(&self, plan: &Plan, node: u8) -> Settings {
         let terms = &plan.terms;
         let allow = vec![TRUNKS.parse().expect("a network")];

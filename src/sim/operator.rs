@@ -4,6 +4,7 @@
 use super::law::{Verdict, hold};
 use super::plan::Word;
 use super::world::World;
+use crate::event::Authority;
 use crate::switch::Input;
 use std::sync::Arc;
 
@@ -47,6 +48,7 @@ impl World<'_> {
         self.rng.fill(&mut master);
         let keys = Arc::new(self.nodes[node].keys.rotate(master, self.clock().wall));
         self.nodes[node].keys = Arc::clone(&keys);
-        self.input(node, Input::Keys { keys, keyring: self.office.keyring() })
+        let authority = Authority { keys, ..self.nodes[node].switch.authority() };
+        self.input(node, Input::Authority(authority))
     }
 }

@@ -1,13 +1,12 @@
 //! All that can happen to the switch: closed, so that a simulation can make every one of them.
 
 use crate::call::ClientMessage;
+use crate::event::Authority;
 use crate::id::{QuestionId, TargetId};
 use crate::media;
-use crate::policy::{Answer, Keyring};
+use crate::policy::Answer;
 use crate::sip::Path;
 use crate::sip::target::{Hop, Unlocated};
-use crate::token::Keys;
-use std::sync::Arc;
 
 /// Something happened outside.
 pub enum Input<'a> {
@@ -48,13 +47,8 @@ pub enum Input<'a> {
         /// The ways to it, best first, or why there is none.
         found: Result<Vec<Hop>, Unlocated>,
     },
-    /// Other keys from now on: for bridge tokens, which open with those before them as long as these live, and for JWTs.
-    Keys {
-        /// For bridge tokens.
-        keys: Arc<Keys>,
-        /// For JWTs.
-        keyring: Arc<Keyring>,
-    },
+    /// Another policy and other keys from now on: bridge tokens open with the keys before them as long as these live.
+    Authority(Authority),
     /// No new calls from now on; those that are here may go on.
     Drain,
     /// The drain's deadline: end what is left.

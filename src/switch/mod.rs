@@ -40,7 +40,7 @@ pub use settings::{Caps, Settings};
 pub use stats::Stats;
 
 use crate::call::{Action, ClientMessage, ClientMessageKind, Event, Phase, Trunk, plain};
-use crate::event::Herald;
+use crate::event::{Authority, Herald};
 use crate::id::{CallRef, FlowId};
 use crate::media;
 use crate::mutant::{Mutant, planted};
@@ -181,7 +181,9 @@ impl Switch {
                 self.endpoint.handle_disconnected(now, path);
                 self.dispatch_notices(now);
             }
-            Input::Keys { keys, keyring } => (self.keys, self.keyring) = (keys, keyring),
+            Input::Authority(Authority { keys, keyring, engine }) => {
+                (self.keys, self.keyring, self.engine) = (keys, keyring, engine);
+            }
             Input::Media(event) => self.handle_media(now, event),
             Input::Client(message) => self.handle_client(now, message),
             Input::Answer { question, answer } => self.handle_answer(now, question, answer),

@@ -4,6 +4,7 @@
 
 use super::tests::{NOW, SECRET, keyring, switch};
 use super::*;
+use crate::event::Authority;
 use crate::limits;
 use crate::policy::{Algorithm, Grant, Order, SigningKey, Users, mint};
 use crate::sip::Transport;
@@ -325,9 +326,9 @@ fn a_user_who_is_taken_out_is_told_nothing_more() {
     let grant = Grant { receive: vec![crate::name::Name::parse("demo").unwrap()], ..Grant::default() };
     users.add("bob", "secret", grant);
     let mut bench = Bench::new();
-    let with = |users: Users| Input::Keys {
-        keys: Arc::new(Keys::new(1, [7; 32])),
-        keyring: Arc::new(keyring().with_users(users)),
+    let authority = bench.switch.authority();
+    let with = |users: Users| {
+        Input::Authority(Authority { keyring: Arc::new(keyring().with_users(users)), ..authority.clone() })
     };
     bench.switch.handle(bench.now, with(users));
     let refusal = bench.request("REGISTER", "");

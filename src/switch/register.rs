@@ -98,7 +98,7 @@ impl Switch {
     }
 
     /// What policy is asked with, and what seals tokens.
-    pub(super) fn authority(&self) -> Authority {
+    pub fn authority(&self) -> Authority {
         Authority { keyring: self.keyring.clone(), engine: self.engine.clone(), keys: self.keys.clone() }
     }
 

@@ -1,0 +1,184 @@
+//! `[policy]`: whose signature is believed, which engines are asked, the operator's rules, and the cases that they must pass.
+//! Not here: what an engine decides (`policy`).
+
+use super::keys;
+use super::raw::{self, Raw};
+use super::typed::{Check, label};
+use super::users::{media, name_of};
+use super::{Policy, PolicyKey, address, cases};
+use crate::name::Name;
+use crate::policy::{
+    Action, Algorithm, Chain, Effect, Engine, Engines, Grant, Grants, Hours, MediaKinds, OUTCOMES, Person, Reason,
+    Rule, Rules, VerifyingKey, no_action,
+};
+use crate::secret::Secret;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Each method takes the sections' values and gives `None` when a mistake was noted.
+impl Check {
+    pub(super) fn policy(&mut self, raw: &Raw) -> Option<Policy> {
+        let audience = self.parsed("policy.audience", &raw.policy.audience, label);
+        let skew = self.seconds("policy.skew_seconds", raw.policy.skew_seconds, 0..=300);
+        let engines = self.engines(raw);
+        let mut kids = BTreeSet::new();
+        let mut keys = Vec::new();
+        for (at, key) in raw.policy.key.iter().enumerate() {
+            let path = format!("policy.key[{at}]");
+            if !kids.insert(key.kid.as_str()) {
+                self.note(&format!("{path}.kid"), format!("`{}` is taken; give each key its own", key.kid));
+            }
+            keys.push(self.policy_key(&path, key));
+        }
+        let keys: Option<Vec<_>> = keys.into_iter().collect();
+        let engines = engines?;
+        self.try_cases(&raw.policy.cases_file, &engines);
+        Some(Policy { audience: audience?, skew: skew?, keys: keys?, engines })
+    }
+
+    fn policy_key(&mut self, path: &str, key: &raw::PolicyKey) -> Option<PolicyKey> {
+        let kid = self.parsed(&format!("{path}.kid"), &key.kid, label);
+        let algorithm = self.parsed(&format!("{path}.type"), &key.kind, algorithm)?;
+        let (name, material) = self.material(path, key, algorithm)?;
+        if let Err(error) = VerifyingKey::new(algorithm, material.expose()) {
+            return self
+                .wrong(&format!("{path}.{name}"), format!("{error}; make a secret with `openssl rand -base64 48`"));
+        }
+        Some(PolicyKey { kid: kid?, algorithm, material })
+    }
+
+    /// The one key among the three that is given and fits the algorithm, and what it says.
+    fn material(
+        &mut self,
+        path: &str,
+        key: &raw::PolicyKey,
+        algorithm: Algorithm,
+    ) -> Option<(&'static str, Secret<Vec<u8>>)> {
+        let symmetric = keys::is_secret(algorithm);
+        match (&key.secret, &key.secret_file, &key.public_key_file) {
+            (Some(text), None, None) if symmetric => Some(("secret", Secret::new(text.clone().into_bytes()))),
+            (None, Some(file), None) if symmetric => {
+                self.parsed(&format!("{path}.secret_file"), file, keys::read_secret).map(|it| ("secret_file", it))
+            }
+            (None, None, Some(file)) if !symmetric => {
+                self.parsed(&format!("{path}.public_key_file"), file, keys::read_file).map(|it| ("public_key_file", it))
+            }
+            _ if symmetric => self.wrong(path, "give exactly one of secret_file and secret, and no public_key_file"),
+            _ => self.wrong(path, "give public_key_file and no secret: this type of key has a public half"),
+        }
+    }
+
+    /// The engines of all names, and of each `[[policy.name]]`.
+    fn engines(&mut self, raw: &Raw) -> Option<Engines> {
+        let rules = self.rules(raw).map(Arc::new);
+        let usual = self.chain("policy.engines", &raw.policy.engines, rules.as_ref());
+        let mut by_name = BTreeMap::new();
+        for (at, entry) in raw.policy.name.iter().enumerate() {
+            let key = format!("policy.name[{at}]");
+            let name = self.parsed(&format!("{key}.name"), &entry.name, name_of);
+            let chain = self.chain(&format!("{key}.engines"), &entry.engines, rules.as_ref());
+            if let (Some(name), Some(chain)) = (name, chain)
+                && by_name.insert(name, chain).is_some()
+            {
+                self.note(&format!("{key}.name"), format!("`{}` is taken; say its engines once", entry.name));
+            }
+        }
+        rules.and(usual).map(|usual| Engines::new(usual, by_name))
+    }
+
+    fn chain(&mut self, key: &str, words: &[String], rules: Option<&Arc<Rules>>) -> Option<Chain> {
+        if words.is_empty() {
+            return self.wrong(key, "empty, so nobody could do anything; write grants, rules, or both");
+        }
+        if rules.is_some_and(|rules| rules.0.is_empty()) && words.iter().any(|word| word == "rules") {
+            return self.wrong(key, "there are no rules, so nobody could do anything; give a [[policy.rule]]");
+        }
+        self.each(key, words, |word| match word {
+            "grants" => Ok(Engine::Grants(Grants::default())),
+            "rules" => Ok(Engine::Rules(rules.map(Arc::clone).unwrap_or_default())),
+            _ => Err(format!("`{word}` is no engine; write grants or rules")),
+        })
+    }
+
+    fn rules(&mut self, raw: &Raw) -> Option<Rules> {
+        let mut ids = BTreeSet::new();
+        let mut rules = Vec::new();
+        for (at, rule) in raw.policy.rule.iter().enumerate() {
+            let key = format!("policy.rule[{at}]");
+            if !ids.insert(rule.id.as_str()) {
+                self.note(&format!("{key}.id"), format!("`{}` is taken; give each rule an id of its own", rule.id));
+            }
+            rules.push(self.rule(&key, rule, &raw.policy.time_zone));
+        }
+        rules.into_iter().collect::<Option<Vec<_>>>().map(Rules)
+    }
+
+    fn rule(&mut self, key: &str, rule: &raw::PolicyRule, zone: &str) -> Option<Rule> {
+        let at = |name: &str| format!("{key}.{name}");
+        let id = self.parsed(&at("id"), &rule.id, rule_id);
+        let effect = self.effect(key, rule);
+        let actions =
+            self.each(&at("actions"), &rule.actions, |word| Action::from_word(word).ok_or_else(|| no_action(word)));
+        let who = self.each(&at("who"), &rule.who, |subject| label(subject).map(|subject| Person::new(&subject)));
+        let names: Option<Vec<Name>> = self.each(&at("names"), &rule.names, name_of);
+        let from = self.each(&at("from"), &rule.from, address::net);
+        let hours = self
+            .optional(&at("hours"), &rule.hours, |text| Hours::parse(text, zone).map_err(|error| error.to_string()));
+        let (actions, who, names, from) = (actions?, who?, names?, from?);
+        Some(Rule { id: id?.into(), effect: effect?, actions, who, names, from, hours: hours? })
+    }
+
+    fn effect(&mut self, key: &str, rule: &raw::PolicyRule) -> Option<Effect> {
+        let at = |name: &str| format!("{key}.{name}");
+        let kinds = rule.media.as_ref().map(|words| self.each(&at("media"), words, media));
+        match &*rule.effect {
+            "allow" => {
+                let usual = Grant::default();
+                let concurrent = rule.concurrent.unwrap_or(usual.concurrent.into());
+                let concurrent = self.number(&at("concurrent"), concurrent, 0..=u64::from(u32::MAX));
+                let media = kinds.map_or(Some(usual.media), |kinds| {
+                    kinds.map(|kinds| kinds.into_iter().fold(MediaKinds::NONE, |all, kind| all | kind))
+                });
+                Some(Effect::Allow { media: media?, concurrent: concurrent? })
+            }
+            "deny" if kinds.is_some() => self.wrong(&at("media"), "a denial has no limits; leave it out"),
+            "deny" if rule.concurrent.is_some() => {
+                self.wrong(&at("concurrent"), "a denial has no limits; leave it out")
+            }
+            "deny" => Some(Effect::Deny),
+            other => self.wrong(&at("effect"), format!("`{other}` is neither allow nor deny")),
+        }
+    }
+
+    /// A policy that does not what its operator expects of it is a mistake: the old one stays.
+    fn try_cases(&mut self, file: &str, engines: &Engines) {
+        if file.is_empty() {
+            return;
+        }
+        match cases::read(Path::new(file)) {
+            Err(what) => self.note("policy.cases_file", what),
+            Ok(cases) => {
+                let failures = cases.iter().filter_map(|case| case.judge(engines).err());
+                failures.for_each(|failure| self.note("policy.cases_file", failure));
+            }
+        }
+    }
+}
+
+fn algorithm(text: &str) -> Result<Algorithm, String> {
+    let found = Algorithm::ALL.into_iter().find(|algorithm| algorithm.as_str().eq_ignore_ascii_case(text));
+    found.ok_or_else(|| format!("`{text}` is no type of key; write hs256, hs384, hs512, es256 or eddsa"))
+}
+
+/// What stands beside the reasons of denials, and must not look like one.
+fn rule_id(text: &str) -> Result<String, String> {
+    let known = |text: &str| Reason::ALL.iter().any(|reason| reason.as_str() == text) || OUTCOMES.contains(&text);
+    let fits = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    match text {
+        "" => Err("empty; say what the record and the log shall call this rule".into()),
+        text if !fits => Err(format!("`{text}` has other characters than letters, digits, -, _ and .; leave them out")),
+        text if known(text) => Err(format!("`{text}` is a word of ours; call the rule otherwise")),
+        text => Ok(text.to_owned()),
+    }
+}
