@@ -1,17 +1,19 @@
-//! What a callback costs before it reaches its call: the bridge token, the JWT and the decision.
+//! What a callback costs before it reaches its call: the bridge token, the JWT and the decision, by grants or by rules.
 //! Not here: the switch's own work and the network's.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use parkway::id::CallId;
 use parkway::name::Name;
 use parkway::policy::{
-    Action, Algorithm, Grant, Grants, Keyring, MediaKinds, Order, Query, SigningKey, Subject, VerifyingKey, ask, mint,
-    verify,
+    Action, Algorithm, Decision, Effect, Engine, Engines, Grant, Grants, Hours, Keyring, MediaKinds, Order, Person,
+    Query, Rule, Rules, SigningKey, Subject, Verdict, VerifyingKey, ask, mint, verify,
 };
 use parkway::rng::Rng;
 use parkway::time::{Duration, Now, Wall};
 use parkway::token::{Audience, Contents, Keys, SubjectHash, open, seal};
+use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::sync::Arc;
 
 const NOW: Wall = Wall(1_795_000_000_000);
 const SECRET: [u8; 32] = [9; 32];
@@ -62,5 +64,30 @@ fn jwts(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, tokens, jwts);
+/// As many rules as an operator writes down and still knows, with conditions of every kind; the last one applies.
+fn rules(criterion: &mut Criterion) {
+    const RULES: usize = 20;
+    let hours = Hours::parse("daily 00:00-24:00", "Europe/Berlin").expect("hours");
+    let name = Name::parse("foo/web").expect("a name");
+    let rule = |number: usize| Rule {
+        id: format!("rule-{number}").into(),
+        effect: Effect::Allow { media: MediaKinds::AUDIO, concurrent: 1 },
+        actions: vec![Action::Receive, Action::Bridge],
+        who: vec![Person::new(if number + 1 == RULES { "alice-web" } else { "bob" })],
+        names: vec![name.clone()],
+        from: vec!["192.0.2.0/24".parse().expect("a network")],
+        hours: Some(hours.clone()),
+    };
+    let rules = Rules((0..RULES).map(rule).collect());
+    let engines = Engines::new(vec![Engine::Rules(Arc::new(rules))], BTreeMap::new());
+    // A holder of a dialled URI: a subject like any other.
+    let (subject, source) = (Subject::Dial(SubjectHash::of("alice-web")), Some([192, 0, 2, 1].into()));
+    let (action, media, now) = (Action::Bridge, MediaKinds::AUDIO, Now { wall: NOW, ..Now::default() });
+    let query = Query { action, subject, name: &name, media, source, usage: 0, call: None };
+    let decided = ask(&engines, now, &query);
+    assert!(matches!(decided, Decision::Verdict(Verdict::Allow(_))), "{decided:?}");
+    criterion.bench_function("rules/the last of 20", |bench| bench.iter(|| ask(&engines, now, black_box(&query))));
+}
+
+criterion_group!(benches, tokens, jwts, rules);
 criterion_main!(benches);
