@@ -10,7 +10,6 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use support::Arguments;
-use support::daemon::Parkway;
 use support::generator::{Deed, Generator, Outcome, Plan};
 use support::kamailio::Kamailio;
 use support::kernel::{self, Times};
@@ -285,8 +284,11 @@ impl Bench {
             ["media.address=127.0.0.2", "media.port_min=1024", "media.port_max=65535", "media.silence_seconds=3600"];
         let set = set.iter().flat_map(|set| ["--set", set]);
         let arguments: Vec<&str> = ["--config", file].into_iter().chain(set).collect();
-        let parkway = Parkway::start_with(self.cpu, &arguments);
-        generator.attach(parkway.sip, (0..DESKS).map(|desk| Subscription::open(parkway.http, desk)).collect());
+        let parkway = support::start_parkway(self.cpu, &arguments);
+        generator.attach(
+            parkway.sip,
+            (0..DESKS).map(|desk| Subscription::open(parkway.http, desk).expect("the daemon takes it")).collect(),
+        );
         let outcome = generator.run(plan, || Look {
             cpu: kernel::cpu_times(&[parkway.id()]),
             memory: parkway.memory_bytes(),

@@ -9,7 +9,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
-use support::daemon::Parkway;
+use support::Parkway;
 use support::kernel::socket_memory_bytes;
 use support::leg::{self, Leg};
 
@@ -32,7 +32,7 @@ fn main() {
 
 /// One daemon and that many calls.
 fn measure(calls: u64) -> Vec<[String; 3]> {
-    let parkway = Parkway::start(None);
+    let parkway = support::start_parkway(None, &[]);
     let mut trunk = Trunk::new(parkway.sip);
     // The first calls pay for buffers and tables that all others share.
     trunk.ask(0..WINDOW as u64, Request::Invite);

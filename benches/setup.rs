@@ -9,7 +9,6 @@ mod support;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 use support::cpu;
-use support::daemon::Parkway;
 use support::leg::{self, Leg};
 
 const CALLS_PER_SECOND: u32 = 1_500;
@@ -24,7 +23,7 @@ const LATE_MAX: Duration = Duration::from_millis(20);
 fn main() {
     let (calls, warm_up) = if support::is_test() { (100, 0) } else { (CALLS_PER_SECOND * SECONDS, WARM_UP) };
     let (pinned, of_daemon) = cpu::pin();
-    let parkway = Parkway::start(of_daemon);
+    let parkway = support::start_parkway(of_daemon, &[]);
     let mut generator = Generator::new(parkway.sip, u64::from(calls));
     generator.run();
     let failed = generator.calls.iter().filter(|call| !call.is_complete()).count();

@@ -30,6 +30,7 @@ pub mod sim;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 
+pub mod bench;
 pub mod config;
 pub mod daemon;
 pub mod demo;

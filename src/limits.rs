@@ -317,5 +317,7 @@ pub const SIP_CONTACT_BYTES_MAX: usize = 1024;
 pub const PATHS_MAX: usize = 4;
 /// Longest Path of a registration, all of its values together, bytes: Kamailio's are some 60 each, with a token of a flow 150.
 pub const PATH_BYTES_MAX: usize = 1024;
+/// Most sessions of the media benchmark: each takes four ports of one address.
+pub const BENCH_SESSIONS_MAX: u16 = 10_000;
 /// Clients over SIP that are told something between two looks at anything else: sealing and signing for each takes some 50 µs.
 pub const BINDINGS_TOLD_AT_ONCE: usize = 32;

@@ -6,6 +6,7 @@
 //! understood.
 
 use clap::{Args, Parser, Subcommand};
+use parkway::bench;
 use parkway::config::{Asked, Asking, Config, Keys, Sources};
 use parkway::daemon::{self, Code, Failure};
 use parkway::demo;
@@ -57,6 +58,16 @@ enum Command {
     Policy(PolicyCommand),
     /// Make real calls through a Parkway of its own, on loopback, and tell what was seen.
     Demo(Demo),
+    /// Measure what this machine does, beside what else does it.
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// What a packet of a call costs: CPU time, delay, memory, and the highest rate without loss. Where they are installed, rtpengine and the
+    /// kernel's NAT (nftables) forward the same packets in the same run; NAT and media.offload take root.
+    Media(bench::Options),
 }
 
 #[derive(Subcommand)]
@@ -160,6 +171,7 @@ fn act(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Policy(PolicyCommand::Explain(explain))) => explain_policy(&load(&sources)?, &explain),
         Some(Command::Policy(PolicyCommand::Test { file })) => test_policy(&load(&sources)?, &file),
         Some(Command::Demo(Demo { calls, concurrency })) => demo::perform(demo::Options { calls, concurrency }),
+        Some(Command::Bench(Bench::Media(options))) => bench::perform(options),
         None if arguments.check_config => check_config(&sources),
         None if arguments.route_test.is_some() => {
             test_route(&load(&sources)?, &arguments.route_test.unwrap_or_default())
@@ -317,6 +329,10 @@ mod tests {
             ("parkway --route-test", false),
             ("parkway --config x --check-config", true),
             ("parkway demo --calls 0", false),
+            ("parkway bench media --sessions 100,2000 --repeats 1 --only cost", true),
+            ("parkway bench media --sessions 0", false),
+            ("parkway bench media --only speed", false),
+            ("parkway bench", false),
         ] {
             assert_eq!(Arguments::try_parse_from(arguments.split(' ')).is_ok(), good, "{arguments}");
         }

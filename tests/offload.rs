@@ -1,7 +1,7 @@
 //! Audio that the kernel forwards by itself comes out as the relay's sockets send it, byte for byte, and is counted as if they had; all
 //! else goes to them. The same is said twice, with the kernel's help and without, over wires and on loopback, in network namespaces of
 //! the test's own. Takes root and Linux 6.6; without says that it is skipped.
-//! Not here: what it saves (`cargo bench --bench media -- --offload`).
+//! Not here: what it saves (`parkway bench media`).
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 

@@ -5,9 +5,11 @@
 use super::leg::{self, Body, Leg};
 use super::subscription::{Invitation, Subscription};
 use mio::net::UdpSocket;
+use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd as _;
 use std::time::{Duration, Instant};
 
 /// How long after the last call's end was due answers may come.
@@ -99,11 +101,13 @@ impl Generator {
     }
 
     /// Whom to call, and how many desks listen there.
-    pub(crate) fn attach(&mut self, server: SocketAddr, mut subscriptions: Vec<Subscription>) {
+    pub(crate) fn attach(&mut self, server: SocketAddr, subscriptions: Vec<Subscription>) {
         (self.trunk.server, self.clients.server) = (server, server);
         self.trunk.desks = u64::try_from(subscriptions.len()).expect("they are few").max(1);
-        for (at, subscription) in subscriptions.iter_mut().enumerate() {
-            let registered = self.poll.registry().register(subscription.source(), Token(at), Interest::READABLE);
+        for (at, subscription) in subscriptions.iter().enumerate() {
+            let descriptor = subscription.descriptor().as_raw_fd();
+            let mut source = SourceFd(&descriptor);
+            let registered = self.poll.registry().register(&mut source, Token(at), Interest::READABLE);
             registered.expect("epoll takes a socket");
         }
         self.subscriptions = subscriptions;

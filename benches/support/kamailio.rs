@@ -1,8 +1,8 @@
 //! Kamailio as what Parkway is compared with: a stateful, record-routing proxy that keeps dialogs, in front of one client.
 //! Not here: load. PERF "Signalling" says how it must run for a fair comparison: the fast allocator, one child, a large buffer.
 
-use super::daemon::free_udp;
 use super::{cpu, kernel};
+use parkway::bench::parkway::free_udp;
 use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -28,7 +28,8 @@ impl Kamailio {
 
     /// Starts it with all calls going to that client, and waits until it answers.
     pub(crate) fn start(of_server: Option<usize>, client: SocketAddr) -> Kamailio {
-        let (directory, sip) = (TempDir::new().expect("there is room for a file"), free_udp());
+        let (directory, sip) =
+            (TempDir::new().expect("there is room for a file"), free_udp().expect("loopback has a free port"));
         let file = directory.path().join("kamailio.cfg");
         fs::write(&file, configuration(sip, client)).expect("there is room for a file");
         let mut command = cpu::command_on(of_server, "kamailio");

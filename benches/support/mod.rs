@@ -1,22 +1,17 @@
 //! What the benches share: a trunk and a client that follow a script, a counting allocator, a real daemon and its peer as child
 //! processes, a generator of calls, and the table that they print.
 //! Not here: what is measured; each bench says that itself.
-#![allow(dead_code, reason = "every bench is a program of its own and uses its part of this")]
+#![allow(dead_code, unused_imports, reason = "every bench is a program of its own and uses its part of this")]
 
-use std::process::{Command, Stdio};
+pub(crate) use parkway::bench::parkway::Parkway;
+pub(crate) use parkway::bench::table::{compare, is_installed, median, print_rows};
+pub(crate) use parkway::bench::{cpu, kernel, leg, subscription};
+use std::path::Path;
 use std::time::Duration;
 
 pub(crate) mod counting;
-pub(crate) mod cpu;
-pub(crate) mod daemon;
 pub(crate) mod generator;
 pub(crate) mod kamailio;
-pub(crate) mod kernel;
-pub(crate) mod leg;
-pub(crate) mod nat;
-pub(crate) mod rtp;
-pub(crate) mod rtpengine;
-pub(crate) mod subscription;
 
 /// Whether everything is to run once only, to see that it works: `cargo bench -- --test`, and `cargo test --benches`.
 pub(crate) fn is_test() -> bool {
@@ -24,14 +19,10 @@ pub(crate) fn is_test() -> bool {
     given("--test") || !given("--bench")
 }
 
-/// Whether the program that we are measured beside is installed; says so if it is not.
-pub(crate) fn is_installed(program: &str, version: &str) -> bool {
-    let found = Command::new(program).arg(version).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let installed = found.is_ok_and(|status| status.success());
-    if !installed {
-        println!("{program} is not installed: there is nothing to compare with");
-    }
-    installed
+/// The real daemon, with further arguments: the binary of the profile that the bench was built in.
+pub(crate) fn start_parkway(cpu: Option<usize>, arguments: &[&str]) -> Parkway {
+    let program = Path::new(env!("CARGO_BIN_EXE_parkway"));
+    Parkway::start(program, cpu, arguments).expect("the daemon starts")
 }
 
 /// What the command line says besides cargo's own words.
@@ -63,29 +54,7 @@ impl Arguments {
     }
 }
 
-/// A row with what both servers took, medians of some runs, and the ratio of the two.
-pub(crate) fn compare(what: &str, ours: &[f64], theirs: &[f64], goal: &str, digits: usize) -> [String; 5] {
-    let [ours, theirs] = [ours, theirs].map(|values| (!values.is_empty()).then(|| median(values)));
-    let text = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.digits$}"));
-    let ratio = ours.zip(theirs).filter(|(_, theirs)| *theirs > 0.0);
-    let ratio = ratio.map_or("–".to_owned(), |(ours, theirs)| format!("{:.2}", ours / theirs));
-    [what.into(), text(ours), text(theirs), ratio, goal.into()]
-}
-
 /// Prints what was measured beside the goals, as a table that the README can take over.
 pub(crate) fn print_table(rows: &[[String; 3]]) {
     print_rows(["what", "measured", "goal"], rows);
-}
-
-/// The same with any columns.
-pub(crate) fn print_rows<const N: usize>(head: [&str; N], rows: &[[String; N]]) {
-    println!("\n| {} |\n|{}", head.join(" | "), "---|".repeat(N));
-    rows.iter().for_each(|row| println!("| {} |", row.join(" | ")));
-}
-
-/// The value in the middle; 0 of none.
-pub(crate) fn median(values: &[f64]) -> f64 {
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
 }

@@ -1,5 +1,5 @@
 //! Another's SRTP beside ours: what the one protects the other opens, and the bytes between are the same.
-//! Not here: what ours refuses and theirs does not (`properties`). This is the one file of the crate that names `webrtc_srtp`.
+//! Not here: what ours refuses and theirs does not (`properties`). `bench` has it as well, to drive the daemon with it.
 
 use super::fixtures::{SSRC, below, master, packet, pair, protect, rng, rtcp, rtp, unprotect};
 use super::{Stream, Suite};

@@ -6,10 +6,10 @@ use std::fs;
 use std::time::Duration;
 
 /// CPU time by what the thread or process is called.
-pub(crate) type Times = BTreeMap<String, Duration>;
+pub type Times = BTreeMap<String, Duration>;
 
 /// CPU time of all threads of these processes (PERF "How to measure": schedstat, in nanoseconds).
-pub(crate) fn cpu_times(processes: &[u32]) -> Times {
+pub fn cpu_times(processes: &[u32]) -> Times {
     let mut times = Times::new();
     for process in processes {
         let tasks = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
@@ -24,7 +24,7 @@ pub(crate) fn cpu_times(processes: &[u32]) -> Times {
 }
 
 /// This process and all below it.
-pub(crate) fn family(process: u32) -> Vec<u32> {
+pub fn family(process: u32) -> Vec<u32> {
     let mut family = vec![process];
     let mut next = 0;
     while let Some(parent) = family.get(next) {
@@ -35,16 +35,16 @@ pub(crate) fn family(process: u32) -> Vec<u32> {
     family
 }
 
-/// Memory of a process, bytes: what it has alone and its share of what others have as well (PSS).
-pub(crate) fn memory_bytes(process: u32) -> u64 {
-    let rollup = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).expect("Linux tells of our own children");
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).expect("PSS is told");
-    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("PSS is a number");
+/// Memory of a process, bytes: what it has alone and its share of what others have as well (PSS). One that is gone has none.
+pub fn memory_bytes(process: u32) -> u64 {
+    let rollup = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap_or_default();
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap_or_default();
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap_or(0);
     kibibytes * 1024
 }
 
 /// What the kernel keeps for all UDP and TCP sockets of this machine, bytes.
-pub(crate) fn socket_memory_bytes() -> u64 {
+pub fn socket_memory_bytes() -> u64 {
     let pages = |line: &str| -> Option<u64> {
         let words = line.strip_prefix("UDP:").or_else(|| line.strip_prefix("TCP:"))?;
         words.split_whitespace().skip_while(|word| *word != "mem").nth(1)?.parse().ok()
@@ -54,7 +54,7 @@ pub(crate) fn socket_memory_bytes() -> u64 {
 }
 
 /// Datagrams that the UDP sockets on these ports had no room for, ever.
-pub(crate) fn overflows(ports: &[u16]) -> u64 {
+pub fn overflows(ports: &[u16]) -> u64 {
     let table = fs::read_to_string("/proc/net/udp").unwrap_or_default();
     let drops = |line: &str| -> Option<u64> {
         let words: Vec<&str> = line.split_whitespace().collect();

@@ -1,13 +1,15 @@
 //! A client's subscription as the generator has it: a WebSocket that is never waited for.
-//! Not here: the call that the client makes of an event (`generator`).
+//! Not here: the call that the client makes of an event.
 
-use mio::net::TcpStream;
-use parkway::name::Name;
-use parkway::policy::{self, Algorithm, Grant, Order, SigningKey};
-use parkway::time::{Duration, Wall};
+use super::failed;
+use crate::daemon::Failure;
+use crate::name::Name;
+use crate::policy::{self, Algorithm, Grant, Order, SigningKey};
+use crate::time::{Duration, Wall};
 use serde_json::Value;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Instant, SystemTime};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, HandshakeError, Message, WebSocket, client};
@@ -19,7 +21,7 @@ const SECRET: &str = "a secret of the benches, long enough for HS256";
 const SYNCED_WITHIN: Duration = Duration::from_secs(20);
 
 /// What the configuration file says of the clients' key and of the numbers that they answer.
-pub(crate) fn configuration(desks: u8) -> String {
+pub fn configuration(desks: u8) -> String {
     let mut text = format!("[[policy.key]]\nkid = \"bench\"\ntype = \"hs256\"\nsecret = \"{SECRET}\"\n");
     text += "[[trunk]]\nname = \"trunk\"\nallow = [\"127.0.0.1/32\"]\n";
     for desk in 0..desks {
@@ -29,60 +31,60 @@ pub(crate) fn configuration(desks: u8) -> String {
 }
 
 /// An open subscription.
-pub(crate) struct Subscription {
+pub struct Subscription {
     socket: WebSocket<TcpStream>,
     /// What the client's callbacks carry.
-    pub(crate) jwt: String,
+    pub jwt: String,
 }
 
 /// What a client is told of a parked call, as far as it calls back with it.
-pub(crate) struct Invitation {
-    pub(crate) uri: String,
-    pub(crate) token: String,
+pub struct Invitation {
+    /// Where the client calls.
+    pub uri: String,
+    /// What names the call.
+    pub token: String,
 }
 
 impl Subscription {
     /// Subscribes one desk and waits until the daemon has said that it hears all.
-    pub(crate) fn open(http: SocketAddr, desk: u8) -> Subscription {
+    pub fn open(http: SocketAddr, desk: u8) -> Result<Subscription, Failure> {
         let jwt = mint(desk);
         let request = format!("ws://{http}/v1/subscribe?name=desk%2F{desk:02}");
-        let mut request = request.into_client_request().expect("a constant");
+        let mut request = request.into_client_request().expect("the address of a socket makes a URI");
         let bearer = format!("Bearer {jwt}").parse().expect("a JWT is text");
         request.headers_mut().insert("authorization", bearer);
-        let stream = std::net::TcpStream::connect(http).expect("the daemon listens");
-        stream.set_nodelay(true).expect("a socket can be told to send at once");
-        stream.set_nonblocking(true).expect("a socket can be told not to wait");
-        let mut shaking = client::client(request, TcpStream::from_std(stream));
+        let begun = Instant::now();
+        let mut shaking = client::client(request, connect(http).map_err(|error| failed(format!("{http}: {error}")))?);
         let socket = loop {
             match shaking {
                 Ok((socket, _)) => break socket,
-                Err(HandshakeError::Failure(error)) => panic!("no subscription: {error}"),
+                Err(HandshakeError::Failure(error)) => return Err(failed(format!("no subscription: {error}"))),
                 Err(HandshakeError::Interrupted(half)) => {
+                    in_time(begun, "takes no subscription")?;
                     std::thread::yield_now();
                     shaking = half.handshake();
                 }
             }
         };
         let mut subscription = Subscription { socket, jwt };
-        let begun = Instant::now();
         while !subscription.poll_event().is_some_and(|event| event["type"] == "synced") {
-            assert!(begun.elapsed() < SYNCED_WITHIN, "the daemon tells its subscriber nothing");
+            in_time(begun, "tells its subscriber nothing")?;
             std::thread::yield_now();
         }
-        subscription
+        Ok(subscription)
     }
 
     /// For epoll.
-    pub(crate) fn source(&mut self) -> &mut TcpStream {
-        self.socket.get_mut()
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.socket.get_ref().as_fd()
     }
 
     /// The next call that waits, if one was told.
-    pub(crate) fn poll(&mut self) -> Option<Invitation> {
+    pub fn poll(&mut self) -> Option<Invitation> {
         loop {
             let event = self.poll_event()?;
             if event["type"] == "incoming" {
-                let text = |value: &Value| value.as_str().expect("an event has it").to_owned();
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
                 return Some(Invitation { uri: text(&event["callback"]["sip"]), token: text(&event["token"]) });
             }
         }
@@ -91,7 +93,7 @@ impl Subscription {
     fn poll_event(&mut self) -> Option<Value> {
         loop {
             match self.socket.read() {
-                Ok(Message::Text(text)) => return Some(serde_json::from_str(&text).expect("events are JSON")),
+                Ok(Message::Text(text)) => return serde_json::from_str(&text).ok(),
                 // The answer to a ping leaves with the flush.
                 Ok(_) => _ = self.socket.flush(),
                 Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => return None,
@@ -100,6 +102,17 @@ impl Subscription {
             }
         }
     }
+}
+
+fn connect(http: SocketAddr) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect(http)?;
+    stream.set_nodelay(true)?;
+    stream.set_nonblocking(true)?;
+    Ok(stream)
+}
+
+fn in_time(begun: Instant, what: &str) -> Result<(), Failure> {
+    if begun.elapsed() < SYNCED_WITHIN { Ok(()) } else { Err(failed(format!("the daemon {what}"))) }
 }
 
 fn mint(desk: u8) -> String {

@@ -1,10 +1,11 @@
 //! Who runs where: the generator on one CPU, the server on another, so that neither is in the other's time.
 //! Not here: what the time is (`kernel`).
 
+use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 
 /// Gives this process a CPU of its own and names the server's. Without `taskset` or with one CPU both go where they like.
-pub(crate) fn pin() -> (&'static str, Option<usize>) {
+pub fn pin() -> (&'static str, Option<usize>) {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let own = std::process::id().to_string();
     let taskset = Command::new("taskset").args(["-cp", "1", &own]).stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -16,9 +17,9 @@ pub(crate) fn pin() -> (&'static str, Option<usize>) {
 }
 
 /// A command that runs on one CPU, if one is named.
-pub(crate) fn command_on(cpu: Option<usize>, program: &str) -> Command {
+pub fn command_on(cpu: Option<usize>, program: impl AsRef<OsStr>) -> Command {
     let Some(cpu) = cpu else { return Command::new(program) };
     let mut command = Command::new("taskset");
-    command.args(["-c", &cpu.to_string(), program]);
+    command.args(["-c", &cpu.to_string()]).arg(program);
     command
 }

@@ -1,38 +1,34 @@
 //! The real daemon as a child process on loopback, and what its own metrics tell of it.
 //! Not here: load.
 
-use super::{cpu, kernel};
+use super::{cpu, failed, kernel};
+use crate::daemon::Failure;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The binary of the profile that the bench was built in.
-const PARKWAY: &str = env!("CARGO_BIN_EXE_parkway");
 /// How long it may take until it listens.
 const START_MAX: Duration = Duration::from_secs(20);
 
 /// A running Parkway; it ends with this value.
-pub(crate) struct Parkway {
+pub struct Parkway {
     child: Child,
     admin: SocketAddr,
     /// Where it takes calls.
-    pub(crate) sip: SocketAddr,
+    pub sip: SocketAddr,
     /// Where it takes subscriptions.
-    pub(crate) http: SocketAddr,
+    pub http: SocketAddr,
 }
 
 impl Parkway {
     /// Starts it with caps out of the way and calls that wait for an hour, if wanted on one CPU, and waits until it takes calls.
-    pub(crate) fn start(cpu: Option<usize>) -> Parkway {
-        Parkway::start_with(cpu, &[])
-    }
-
-    /// The same with further arguments.
-    pub(crate) fn start_with(cpu: Option<usize>, arguments: &[&str]) -> Parkway {
-        let (sip, http, admin) = (free_udp(), free_tcp(), free_tcp());
-        let mut command = cpu::command_on(cpu, PARKWAY);
+    /// The program is `parkway` itself; `arguments` go before.
+    pub fn start(program: &Path, cpu: Option<usize>, arguments: &[&str]) -> Result<Parkway, Failure> {
+        let (sip, http, admin) = (free_udp()?, free_tcp()?, free_tcp()?);
+        let mut command = cpu::command_on(cpu, program);
         command.args(arguments);
         for (key, value) in [
             ("sip.listen", sip.to_string()),
@@ -48,30 +44,36 @@ impl Parkway {
         ] {
             command.args(["--set", &format!("{key}={value}")]);
         }
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("the daemon can be started");
+        let spawned = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        let child = spawned.map_err(|error| failed(format!("cannot start {}: {error}", program.display())))?;
         let mut parkway = Parkway { child, admin, sip, http };
-        parkway.wait_until_ready();
-        parkway
+        parkway.wait_until_ready()?;
+        Ok(parkway)
     }
 
-    fn wait_until_ready(&mut self) {
+    fn wait_until_ready(&mut self) -> Result<(), Failure> {
         let until = Instant::now() + START_MAX;
         while !self.get("/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")) {
-            let ended = self.child.try_wait().expect("a child can be waited for");
-            assert!(ended.is_none(), "the daemon ended at once: {ended:?}");
-            assert!(Instant::now() < until, "the daemon did not get ready within {START_MAX:?}");
+            // Why, it has said on the standard error that is ours too.
+            if let Ok(Some(ended)) = self.child.try_wait() {
+                return Err(failed(format!("the daemon ended at once: {ended}")));
+            }
+            if Instant::now() > until {
+                return Err(failed(format!("the daemon did not get ready within {START_MAX:?}")));
+            }
             thread::sleep(Duration::from_millis(20));
         }
+        Ok(())
     }
 
     /// The value of a metric, up to a second old.
-    pub(crate) fn metric(&self, name: &str) -> Option<u64> {
+    pub fn metric(&self, name: &str) -> Option<u64> {
         let page = self.get("/metrics")?;
         page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
     }
 
     /// Waits until a metric has a value; `false` if it does not come to that.
-    pub(crate) fn wait_for(&self, name: &str, value: u64, longest: Duration) -> bool {
+    pub fn wait_for(&self, name: &str, value: u64, longest: Duration) -> bool {
         let until = Instant::now() + longest;
         while self.metric(name) != Some(value) {
             if Instant::now() > until {
@@ -83,12 +85,12 @@ impl Parkway {
     }
 
     /// Its process.
-    pub(crate) fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Its memory, bytes: what it has alone and its share of what others have as well (PSS).
-    pub(crate) fn memory_bytes(&self) -> u64 {
+    pub fn memory_bytes(&self) -> u64 {
         kernel::memory_bytes(self.child.id())
     }
 
@@ -111,12 +113,14 @@ impl Drop for Parkway {
 }
 
 /// A port that was free a moment ago.
-pub(crate) fn free_udp() -> SocketAddr {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
-    socket.local_addr().expect("it is bound")
+pub fn free_udp() -> Result<SocketAddr, Failure> {
+    free(UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()))
 }
 
-fn free_tcp() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener.local_addr().expect("it is bound")
+fn free_tcp() -> Result<SocketAddr, Failure> {
+    free(TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()))
+}
+
+fn free(address: std::io::Result<SocketAddr>) -> Result<SocketAddr, Failure> {
+    address.map_err(|error| failed(format!("loopback has no free port: {error}")))
 }

@@ -1,38 +1,40 @@
 //! One leg of a call as a trunk or a client sees it: the requests of a script, each built from what Parkway answered to the one before.
-//! Not here: sockets, retransmission, and any judgement; a bench looks at the status and goes on.
+//! Not here: sockets, retransmission, and any judgement; a bench looks at the status and goes on. Nor any reader of the server's: what
+//! measures it shares no code with it.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 /// Where nobody listens, for calls whose audio does not matter.
 const NO_MEDIA: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 40_100);
 
-/// What a side offers or answers: G.711 and telephone-event.
-pub(crate) fn description(media: SocketAddr) -> String {
+/// What a side offers or answers: G.711 and telephone-event. With a line that says a key it is SRTP (RFC 4568).
+pub fn description(media: SocketAddr, crypto: &str) -> String {
     format!(
         "v=0\r\n\
          o=- 20518 1 IN IP4 {ip}\r\n\
          s=-\r\n\
          c=IN IP4 {ip}\r\n\
          t=0 0\r\n\
-         m=audio {port} RTP/AVP 8 0 101\r\n\
+         m=audio {port} {profile} 8 0 101\r\n\
          a=rtpmap:8 PCMA/8000\r\n\
          a=rtpmap:0 PCMU/8000\r\n\
          a=rtpmap:101 telephone-event/8000\r\n\
          a=fmtp:101 0-15\r\n\
-         a=ptime:20\r\n",
+         a=ptime:20\r\n{crypto}",
+        profile = if crypto.is_empty() { "RTP/AVP" } else { "RTP/SAVP" },
         ip = media.ip(),
         port = media.port(),
     )
 }
 
 /// Where a description in a message wants the audio.
-pub(crate) fn media_address(message: &str) -> Option<SocketAddrV4> {
+pub fn media_address(message: &str) -> Option<SocketAddrV4> {
     let word = |prefix: &str| message.lines().find_map(|line| line.strip_prefix(prefix)?.split(' ').next());
     Some(SocketAddrV4::new(word("c=IN IP4 ")?.trim().parse().ok()?, word("m=audio ")?.parse().ok()?))
 }
 
 /// A user agent client's view of its dialog.
-pub(crate) struct Leg {
+pub struct Leg {
     /// Every call has another: it is in the Call-ID, the tag and the branches.
     number: u64,
     own: SocketAddr,
@@ -43,21 +45,29 @@ pub(crate) struct Leg {
     /// `Route` lines for the proxies between (RFC 3261 §12.1.2).
     routes: String,
     media: SocketAddr,
+    /// The line of its descriptions that says its key, if it has one.
+    crypto: String,
 }
 
 impl Leg {
     /// A leg that has not sent anything yet.
-    pub(crate) fn new(number: u64, own: SocketAddr, target: &str) -> Leg {
-        Leg { number, own, target: target.into(), to: format!("<{target}>"), routes: String::new(), media: NO_MEDIA }
+    pub fn new(number: u64, own: SocketAddr, target: &str) -> Leg {
+        let (target, to, routes) = (target.to_owned(), format!("<{target}>"), String::new());
+        Leg { number, own, target, to, routes, media: NO_MEDIA, crypto: String::new() }
     }
 
     /// The same with its audio there.
-    pub(crate) fn with_media(self, media: SocketAddr) -> Leg {
+    pub fn with_media(self, media: SocketAddr) -> Leg {
         Leg { media, ..self }
     }
 
+    /// The same with a key for its audio.
+    pub fn with_key(self, crypto: String) -> Leg {
+        Leg { crypto, ..self }
+    }
+
     /// The INVITE, with further header lines; without any it has about 880 bytes, which is what trunks send.
-    pub(crate) fn invite(&self, more: &str) -> String {
+    pub fn invite(&self, more: &str) -> String {
         let own = self.own;
         let more = format!(
             "Record-Route: <sip:{own};lr>\r\n\
@@ -68,11 +78,11 @@ impl Leg {
              P-Asserted-Identity: <sip:+4917012345678@trunk.example.net;user=phone>\r\n\
              {more}Content-Type: application/sdp\r\n"
         );
-        self.request("INVITE", 1, "invite", &more, &description(self.media))
+        self.request("INVITE", 1, "invite", &more, &description(self.media, &self.crypto))
     }
 
     /// Takes Parkway's tag and Contact from a response.
-    pub(crate) fn hear(&mut self, response: &str) {
+    pub fn hear(&mut self, response: &str) {
         if let Some(to) = header(response, "To") {
             self.to = to.into();
         }
@@ -86,22 +96,22 @@ impl Leg {
     }
 
     /// The ACK of a 2xx: a request of its own (RFC 3261 §13.2.2.4).
-    pub(crate) fn acknowledge(&self) -> String {
+    pub fn acknowledge(&self) -> String {
         self.request("ACK", 1, "ack", "", "")
     }
 
     /// The ACK of any other final response: part of the INVITE's transaction (RFC 3261 §17.1.1.3).
-    pub(crate) fn acknowledge_refusal(&self) -> String {
+    pub fn acknowledge_refusal(&self) -> String {
         self.request("ACK", 1, "invite", "", "")
     }
 
     /// The CANCEL of the INVITE (RFC 3261 §9.1).
-    pub(crate) fn cancel(&self) -> String {
+    pub fn cancel(&self) -> String {
         self.request("CANCEL", 1, "invite", "", "")
     }
 
     /// The BYE.
-    pub(crate) fn bye(&self) -> String {
+    pub fn bye(&self) -> String {
         self.request("BYE", 2, "bye", "", "")
     }
 
@@ -123,43 +133,45 @@ impl Leg {
 }
 
 /// The number of the leg that a response is for.
-pub(crate) fn number(response: &str) -> Option<u64> {
+pub fn number(response: &str) -> Option<u64> {
     let (number, _) = header(response, "Call-ID")?.split_once('-')?;
     u64::from_str_radix(number, 16).ok()
 }
 
 /// The status of a response to that method; `None` for a request, and for a response to another one.
-pub(crate) fn status(message: &str, method: &str) -> Option<u16> {
+pub fn status(message: &str, method: &str) -> Option<u16> {
     is_about(message, method).then(|| any_status(message)).flatten()
 }
 
 /// The status of any response; `None` for a request.
-pub(crate) fn any_status(message: &str) -> Option<u16> {
+pub fn any_status(message: &str) -> Option<u16> {
     message.strip_prefix("SIP/2.0 ")?.get(..3)?.parse().ok()
 }
 
 /// Whether a message belongs to a request of that method.
-pub(crate) fn is_about(message: &str, method: &str) -> bool {
+pub fn is_about(message: &str, method: &str) -> bool {
     header(message, "CSeq").is_some_and(|sequence| sequence.ends_with(method))
 }
 
 /// 200 to a request (RFC 3261 §8.2.6).
-pub(crate) fn ok(request: &str) -> String {
+pub fn ok(request: &str) -> String {
     respond(request, "200 OK", "", "")
 }
 
 /// A response with our tag in `To`, which makes a dialog of it, to a request that came by way of a proxy.
-pub(crate) fn respond_with_tag(request: &str, status: &str, own: SocketAddr, body: Body) -> String {
+pub fn respond_with_tag(request: &str, status: &str, own: SocketAddr, body: Body) -> String {
     let more: String = headers(request, "Record-Route").map(|proxy| format!("Record-Route: {proxy}\r\n")).collect();
     let more = format!("{more}Contact: <sip:client@{own}>\r\n");
     match body {
         Body::None => respond(request, status, &more, ""),
-        Body::Answer => respond(request, status, &(more + "Content-Type: application/sdp\r\n"), &description(NO_MEDIA)),
+        Body::Answer => {
+            respond(request, status, &(more + "Content-Type: application/sdp\r\n"), &description(NO_MEDIA, ""))
+        }
     }
 }
 
 /// What a response has in it.
-pub(crate) enum Body {
+pub enum Body {
     /// Nothing.
     None,
     /// A session description.
