@@ -209,7 +209,7 @@ impl Stage {
                 Effect::Media(media::Command::Close { flow }) => self.heard.closing = Some(flow),
                 Effect::Media(media::Command::Set { .. } | media::Command::Clear { .. }) => {}
                 Effect::Notify(Notice::Incoming(incoming)) => self.heard.incoming = Some(incoming),
-                Effect::Notify(Notice::Gone(_)) => {}
+                Effect::Notify(Notice::Gone(_) | Notice::Ended(_)) => {}
                 Effect::Record(_) => self.records += 1,
                 Effect::Ask { .. } => panic!("the grants engine asks nobody"),
                 Effect::Locate(_) => panic!("no trunk is gone to"),

@@ -229,6 +229,9 @@ pub const STATUS_EVERY: Duration = Duration::from_secs(5);
 /// DSCP of what the relay sends: Expedited Forwarding (RFC 3246), what telephony uses.
 pub const DSCP_EXPEDITED: u8 = 46;
 
+/// Most findings that a client is told of a call that it had, the worst: with them the event still goes in one SIP MESSAGE over UDP
+/// ([`SIP_DATAGRAM_BYTES_MAX`]).
+pub const FINDINGS_TOLD_MAX: usize = 4;
 /// Most notices that wait for one subscriber to read: more means that it does not read (RELIABILITY §2.2).
 pub const SUBSCRIBER_NOTICES_MAX: usize = 64;
 /// Most bytes of notices that wait for one subscriber: what a slow reader may keep in memory.

@@ -221,6 +221,45 @@ fn a_record_says_in_words_that_one_side_was_never_heard() {
     assert!(why.starts_with(&expect), "{why}");
 }
 
+/// What the record says, to the client that had the call and to nobody else; where the trunk is stays unsaid.
+#[test]
+fn a_client_is_told_how_its_call_was() {
+    let daemon = Daemon::start();
+    let mut client = Subscriber::ready(&daemon, "demo/web");
+    let mut again = Subscriber::ready(&daemon, "demo/web");
+    let mut others = ["demo", "demo/web/2"].map(|name| Subscriber::ready(&daemon, name));
+    let mut caller = park(&daemon);
+    let incoming = client.incoming();
+    others.each_mut().iter_mut().for_each(|subscriber| _ = subscriber.incoming());
+    again.incoming();
+    let mut other = call_back(&daemon, &client, &incoming, Wire::Plain);
+    let (to_client, _) = (other.phone.expect(200), caller.phone.expect(200));
+    other.voice.talk(to_client.audio().unwrap(), 350);
+    std::thread::sleep(Duration::from_millis(2_500));
+    caller.phone.hang_up();
+    other.phone.be_hung_up_on();
+    for subscriber in [&mut client, &mut again] {
+        assert_eq!(subscriber.gone(&incoming.call, "answered_elsewhere").as_deref(), Some("demo/web"));
+    }
+    others.each_mut().iter_mut().for_each(|subscriber| _ = subscriber.gone(&incoming.call, "answered_elsewhere"));
+    let told = client.expect("ended");
+    assert_eq!(again.expect("ended"), told, "on each channel that it has");
+    others.each_mut().iter_mut().for_each(|subscriber| subscriber.stays_silent());
+    let record = daemon.finish(1).remove(0);
+    assert_eq!((&told["call"], &told["name"]), (&record["call"], &"demo/web".into()));
+    assert_eq!((&told["talked_ms"], &told["ended_by"]), (&record["talked_ms"], &"caller".into()));
+    for side in ["caller", "client"] {
+        assert_eq!(told["quality"][side]["mos"], record["media"][side]["mos"], "{told:#}");
+    }
+    assert!(told["quality"]["client"]["mos"].is_f64(), "{told:#}");
+    let ids = |document: &serde_json::Value| -> Vec<String> {
+        document["findings"].as_array().unwrap().iter().map(|finding| finding["id"].to_string()).collect()
+    };
+    assert_eq!((ids(&told), ids(&record).len()), (ids(&record), 2), "{told:#}");
+    let text = told["findings"][1]["text"].as_str().unwrap();
+    assert!(text.starts_with("the caller's audio never arrived: nothing came to our port from its address"), "{text}");
+}
+
 #[test]
 fn the_client_may_hold_too_and_audio_follows_a_new_address() {
     let daemon = Daemon::start();

@@ -2,7 +2,7 @@
 //! Not here: what one side changes in its session (`change`), and the packets (`relay`), which cross without us.
 
 use super::change::Change;
-use super::ending::Ending;
+use super::ending::{Ending, Holder};
 use super::info::Infos;
 use super::leg::{Answered, plain, status};
 use super::session::Session;
@@ -237,7 +237,8 @@ impl Bridged {
         let of = |side: Side| bye.filter(|(by, _)| *by == side).map(|(_, bye)| bye);
         let caller = self.caller.leave(turn, end.header, of(Side::Caller));
         let client = self.client.leave(turn, end.header, of(Side::Client));
-        Ending::begin(caller, client, self.session.flow, record, turn)
+        let holder = Holder::new(self.bridge.winner, self.bridge.claim.subject(), facts);
+        Ending::begin((caller, client), self.session.flow, record, Some(holder), turn)
     }
 }
 

@@ -1,13 +1,16 @@
 //! Ending: both sides are told that it is over, the relay gives its ports back and its counters, the record is written. Then nothing is left.
 
 use super::leg::Leaving;
-use super::{Event, Record, State, Turn};
+use super::notice::{Ended, Notice, Quality, Score};
+use super::{Event, Facts, Record, State, Turn};
 use crate::id::{FlowId, Side};
 use crate::limits;
 use crate::media;
 use crate::mutant::{Mutant, planted};
+use crate::name::Name;
 use crate::sip::endpoint::DialogId;
 use crate::time::Instant;
+use crate::token::SubjectHash;
 
 /// A call that is being taken down.
 #[derive(Debug)]
@@ -17,20 +20,62 @@ pub(super) struct Ending {
     flow: Option<FlowId>,
     /// Written as soon as the relay's counters are in it.
     record: Option<Record>,
+    /// The client that is told of it.
+    holder: Option<Box<Holder>>,
     /// When we stop waiting for peers that do not answer.
     deadline: Instant,
 }
 
+/// A client that had the call, and is told how it was.
+#[derive(Debug)]
+pub(super) struct Holder {
+    name: Name,
+    subject: SubjectHash,
+    /// Whether telephones of the call are rung, and not told.
+    rings: bool,
+}
+
+impl Holder {
+    /// The client that answered under this name.
+    pub(super) fn new(name: Name, subject: SubjectHash, facts: &Facts) -> Holder {
+        Holder { name, subject, rings: facts.route.invites }
+    }
+
+    /// What it is told.
+    fn ended(self, record: &Record) -> Notice {
+        let score = |leg: &media::Counters| Score { mos: leg.mos, mos_heard: leg.mos_heard };
+        let quality = |closed: &media::Closed| Quality { caller: score(&closed.caller), client: score(&closed.client) };
+        Notice::Ended(Box::new(Ended {
+            call: record.call,
+            name: self.name,
+            holder: self.subject,
+            ended_by: record.ended_by,
+            talked_ms: record.talked_ms,
+            quality: record.media.as_ref().map(quality),
+            findings: record.media.as_ref().map(media::diagnosis::findings_for_client).unwrap_or_default(),
+            at: record.ended,
+            rings: self.rings,
+        }))
+    }
+}
+
 impl Ending {
     /// Begins it: the relay is told to stop at once, so nobody hears anything after the first BYE.
-    pub(super) fn begin(caller: Leaving, client: Leaving, flow: FlowId, record: Record, turn: &mut Turn<'_>) -> State {
+    pub(super) fn begin(
+        (caller, client): (Leaving, Leaving),
+        flow: FlowId,
+        record: Record,
+        holder: Option<Holder>,
+        turn: &mut Turn<'_>,
+    ) -> State {
         turn.media(media::Command::Close { flow });
         if planted(Mutant::RecordTwice) {
             turn.write(record.clone());
         }
         let patience = if planted(Mutant::EndingForever) { limits::PARK_MAX } else { limits::ENDING_MAX };
         let deadline = turn.now.at + patience;
-        State::Ending(Box::new(Ending { caller, client, flow: Some(flow), record: Some(record), deadline }))
+        let (record, holder) = (Some(record), holder.map(Box::new));
+        State::Ending(Box::new(Ending { caller, client, flow: Some(flow), record, holder, deadline }))
     }
 
     /// When to give up.
@@ -100,7 +145,9 @@ impl Ending {
         if let Some(mut record) = self.record.take() {
             record.findings = report.as_ref().map(media::diagnosis::findings).unwrap_or_default();
             record.media = report;
+            let ended = self.holder.take().map(|holder| holder.ended(&record));
             turn.write(record);
+            ended.into_iter().for_each(|ended| turn.notify(ended));
         }
     }
 

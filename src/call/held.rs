@@ -405,7 +405,7 @@ impl Held {
         };
         let caller = self.caller.leave(turn, Some(because), bye);
         facts.tell_gone(turn, verdict.gone, None);
-        (Ending::begin(caller, client, self.session.flow, record, turn), Some(verdict.status))
+        (Ending::begin((caller, client), self.session.flow, record, None, turn), Some(verdict.status))
     }
 }
 

@@ -433,7 +433,7 @@ impl Merging {
             Client::Answered(leg) => leg.leave(turn, Some(over.gone.reason_header()), of(Side::Client)),
         };
         facts.tell_gone(turn, over.gone, None);
-        Ending::begin(caller, client, self.flow, record, turn)
+        Ending::begin((caller, client), self.flow, record, None, turn)
     }
 
     fn parties(&self, facts: &Facts, turn: &Turn<'_>) -> [Party; 2] {

@@ -36,7 +36,7 @@ pub use joining::{Joining, Rung};
 pub use keying::{KeyReach, Keying, SrtpTerms};
 pub use leg::{Pending, Refusal, Ring, plain, too_early};
 pub use merging::Callback;
-pub use notice::{ClientMessage, ClientMessageKind, Gone, GoneReason, Incoming, Notice};
+pub use notice::{ClientMessage, ClientMessageKind, Ended, Gone, GoneReason, Incoming, Notice, Quality, Score};
 pub use record::{Encrypted, EndedBy, Outcome, Record, Transfer};
 pub use rewrite::Rewrite;
 pub use route::{Identity, Pattern, Route, Trunk};

@@ -2,19 +2,25 @@
 //! and the subscribers.
 //! Not here: who listens and how an event is written (`notify`), and what a decline does to the call (`call`, `switch`).
 
+use crate::call::EndedBy;
 use crate::id::CallId;
+use crate::media::Finding;
 use crate::name::Name;
 use crate::policy::MediaKinds;
 use crate::time::Wall;
+use crate::token::SubjectHash;
+use serde::Serialize;
 use std::sync::Arc;
 
 /// Switch to subscribers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
     /// A call is parked and waits for a client of its name.
     Incoming(Incoming),
     /// A call waits no more. Sent once for each [`Notice::Incoming`].
     Gone(Gone),
+    /// A client's talk is over: for that client alone.
+    Ended(Box<Ended>),
 }
 
 /// A parked call, as much of it as a client is told. Kept for as long as the call is parked, for clients that subscribe meanwhile:
@@ -60,6 +66,47 @@ pub struct Gone {
     pub at: Wall,
     /// Whether telephones that registered were rung, and not told.
     pub rings: bool,
+}
+
+/// A call that a client had and that is over, with what its record says of how it was heard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    /// The call.
+    pub call: CallId,
+    /// The name under which the client answered.
+    pub name: Name,
+    /// Who it is: nobody else is told, under whatever name.
+    pub holder: SubjectHash,
+    /// Who ended it.
+    pub ended_by: EndedBy,
+    /// How long both sides were joined, by all clients together.
+    pub talked_ms: u64,
+    /// How well each side was heard; `None` if the relay did not say.
+    pub quality: Option<Quality>,
+    /// What was wrong with the audio, the worst first; no address of the caller's is in it.
+    pub findings: Vec<Finding>,
+    /// When.
+    pub at: Wall,
+    /// Whether telephones that registered were rung, and not told.
+    pub rings: bool,
+}
+
+/// How well the two sides were heard.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Quality {
+    /// What came from the caller, and what it heard.
+    pub caller: Score,
+    /// The same of the client.
+    pub client: Score,
+}
+
+/// Two opinion scores, as in the record.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Score {
+    /// Of what came from a side, as far as here.
+    pub mos: Option<f64>,
+    /// Of what that side heard, by its own reports.
+    pub mos_heard: Option<f64>,
 }
 
 /// Why a call waits no more.

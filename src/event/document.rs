@@ -14,7 +14,8 @@
 //! it to silence a ring can as well keep the ring to itself, and what it takes back is a call that can be answered no more in any case.
 
 use super::sign::Signer;
-use crate::call::{Gone, Incoming};
+use crate::call::{Ended, EndedBy, Gone, Incoming, Quality};
+use crate::media::Finding;
 use crate::name::Name;
 use crate::time::Wall;
 use serde::Serialize;
@@ -151,6 +152,38 @@ pub fn gone(id: EventId, gone: &Gone) -> String {
     })
 }
 
+#[derive(Serialize)]
+struct EndedEvent<'a> {
+    v: u8,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: &'a str,
+    call: &'a str,
+    name: &'a str,
+    ended_by: EndedBy,
+    talked_ms: u64,
+    quality: Option<Quality>,
+    findings: &'a [Finding],
+    at: &'a str,
+}
+
+/// The event that tells a client how the call was that it had. Not signed: it asks for nothing to be done.
+pub fn ended(id: EventId, ended: &Ended) -> String {
+    let (id, call, at) = (id.to_string(), ended.call.to_string(), ended.at.to_string());
+    text(&EndedEvent {
+        v: VERSION,
+        kind: "ended",
+        id: &id,
+        call: &call,
+        name: ended.name.as_str(),
+        ended_by: ended.ended_by,
+        talked_ms: ended.talked_ms,
+        quality: ended.quality,
+        findings: &ended.findings,
+        at: &at,
+    })
+}
+
 /// The rest are the channel's own: they say nothing that a relay would carry on, so they are not signed.
 #[derive(Serialize)]
 struct ChannelEvent<'a> {
@@ -229,10 +262,14 @@ fn one_line(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::GoneReason;
+    use crate::call::{GoneReason, Score};
     use crate::id::CallId;
+    use crate::limits;
+    use crate::media::diagnosis::findings_for_client;
+    use crate::media::{Closed, Counters};
     use crate::policy::MediaKinds;
     use crate::secret::Secret;
+    use crate::token::SubjectHash;
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use ring::signature::{ED25519, UnparsedPublicKey};
@@ -349,6 +386,74 @@ mod tests {
             );
             assert_eq!(gone(ID, &notice), expected);
         }
+    }
+
+    #[test]
+    fn an_ended_event_says_how_a_call_was_heard_and_fits_a_datagram() {
+        let finding = Finding { id: "lost", leg: "caller", text: "3 % of the caller's packets were lost".into() };
+        let score = |mos| Score { mos, mos_heard: None };
+        let mut notice = Ended {
+            call: CallId(1),
+            name: Name::parse("foo/web").unwrap(),
+            holder: SubjectHash::of("ann"),
+            ended_by: EndedBy::Caller,
+            talked_ms: 32_000,
+            quality: Some(Quality { caller: score(Some(4.03)), client: score(None) }),
+            findings: vec![finding],
+            at: Wall(1_795_449_810_125),
+            rings: false,
+        };
+        let head =
+            r#"{"v":1,"type":"ended","id":"1700000000-42","call":"00000000000000000000000000000001","name":"foo/web","#;
+        assert_eq!(
+            ended(ID, &notice),
+            head.to_owned()
+                + concat!(
+                    r#""ended_by":"caller","talked_ms":32000,"#,
+                    r#""quality":{"caller":{"mos":4.03,"mos_heard":null},"client":{"mos":null,"mos_heard":null}},"#,
+                    r#""findings":[{"id":"lost","leg":"caller","text":"3 % of the caller's packets were lost"}],"#,
+                    r#""at":"2026-11-23T16:03:30.125Z"}"#,
+                )
+        );
+        (notice.quality, notice.findings) = (None, Vec::new());
+        let none =
+            r#""ended_by":"caller","talked_ms":32000,"quality":null,"findings":[],"at":"2026-11-23T16:03:30.125Z"}"#;
+        assert_eq!(ended(ID, &notice), head.to_owned() + none);
+    }
+
+    /// RFC 3428 §8: with a head of 500 bytes it still goes over UDP.
+    #[test]
+    fn an_ended_event_of_a_call_in_which_all_went_wrong_fits_a_datagram() {
+        let address = Some("[2001:db8:1111:2222:3333:4444:5555:6666]:20002".parse().unwrap());
+        let leg = Counters {
+            packets_received: 1_000_000,
+            packets_lost: 900_000,
+            packets_duplicated: 200_000,
+            packets_reordered: 300_000,
+            dropped_malformed: 900_000,
+            jitter_ms: 500.0,
+            refused: 1_000_000,
+            unreachable: 1_000_000,
+            named: address,
+            heard_from: address,
+            local: address,
+            ..Counters::default()
+        };
+        let findings = findings_for_client(&Closed { caller: leg, client: leg });
+        let score = Score { mos: Some(1.23), mos_heard: Some(1.23) };
+        let notice = Ended {
+            call: CallId(u128::MAX),
+            name: Name::parse("a-name-that-is-rather-long/and-has/many-parts").unwrap(),
+            holder: SubjectHash::of("ann"),
+            ended_by: EndedBy::Parkway,
+            talked_ms: 86_400_000,
+            quality: Some(Quality { caller: score, client: score }),
+            findings,
+            at: Wall(1_795_449_810_125),
+            rings: false,
+        };
+        let event = ended(ID, &notice);
+        assert!(event.len() <= limits::SIP_DATAGRAM_BYTES_MAX - 500, "{} bytes: {event}", event.len());
     }
 
     #[test]

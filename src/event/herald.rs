@@ -3,7 +3,7 @@
 
 use super::document::{self, EventId, Invitation};
 use super::sign::Signer;
-use crate::call::{Gone, Incoming};
+use crate::call::{Ended, Gone, Incoming};
 use crate::id::CallId;
 use crate::name::Name;
 use crate::policy::{
@@ -85,6 +85,11 @@ impl Herald {
     /// The event that takes a call back, the same for all.
     pub fn gone(&self, sequence: u64, gone: &Gone) -> String {
         document::gone(self.id(sequence), gone)
+    }
+
+    /// The event that tells a client how the call was that it had.
+    pub fn ended(&self, sequence: u64, ended: &Ended) -> String {
+        document::ended(self.id(sequence), ended)
     }
 
     /// The URI of a name here. RFC 3261 §25.1: a user part may hold `/` and every other byte of a name, but not `@`.

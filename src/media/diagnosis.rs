@@ -2,6 +2,7 @@
 //! Not here: counting (`leg`), and any state: the same counters give the same findings. A call that was heard has none.
 
 use crate::id::Side;
+use crate::limits;
 use crate::media::command::{Closed, Counters};
 use crate::media::statistics::float;
 use serde::Serialize;
@@ -124,7 +125,18 @@ pub struct Finding {
 
 /// What was wrong with a call, the worst first.
 pub fn findings(closed: &Closed) -> Vec<Finding> {
-    let (caller, client) = (Leg::new(Side::Caller, closed), Leg::new(Side::Client, closed));
+    find(closed, false)
+}
+
+/// As much of it as a client is told: where the caller is reached is the operator's affair.
+pub fn findings_for_client(closed: &Closed) -> Vec<Finding> {
+    let mut found = find(closed, true);
+    found.truncate(limits::FINDINGS_TOLD_MAX);
+    found
+}
+
+fn find(closed: &Closed, hides_caller: bool) -> Vec<Finding> {
+    let (caller, client) = (Leg::new(Side::Caller, closed, hides_caller), Leg::new(Side::Client, closed, false));
     let mut found = Vec::new();
     match (caller.never_heard(), client.never_heard()) {
         (true, true) => found.push(client.finding(Trouble::NoAudio, "there was no audio, either way".into())),
@@ -146,15 +158,27 @@ struct Leg<'a> {
     side: Side,
     counters: &'a Counters,
     other: &'a Counters,
+    /// Whether no address of it is to be said.
+    is_hidden: bool,
 }
 
 impl<'a> Leg<'a> {
-    fn new(side: Side, closed: &'a Closed) -> Leg<'a> {
+    fn new(side: Side, closed: &'a Closed, is_hidden: bool) -> Leg<'a> {
         let (counters, other) = match side {
             Side::Caller => (&closed.caller, &closed.client),
             Side::Client => (&closed.client, &closed.caller),
         };
-        Leg { side, counters, other }
+        Leg { side, counters, other, is_hidden }
+    }
+
+    /// Our address for it.
+    fn here(self) -> String {
+        if self.is_hidden { "our port".into() } else { address(self.counters.local) }
+    }
+
+    /// One of its own.
+    fn there(self, own: Option<SocketAddr>) -> String {
+        if self.is_hidden { "its address".into() } else { address(own) }
     }
 
     fn finding(self, trouble: Trouble, text: String) -> Finding {
@@ -207,7 +231,7 @@ impl<'a> Leg<'a> {
     /// Why nothing was heard of it.
     fn silence(self) -> Finding {
         let (name, counters) = (self.name(), self.counters);
-        let (here, there) = (address(counters.local), address(counters.named));
+        let (here, there) = (self.here(), self.there(counters.named));
         let awaited = seconds(counters.timing.awaited_ms);
         let never = format!("the {name}'s audio never arrived:");
         if counters.dropped_malformed > 0 {
@@ -273,7 +297,7 @@ impl<'a> Leg<'a> {
     /// What became of packets that were sent to it.
     fn sending(self, found: &mut Vec<Finding>) {
         let (name, counters) = (self.name(), self.counters);
-        let there = address(counters.heard_from.or(counters.named));
+        let there = self.there(counters.heard_from.or(counters.named));
         let mut tell = |trouble, text| found.push(self.finding(trouble, text));
         if counters.refused >= ICMP_MIN {
             let text = format!("the {name}'s host said {} times that nobody listens at {there}", counters.refused);
@@ -384,6 +408,43 @@ mod tests {
         }
         let ids: Vec<&str> = told(unheard(1), unheard(2)).into_iter().map(|(id, _)| id).collect();
         assert_eq!(ids, ["no_audio", "never_heard", "never_heard"]);
+    }
+
+    #[test]
+    fn a_client_is_told_no_address_of_the_callers_and_not_too_much() {
+        let everything = |leg: u8| Counters {
+            packets_lost: 500,
+            packets_reordered: 500,
+            packets_duplicated: 200,
+            dropped_malformed: 500,
+            jitter_ms: 80.0,
+            refused: 100,
+            unreachable: 100,
+            ..healthy(leg)
+        };
+        for (caller, expect) in [
+            (unheard(1), "the caller's audio never arrived: nothing came to our port from its address in 32 s"),
+            (
+                Counters { dropped_source: 5, ..unheard(1) },
+                "the caller's audio never arrived: 5 packets came to our port from elsewhere, none from its address, which its SDP names",
+            ),
+            (
+                Counters { refused: 30, ..healthy(1) },
+                "the caller's host said 30 times that nobody listens at its address",
+            ),
+        ] {
+            let found = findings_for_client(&Closed { caller, client: healthy(2) });
+            assert!(found.iter().any(|finding| finding.text == expect), "{found:?}");
+        }
+        let found = findings_for_client(&Closed { caller: everything(1), client: everything(2) });
+        assert_eq!(found.len(), limits::FINDINGS_TOLD_MAX);
+        assert!(found.iter().all(|finding| !finding.text.contains("192.0.2.")), "the caller's come first: {found:?}");
+        let found = findings_for_client(&Closed { caller: healthy(1), client: unheard(2) });
+        assert!(
+            found.iter().any(|finding| finding.text.contains("192.0.2.12:20002")),
+            "its own it may know: {found:?}"
+        );
+        assert_eq!(findings_for_client(&Closed { caller: healthy(1), client: healthy(2) }), []);
     }
 
     #[test]

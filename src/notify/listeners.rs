@@ -6,6 +6,7 @@ use crate::name::Name;
 use crate::notify::closing::Closing;
 use crate::notify::seat::{Parcel, Seat};
 use crate::sync::DashMap;
+use crate::token::SubjectHash;
 use std::sync::Arc;
 
 /// Subscribers by name.
@@ -48,6 +49,13 @@ impl Listeners {
     pub(super) fn deliver(&self, name: &Name, parcel: &Parcel) -> u64 {
         let Some(seats) = self.by_name.get(name) else { return 0 };
         seats.iter().map(|seat| u64::from(seat.push(parcel.clone()))).sum()
+    }
+
+    /// The same for those subscribers of this very name who are this one.
+    pub(super) fn deliver_to(&self, name: &Name, who: SubjectHash, parcel: &Parcel) -> u64 {
+        let Some(seats) = self.by_name.get(name) else { return 0 };
+        let own = seats.iter().filter(|seat| seat.name == *name && seat.claims.subject_hash() == who);
+        own.map(|seat| u64::from(seat.push(parcel.clone()))).sum()
     }
 
     /// Whether anybody would be reached.

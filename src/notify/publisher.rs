@@ -11,11 +11,11 @@
 //! reads the parked calls. Calls up to the count come from there, what is later through the queue.
 //! Not here: what an event says, and anything that could make the switch wait.
 
-use crate::call::{Gone, Notice};
+use crate::call::{Ended, Gone, Notice};
 use crate::notify::closing::Closing;
 use crate::notify::parked::Waiting;
 use crate::notify::registry::Registry;
-use crate::notify::seat::{Ended, Parcel};
+use crate::notify::seat::{Parcel, Written};
 use crate::sync::atomic::Ordering;
 use crate::sync::tokio;
 use crate::sync::tokio::sync::mpsc;
@@ -27,6 +27,8 @@ pub(super) enum Job {
     Incoming(Arc<Waiting>),
     /// A call waits no more.
     Gone { sequence: u64, gone: Box<Gone> },
+    /// A client's talk is over.
+    Ended { sequence: u64, ended: Box<Ended> },
 }
 
 /// The switch thread's end: hands notices over and never waits. There is one, because the order of notices is its order.
@@ -51,6 +53,7 @@ impl Publisher {
                 registry.parked.remove(&gone.name, gone.call);
                 Job::Gone { sequence, gone: Box::new(gone) }
             }
+            Notice::Ended(ended) => Job::Ended { sequence, ended },
         };
         registry.published.store(sequence, Ordering::SeqCst);
         if self.jobs.try_send(job).is_err() {
@@ -100,8 +103,14 @@ impl FanOut {
             Job::Gone { gone, .. } if !registry.listeners.any(&gone.name) => 0,
             Job::Gone { sequence, gone } => {
                 let text = registry.announcer.gone(sequence, &gone);
-                let ended = Ended { sequence, call: gone.call, text };
-                registry.listeners.deliver(&gone.name, &Parcel::Gone(Arc::new(ended)))
+                let written = Written { sequence, call: gone.call, text };
+                registry.listeners.deliver(&gone.name, &Parcel::Gone(Arc::new(written)))
+            }
+            Job::Ended { ended, .. } if !registry.listeners.any(&ended.name) => 0,
+            Job::Ended { sequence, ended } => {
+                let text = registry.announcer.ended(sequence, &ended);
+                let written = Written { sequence, call: ended.call, text };
+                registry.listeners.deliver_to(&ended.name, ended.holder, &Parcel::Gone(Arc::new(written)))
             }
         };
         registry.slow.fetch_add(slow, Ordering::Relaxed);

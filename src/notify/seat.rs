@@ -20,13 +20,13 @@ use std::sync::{Arc, PoisonError};
 pub(super) enum Parcel {
     /// A call, to be announced to this subscriber with its own token.
     Incoming(Arc<Waiting>),
-    /// A call's end.
-    Gone(Arc<Ended>),
+    /// A call's end: that it waits no more, or how it was.
+    Gone(Arc<Written>),
 }
 
 /// A call's end, written once for all subscribers.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(super) struct Written {
     /// Counts notices, as in [`Waiting`].
     pub(super) sequence: u64,
     /// The call.
@@ -40,14 +40,14 @@ impl Parcel {
     pub(super) fn sequence(&self) -> u64 {
         match self {
             Parcel::Incoming(waiting) => waiting.sequence,
-            Parcel::Gone(ended) => ended.sequence,
+            Parcel::Gone(written) => written.sequence,
         }
     }
 
     fn bytes(&self) -> usize {
         match self {
             Parcel::Incoming(waiting) => waiting.bytes(),
-            Parcel::Gone(ended) => ended.text.len(),
+            Parcel::Gone(written) => written.text.len(),
         }
     }
 }

@@ -132,7 +132,7 @@ impl Subscription {
         let call = match parcel {
             Parcel::Incoming(waiting) if !parked.holds(waiting) => return Ok(None),
             Parcel::Incoming(waiting) => waiting.call.call,
-            Parcel::Gone(ended) => ended.call,
+            Parcel::Gone(written) => written.call,
         };
         match announcer.may_receive(now, &self.seat, call) {
             Ok(()) => {}
@@ -145,7 +145,7 @@ impl Subscription {
         delivered.fetch_add(1, Ordering::Relaxed);
         Ok(Some(match parcel {
             Parcel::Incoming(waiting) => announcer.incoming(now, &self.seat, waiting),
-            Parcel::Gone(ended) => ended.text.clone(),
+            Parcel::Gone(written) => written.text.clone(),
         }))
     }
 }

@@ -2,7 +2,7 @@
 //! Not here: finding it (`registrar`), and writing what it is told (`event`).
 
 use super::{Order, Vector, Wanted};
-use crate::call::Gone;
+use crate::call::{Ended, Gone};
 use crate::id::{BindingId, CallId};
 use crate::limits;
 use crate::mutant::{Mutant, planted};
@@ -126,6 +126,13 @@ pub enum Parcel {
         /// The notice's number.
         sequence: u64,
     },
+    /// How a call was that it had.
+    Ended {
+        /// What is said of it.
+        ended: Arc<Ended>,
+        /// The notice's number.
+        sequence: u64,
+    },
     /// Its subscription is over, for this reason (RFC 6665 §4.2.2). The last one.
     Terminated(&'static str),
 }
@@ -216,6 +223,6 @@ impl Binding {
 fn is_incoming(parcel: &Parcel, wanted: CallId) -> bool {
     match parcel {
         Parcel::Incoming { call, .. } => *call == wanted,
-        Parcel::State | Parcel::Gone { .. } | Parcel::Terminated(_) => false,
+        Parcel::State | Parcel::Gone { .. } | Parcel::Ended { .. } | Parcel::Terminated(_) => false,
     }
 }

@@ -87,12 +87,15 @@ impl World<'_> {
     /// A telephone is told of a call.
     fn message(&mut self, node: usize, agent: usize, peer: SocketAddr, seen: &Seen<'_>) -> Verdict {
         self.check_connection(agent, peer)?;
-        let (is_incoming, call) = document(seen.body).ok_or("a telephone is told what nobody can read")?;
+        let (news, call) = document(seen.body).ok_or("a telephone is told what nobody can read")?;
         let known = self.nodes[node].calls.get(call).ok_or("a telephone is told of a call that is none")?;
         let (name, gone, caller) = (known.incoming.name.as_str().to_owned(), known.gone.is_some(), known.caller);
         let planned = &self.plan.calls[self.agents[agent].call];
         let client = &planned.clients[self.agents[agent].part - 1];
-        hold(office::reaches(&name, &NAMES[usize::from(client.name)]), || {
+        if news == News::Ended {
+            self.check_had(node, agent, call)?;
+        }
+        hold(news == News::Ended || office::reaches(&name, &NAMES[usize::from(client.name)]), || {
             format!("a{agent} is told of a call to {name}")
         })?;
         let called = self.plan.calls[self.agents[caller as usize].call].route;
@@ -100,8 +103,17 @@ impl World<'_> {
         let id = self.agents[agent].id;
         let is_registered = self.nodes[node].dialled.is_registered(self.now, id);
         hold(is_registered, || format!("a{agent} is told, and is not registered"))?;
-        let news = if is_incoming { News::Incoming } else { News::Gone };
         self.nodes[node].told.sent(self.now, seen, (id, call), (news, gone))
+    }
+
+    /// A telephone is told how a call was: it is of the subject that has had it, and of no other.
+    fn check_had(&self, node: usize, agent: usize, call: CallId) -> Verdict {
+        let holder = self.nodes[node].calls.holder(call).ok_or("the end of a talk that nobody had")?;
+        let subject = |agent: usize| {
+            let of = &self.agents[agent];
+            self.plan.calls[of.call].clients[of.part - 1].subject
+        };
+        hold(subject(agent) == subject(holder as usize), || format!("a{agent} is told how another's call was"))
     }
 
     /// What a switch begins goes over the connection that is there.
@@ -148,7 +160,7 @@ impl World<'_> {
         if self.agents[agent].telephone.is_none() || !bytes.starts_with(b"MESSAGE") {
             return;
         }
-        let Some((true, call)) = text::read(bytes).and_then(|seen| document(seen.body)) else { return };
+        let Some((News::Incoming, call)) = text::read(bytes).and_then(|seen| document(seen.body)) else { return };
         let node = usize::from(self.agents[agent].node);
         let caller = self.nodes[node].calls.get(call).map(|seen| seen.caller as usize);
         let own = self.parts[self.agents[agent].call][0];
@@ -230,9 +242,15 @@ impl World<'_> {
 }
 
 /// What a telephone is told: whether the call waits, or waits no more, and which it is.
-fn document(body: &[u8]) -> Option<(bool, CallId)> {
+fn document(body: &[u8]) -> Option<(News, CallId)> {
     let at = memchr::memmem::find(body, b"\"call\":\"")? + 8;
     let digits = std::str::from_utf8(body.get(at..at + 32)?).ok()?;
-    let is_incoming = memchr::memmem::find(body, b"\"type\":\"incoming\"").is_some();
-    Some((is_incoming, CallId(u128::from_str_radix(digits, 16).ok()?)))
+    let is = |kind: &[u8]| memchr::memmem::find(body, kind).is_some();
+    let news = match () {
+        () if is(b"\"type\":\"incoming\"") => News::Incoming,
+        () if is(b"\"type\":\"gone\"") => News::Gone,
+        () if is(b"\"type\":\"ended\"") => News::Ended,
+        () => return None,
+    };
+    Some((news, CallId(u128::from_str_radix(digits, 16).ok()?)))
 }

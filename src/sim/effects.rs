@@ -11,7 +11,7 @@ use super::plan::{Called, Identity, Prack, TokenKind};
 use super::policy;
 use super::text::{self, Seen, Verb};
 use super::world::{Happening, World, describe};
-use crate::call::{Gone, GoneReason, Incoming, Notice, Outcome, Record};
+use crate::call::{Ended, Gone, GoneReason, Incoming, Notice, Outcome, Record};
 use crate::id::{FlowId, Side};
 use crate::media::Command;
 use crate::sip::{Transmit, Transport};
@@ -35,6 +35,7 @@ impl World<'_> {
                 Effect::Media(command) => self.command(node, &command)?,
                 Effect::Notify(Notice::Incoming(incoming)) => self.announce(node, &incoming)?,
                 Effect::Notify(Notice::Gone(gone)) => self.announce_gone(node, &gone)?,
+                Effect::Notify(Notice::Ended(ended)) => self.announce_ended(node, &ended)?,
                 Effect::Ask { id, .. } => {
                     asks = true;
                     self.ask(node, id);
@@ -343,6 +344,19 @@ impl World<'_> {
         let holder = self.nodes[node].calls.holder(gone.call).map(|agent| agent as usize);
         let winner = holder.map(|agent| self.party(node, agent));
         self.nodes[node].calls.gone(self.now, gone, winner)
+    }
+
+    /// After its record, and to nobody but who has had it.
+    fn announce_ended(&mut self, node: usize, ended: &Ended) -> Verdict {
+        self.trace.bytes(&ended.call.0.to_le_bytes());
+        self.note(|| format!("notify <- ended {} {}", ended.call, ended.name));
+        let holder = self.nodes[node].calls.holder(ended.call).ok_or("the end of a talk that nobody had")?;
+        let party = self.party(node, holder as usize);
+        let client = &self.plan.calls[self.agents[holder as usize].call].clients[self.agents[holder as usize].part - 1];
+        let is_its = self.office.hashes[usize::from(client.subject)] == ended.holder;
+        let is_its = is_its && party.name == ended.name.as_str();
+        hold(is_its, || format!("{} is told of the end of another's talk", ended.name))?;
+        self.nodes[node].calls.told_of_end(ended.call)
     }
 
     fn ask(&mut self, node: usize, question: crate::id::QuestionId) {

@@ -15,6 +15,7 @@ use crate::sip::Path;
 use crate::sip::endpoint::{Asker, ClientId, Endpoint, Outside};
 use crate::sip::wire::{Header, Message, Method};
 use crate::time::{Instant, Now};
+use crate::token::SubjectHash;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -46,17 +47,23 @@ impl Switch {
     pub(super) fn tell(&mut self, now: Now, notice: &Notice) {
         self.notices += 1;
         let sequence = self.notices;
-        let (name, parcel) = match notice {
+        let (name, whose, parcel) = match notice {
             Notice::Incoming(incoming) => {
                 self.posted.add(&incoming.name, incoming.call, sequence);
-                (&incoming.name, Parcel::Incoming { call: incoming.call, sequence })
+                (&incoming.name, None, Parcel::Incoming { call: incoming.call, sequence })
             }
             Notice::Gone(gone) => {
                 self.posted.remove(&gone.name, gone.call);
-                (&gone.name, Parcel::Gone { gone: Arc::new(gone.clone()), sequence })
+                (&gone.name, None, Parcel::Gone { gone: Arc::new(gone.clone()), sequence })
+            }
+            Notice::Ended(ended) => {
+                (&ended.name, Some(ended.holder), Parcel::Ended { ended: Arc::new((**ended).clone()), sequence })
             }
         };
         for id in self.registrar.reached(name) {
+            if whose.is_some_and(|holder| !self.is_client(id, name, holder)) {
+                continue;
+            }
             self.push(id, parcel.clone());
             let Some(binding) = self.registrar.get_mut(id) else { continue };
             if !std::mem::replace(&mut binding.queued, true) {
@@ -64,6 +71,13 @@ impl Switch {
             }
         }
         self.take_turns(now);
+    }
+
+    /// Whether a binding is this client's, under this very name.
+    fn is_client(&self, id: BindingId, name: &Name, who: SubjectHash) -> bool {
+        self.registrar.get(id).filter(|binding| binding.name == *name).is_some_and(|binding| {
+            binding.who.claims(self.keyring.users()).is_some_and(|claims| claims.subject_hash() == who)
+        })
     }
 
     /// Tells some of those whose turn it is. A name may have thousands of clients, and calls have to go on meanwhile: the others' turn comes
@@ -132,6 +146,7 @@ impl Switch {
                 rung && !planted(Mutant::RungAndTold)
             }
             Parcel::Gone { gone, .. } => self.is_rung(id, gone.rings),
+            Parcel::Ended { ended, .. } => self.is_rung(id, ended.rings),
         }
     }
 
@@ -141,6 +156,7 @@ impl Switch {
             Parcel::State | Parcel::Terminated(_) => return Some(String::new()),
             Parcel::Incoming { call, .. } => *call,
             Parcel::Gone { gone, .. } => gone.call,
+            Parcel::Ended { ended, .. } => ended.call,
         };
         let authority = self.authority();
         let binding = self.registrar.get(id)?;
@@ -159,6 +175,7 @@ impl Switch {
                 Some(self.herald.incoming(&authority, now, hearer, (*sequence, &incoming), &mut self.rng))
             }
             Parcel::Gone { gone, sequence } => Some(self.herald.gone(*sequence, gone)),
+            Parcel::Ended { ended, sequence } => Some(self.herald.ended(*sequence, ended)),
         }
     }
 
@@ -179,7 +196,9 @@ impl Switch {
             Kind::Subscription(dialog) => {
                 let state = match parcel {
                     Parcel::Terminated(reason) => format!("terminated;reason={reason}"),
-                    Parcel::State | Parcel::Incoming { .. } | Parcel::Gone { .. } => format!("active;expires={left}"),
+                    Parcel::State | Parcel::Incoming { .. } | Parcel::Gone { .. } | Parcel::Ended { .. } => {
+                        format!("active;expires={left}")
+                    }
                 };
                 mail.notify(dialog, &state, document)
             }

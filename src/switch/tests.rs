@@ -112,6 +112,7 @@ fn done(switch: &mut Switch) -> Vec<String> {
         Effect::Media(media::Command::Close { .. }) => "close".into(),
         Effect::Notify(Notice::Incoming(_)) => "incoming".into(),
         Effect::Notify(Notice::Gone(gone)) => format!("gone {}", gone.reason.as_str()),
+        Effect::Notify(Notice::Ended(ended)) => format!("ended {}", ended.name),
         Effect::Ask { .. } => "ask".into(),
         Effect::Locate(_) => "locate".into(),
         Effect::Record(record) => format!("record {} {}", record.status, record.sip_call_id),
@@ -206,7 +207,7 @@ fn a_call_that_panics_after_its_record_has_no_second() {
     switch.step(NOW, at, Event::Stop);
     done(&mut switch);
     let heard = relay(&mut switch, at, |flow| media::Event::Closed { flow, report: Box::default() });
-    assert_eq!(heard, ["record 200 a"]);
+    assert_eq!(heard, ["record 200 a", "ended demo"]);
     switch.fault = Some(at);
     let dialog = switch.lot.get(at).and_then(|call| call.dialog(Side::Caller)).unwrap();
     let heard = tell(&mut switch, 'a', "BYE sip:1@x", "2 BYE", &format!("<sip:1@x>;tag={dialog}"), false);

@@ -107,9 +107,13 @@ impl Subscriber {
         }
     }
 
-    /// The next event, which must be of that type.
+    /// The next event, which must be of that type. How the last call was is told when it is over, which is before or after what comes next, so
+    /// it counts only where it is asked for.
     pub(crate) fn expect(&mut self, kind: &str) -> Value {
-        let event = self.next();
+        let mut event = self.next();
+        while event["type"] == "ended" && kind != "ended" {
+            event = self.next();
+        }
         assert_eq!(event["type"], kind, "{event:#}");
         event
     }

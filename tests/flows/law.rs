@@ -19,6 +19,7 @@ pub(crate) struct Law {
     parked: BTreeMap<CallId, usize>,
     gone: BTreeMap<CallId, usize>,
     recorded: BTreeMap<CallId, usize>,
+    rated: BTreeMap<CallId, usize>,
     flows: BTreeMap<FlowId, Flow>,
 }
 
@@ -106,6 +107,10 @@ impl Law {
                 let before = turns.checked_sub(1).ok_or("gone, and was never announced")?;
                 count(&mut self.gone, gone.call, before, "gone")
             }
+            Notice::Ended(ended) if !self.recorded.contains_key(&ended.call) => {
+                Err("a client is told how a call was that has no record".into())
+            }
+            Notice::Ended(ended) => count(&mut self.rated, ended.call, 0, "told how it was"),
         }
     }
 

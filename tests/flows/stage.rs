@@ -315,6 +315,8 @@ impl Stage {
                 let winner = gone.winner.as_ref().map(|name| format!(" winner={name}")).unwrap_or_default();
                 format!("gone reason={}{winner}", gone.reason.as_str())
             }
+            // It repeats the record, which the flows have.
+            Notice::Ended(_) => return Ok(()),
         };
         self.keep("notify", text);
         if let Notice::Incoming(incoming) = notice {

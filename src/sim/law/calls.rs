@@ -18,6 +18,8 @@ pub(crate) struct CallSeen {
     pub(crate) since: Instant,
     pub(crate) gone: Option<(GoneReason, Instant)>,
     recorded: bool,
+    /// Its client was told how it was.
+    rated: bool,
     /// The client that has a 2xx, and neither side has hung up.
     holder: Option<u32>,
     /// Which of its dialogs that is.
@@ -88,6 +90,7 @@ impl Calls {
             since: now,
             gone: None,
             recorded: false,
+            rated: false,
             holder: None,
             held_by: 0,
             tried: 0,
@@ -197,6 +200,13 @@ impl Calls {
         })?;
         let id = format!("a{}-1@sim", seen.caller);
         hold(record.sip_call_id == id, || format!("a record names {}, not {id}", record.sip_call_id))
+    }
+
+    /// The client that had it is told how it was: once, and with what the record says.
+    pub(crate) fn told_of_end(&mut self, call: CallId) -> Verdict {
+        let seen = self.by_id.get_mut(&call).ok_or("the end of a call that was never announced")?;
+        hold(seen.recorded, || "a client is told how a call was that has no record".into())?;
+        hold(!std::mem::replace(&mut seen.rated, true), || "a client is told twice how a call was".into())
     }
 
     /// How long a call waited, when it timed out: never before its deadline, and not much after it unless a callback was being tried.

@@ -17,6 +17,7 @@ const LIFE: Duration = Duration::from_secs(32);
 pub(crate) enum News {
     Incoming,
     Gone,
+    Ended,
 }
 
 /// All telephones of one node.
@@ -40,8 +41,9 @@ impl Told {
     ) -> Verdict {
         let open = self.open.insert(agent, (Hash::of(&[seen.branch()]), now));
         hold(open.is_none(), || format!("RFC 3428 §8: a{agent} is told two things at once"))?;
-        hold((news == News::Gone) == is_gone, || format!("a{agent} is told {news:?}, which is not true now"))?;
-        let is_known = news == News::Incoming || self.knows(agent, call);
+        hold((news != News::Incoming) == is_gone, || format!("a{agent} is told {news:?}, which is not true now"))?;
+        // Who has had a call was told of it, but perhaps before it registered here.
+        let is_known = news != News::Gone || self.knows(agent, call);
         hold(is_known, || format!("a{agent} is told of the end of what it was not told of"))?;
         hold(self.said.insert((agent, call, news)), || format!("a{agent} is told {news:?} twice"))
     }
