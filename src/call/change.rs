@@ -260,12 +260,12 @@ impl Bridged {
         let Some(carried) = self.take_carried(transaction) else { return self.stay() };
         // It said that it allows UPDATE, and does not.
         if carried.method == Method::Update && matches!(status, 405 | 501) {
-            return self.carry_again(carried, Method::Invite, turn).stay();
+            return self.carry_again(*carried, Method::Invite, turn).stay();
         }
         let timer = &mut self.leg(carried.from.other()).timer;
         if status == 422 && response.is_some_and(|response| timer.raise(response)) {
             let method = carried.method;
-            return self.carry_again(carried, method, turn).stay();
+            return self.carry_again(*carried, method, turn).stay();
         }
         let passed_on = match status {
             // A challenge is never answered and never passed on (RELIABILITY A8).
@@ -282,14 +282,9 @@ impl Bridged {
     }
 
     /// The same once more, in the way that the other side wants it.
-    fn carry_again(
-        mut self: Box<Self>,
-        carried: Box<Carried>,
-        method: Method<'static>,
-        turn: &mut Turn<'_>,
-    ) -> Box<Self> {
+    fn carry_again(mut self: Box<Self>, carried: Carried, method: Method<'static>, turn: &mut Turn<'_>) -> Box<Self> {
         match self.leg(carried.from.other()).send(turn, method, Some(&carried.told)) {
-            Some(sent) => self.change = Some(Change::Carried(Box::new(Carried { sent, method, ..*carried }))),
+            Some(sent) => self.change = Some(Change::Carried(Box::new(Carried { sent, method, ..carried }))),
             None => {
                 turn.endpoint.respond(turn.now, carried.received, &plain(491));
             }

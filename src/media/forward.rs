@@ -237,7 +237,7 @@ impl Flow {
         let mut take = |side| self.leg(side).poll_notice().map(|notice| (side, notice));
         let (side, notice) = take(Side::Caller).or_else(|| take(Side::Client))?;
         Some(match notice {
-            Notice::Latched(peer) => Event::Latched { flow, side, peer },
+            Notice::Latched => Event::Latched { flow, side, peer: self.leg(side).pinned()? },
             Notice::Silent => Event::Silent { flow, side },
             Notice::Dtmf(digit) => Event::Dtmf { flow, side, digit: digit.key, duration_ms: digit.duration_ms },
         })

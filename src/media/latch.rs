@@ -78,7 +78,8 @@ pub struct Latch {
     named_last: Option<SocketAddr>,
     /// Whether signalling has named another address since the last validation: then the old one does not end the learning.
     moved: bool,
-    trials: ArrayVec<Trial, { limits::LATCH_CANDIDATES_MAX }>,
+    /// Made for the first who has to prove itself: most legs are heard from where their SDP says.
+    trials: Option<Box<ArrayVec<Trial, { limits::LATCH_CANDIDATES_MAX }>>>,
     burst: Burst,
 }
 
@@ -119,7 +120,7 @@ impl Latch {
         }
         self.signalled = Some(signalled);
         self.learning = true;
-        self.trials.clear();
+        self.trials = None;
     }
 
     /// Whether a packet from `source` is worth reading at all: cheap, and before a byte of the packet is looked at.
@@ -225,7 +226,7 @@ impl Latch {
     fn end_learning(&mut self) {
         self.learning = false;
         self.moved = false;
-        self.trials.clear();
+        self.trials = None;
     }
 
     fn passes_trial(&mut self, source: SocketAddr, ssrc: u32, evidence: Evidence) -> bool {
@@ -235,11 +236,12 @@ impl Latch {
             Evidence::Sequence(sequence) => Some(sequence),
         };
         let following = next.map(|sequence| sequence.wrapping_add(1));
-        let Some(trial) = self.trials.iter_mut().find(|trial| same(trial.address, source)) else {
-            if self.trials.is_full() {
-                self.trials.remove(0);
+        let trials = self.trials.get_or_insert_default();
+        let Some(trial) = trials.iter_mut().find(|trial| same(trial.address, source)) else {
+            if trials.is_full() {
+                trials.remove(0);
             }
-            self.trials.push(Trial { address: source, ssrc, next: following, seen: 1 });
+            trials.push(Trial { address: source, ssrc, next: following, seen: 1 });
             return false;
         };
         let follows = trial.ssrc == ssrc && trial.next == next;

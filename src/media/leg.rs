@@ -2,6 +2,7 @@
 //! Not here: the other leg (`forward`). RELIABILITY A1, A3 (bad media is counted, never an event), M1.
 
 use crate::media::command::{Counters, Mapping, RtcpPort, Stream};
+use crate::media::counted::Counted;
 use crate::media::dtmf::{self, Digit, Keypad};
 use crate::media::feedback::Feedback;
 use crate::media::forward::{Kind, Reason};
@@ -28,7 +29,7 @@ const NOTICES_MAX: usize = 4;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Notice {
     /// Its source was validated.
-    Latched(SocketAddr),
+    Latched,
     /// It sent nothing for too long.
     Silent,
     /// It pressed a key.
@@ -53,7 +54,7 @@ pub(super) struct Leg {
     feedback: Feedback,
     /// Of its latest audio.
     codec: Codec,
-    counters: Counters,
+    counted: Counted,
     /// Since when it is silent: its last valid packet, or the last signalling.
     heard: Instant,
     told_silent: bool,
@@ -73,14 +74,14 @@ impl Leg {
         self.security = Security::follow(self.security.take(), stream.keys.clone());
         self.player = Player::follow(self.player.take(), stream.plays);
         self.presence.expect(now, stream.sends);
-        self.counters.named = stream.remote_rtp.or(self.counters.named);
+        self.counted.named = stream.remote_rtp.or(self.counted.named);
         self.stream = Some(stream);
     }
 
     /// Forgets who is there: nobody is, until it is set anew.
     pub(super) fn clear(&mut self, now: Instant) {
         self.presence.expect(now, false);
-        self.counters.heard_from = self.rtp.pinned().or(self.counters.heard_from);
+        self.counted.heard_from = self.rtp.pinned().or(self.counted.heard_from);
         (self.stream, self.rtp, self.rtcp) = (None, Latch::default(), Latch::default());
         (self.security, self.player) = (None, None);
         (self.keypad, self.rescaler) = (Keypad::default(), Rescaler::default());
@@ -96,13 +97,13 @@ impl Leg {
         packet: &mut Packet<'_>,
     ) -> Result<Mapping, Reason> {
         let Some(stream) = self.stream.as_ref().filter(|_| self.rtp.may_speak(source)) else {
-            self.counters.dropped_source += 1;
+            self.counted.dropped_source += 1;
             return Err(Reason::Source);
         };
         if let Some(security) = &mut self.security
             && let Err(fault) = security.unprotect_rtp(packet)
         {
-            return Err(security::count(fault, &mut self.counters));
+            return Err(security::count(fault, &mut self.counted));
         }
         let known = Rtp::parse(packet.bytes()).ok().and_then(|(rtp, payload)| {
             let mapping = stream.payload_types.iter().find(|mapping| mapping.here == rtp.payload_type)?;
@@ -111,15 +112,15 @@ impl Leg {
             is_whole.then_some((rtp, payload, *mapping))
         });
         let Some((rtp, payload, mapping)) = known else {
-            self.counters.dropped_malformed += 1;
+            self.counted.dropped_malformed += 1;
             return Err(Reason::Malformed);
         };
         match self.rtp.judge(source, rtp.ssrc, Evidence::Sequence(rtp.sequence)) {
             Verdict::Accepted => {}
-            Verdict::AcceptedNewSsrc => self.counters.ssrc_changes = self.counters.ssrc_changes.saturating_add(1),
-            Verdict::Latched => self.tell(Notice::Latched(source)),
+            Verdict::AcceptedNewSsrc => self.counted.ssrc_changes = self.counted.ssrc_changes.saturating_add(1),
+            Verdict::Latched => self.tell(Notice::Latched),
             Verdict::OnTrial | Verdict::Strange => {
-                self.counters.dropped_source += 1;
+                self.counted.dropped_source += 1;
                 return Err(Reason::Source);
             }
         }
@@ -148,8 +149,8 @@ impl Leg {
         self.heard = now;
         self.told_silent = false;
         self.presence.hear(now);
-        self.counters.packets_received += 1;
-        self.counters.octets_received += u64::try_from(payload.len()).unwrap_or(0);
+        self.counted.packets_received += 1;
+        self.counted.octets_received += u64::try_from(payload.len()).unwrap_or(0);
         self.reception.count(rtp.ssrc, rtp.sequence);
     }
 
@@ -215,13 +216,18 @@ impl Leg {
         let to = self.rtp.destination(now)?;
         player.write(now, sounds, packet)?;
         self.protect(packet).ok()?;
-        self.counters.packets_played += 1;
+        self.counted.packets_played += 1;
         Some(to)
     }
 
     /// Where the next RTP packet for this leg goes.
     pub(super) fn destination(&mut self, now: Instant) -> Option<SocketAddr> {
         self.rtp.destination(now)
+    }
+
+    /// Who was validated last.
+    pub(super) fn pinned(&self) -> Option<SocketAddr> {
+        self.rtp.pinned()
     }
 
     /// Who alone speaks for its RTP port, and is alone sent to, until it is set anew.
@@ -257,15 +263,15 @@ impl Leg {
         self.heard = now;
         self.told_silent = false;
         self.presence.hear(now);
-        self.counters.packets_received += carried.packets;
-        self.counters.packets_forwarded += carried.packets;
-        self.counters.octets_received += carried.octets;
+        self.counted.packets_received += carried.packets;
+        self.counted.packets_forwarded += carried.packets;
+        self.counted.octets_received += carried.octets;
         self.reception.carry(carried.packets, carried.standing.jitter);
     }
 
     /// For what becomes of its packets after they were accepted.
-    pub(super) fn counters(&mut self) -> &mut Counters {
-        &mut self.counters
+    pub(super) fn counters(&mut self) -> &mut Counted {
+        &mut self.counted
     }
 
     /// An RTCP packet is to go to this leg: where to, and through which of our ports. It is protected as the leg's are.
@@ -299,12 +305,12 @@ impl Leg {
             packets_duplicated: self.reception.duplicated(),
             jitter_ms: self.reception.jitter_ms(),
             jitter_ms_max: self.reception.jitter_ms_max(),
-            heard_from: self.rtp.pinned().or(self.counters.heard_from),
+            heard_from: self.rtp.pinned().or(self.counted.heard_from),
             timing: self.presence.report(),
             reported: self.feedback.report(),
             mos: self.mos(),
             mos_heard: self.mos_heard(other),
-            ..self.counters
+            ..self.counted.report()
         }
     }
 
@@ -354,7 +360,7 @@ impl Leg {
 
     fn tell_digit(&mut self, digit: Option<Digit>) {
         if let Some(digit) = digit {
-            self.counters.dtmf_digits = self.counters.dtmf_digits.saturating_add(1);
+            self.counted.dtmf_digits = self.counted.dtmf_digits.saturating_add(1);
             self.tell(Notice::Dtmf(digit));
         }
     }

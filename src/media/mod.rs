@@ -2,6 +2,7 @@
 //! Not here: sockets and threads (`relay`), and which call a flow belongs to (`switch`).
 
 pub mod command;
+mod counted;
 pub mod diagnosis;
 pub mod dtmf;
 pub mod feedback;

@@ -2,7 +2,8 @@
 //! Not here: ciphers (`srtp`), and who may speak for a leg (`latch`), who is asked first: authenticating costs more.
 //! RFC 3711; RELIABILITY A3: a packet that is not authentic is counted, and never the end of a call.
 
-use crate::media::command::{Counters, Keys};
+use crate::media::command::Keys;
+use crate::media::counted::Counted;
 use crate::media::forward::Reason;
 use crate::media::packet::Packet;
 use crate::media::srtp::{Fault, Inbound, Outbound};
@@ -73,7 +74,7 @@ pub(super) fn reason(fault: Fault) -> Reason {
 
 /// The same of RTP, counted.
 #[cold]
-pub(super) fn count(fault: Fault, counters: &mut Counters) -> Reason {
+pub(super) fn count(fault: Fault, counters: &mut Counted) -> Reason {
     let reason = reason(fault);
     match reason {
         Reason::Malformed => counters.dropped_malformed += 1,

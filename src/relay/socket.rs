@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// A leg's sockets. Fields drop in order: the rule ends and both are closed before their ports go back.
 pub(super) struct LegSockets {
     /// Where the kernel's rule for the RTP port stands, if it forwards anything.
-    pub(super) lane: Option<Lane>,
+    pub(super) lane: Option<Box<Lane>>,
     pub(super) rtp: UdpSocket,
     pub(super) rtcp: UdpSocket,
     reach: Reach,
@@ -65,7 +65,7 @@ impl Opener {
                 Ok((rtp, rtcp)) => {
                     self.open.fetch_add(2, Ordering::Relaxed);
                     return Ok(LegSockets {
-                        lane: self.offload.as_ref().and_then(|offload| offload.lane(lease.rtp())),
+                        lane: self.offload.as_ref().and_then(|offload| offload.lane(lease.rtp())).map(Box::new),
                         rtp,
                         rtcp,
                         reach: Reach::Anyone,

@@ -14,8 +14,9 @@ use std::ops::RangeInclusive;
 /// What both legs can send and receive, or, before the answer, what is proposed to one of them. Owned: it outlives the messages.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Agreement {
-    /// Audio by preference (the offerer's, and after an answer the answerer's), then comfort noise and telephone-event.
-    pub codecs: ArrayVec<Agreed, { limits::CODECS_MAX }>,
+    /// Audio by preference (the offerer's, and after an answer the answerer's), then comfort noise and telephone-event. At most
+    /// [`limits::CODECS_MAX`]; not an array of so many, because most calls agree on three.
+    pub codecs: Box<[Agreed]>,
     /// Milliseconds of audio in a packet that the caller would like to get; written to the client.
     pub caller_ptime_ms: Option<u8>,
     /// The same of the client; written to the caller.
@@ -350,7 +351,7 @@ const AUDIO_MAX: usize = limits::CODECS_MAX - 2;
 /// What of the pairs becomes the agreement: the first few audio codecs, then what belongs to them. Telephone-event and comfort
 /// noise share the audio's timestamps, so only those are of use that one of the legs has at an agreed audio clock rate (RFC 4733 §2.1,
 /// RFC 3389 §4).
-fn settled(pairs: Vec<Agreed>) -> Result<ArrayVec<Agreed, { limits::CODECS_MAX }>, NotAgreed> {
+fn settled(pairs: Vec<Agreed>) -> Result<Box<[Agreed]>, NotAgreed> {
     let of = |role| pairs.iter().filter(move |agreed: &&Agreed| agreed.encoding(Side::Caller).role() == role);
     let audio: Vec<&Agreed> = of(Role::Audio).take(AUDIO_MAX).collect();
     if audio.is_empty() {
@@ -378,7 +379,7 @@ struct Numbers<'a> {
 
 impl<'a> Numbers<'a> {
     fn new(to: Side, known: Option<&'a Agreement>, outline: &Outline) -> Numbers<'a> {
-        let codecs = known.map(|known| known.codecs.as_slice()).unwrap_or_default();
+        let codecs = known.map(|known| &*known.codecs).unwrap_or_default();
         let number = |agreed: &Agreed| bit(agreed.leg(to).from_leg) | bit(agreed.leg(to).to_leg);
         let taken = codecs.iter().map(number).fold(0, |taken, number| taken | number);
         let known = with_terms(codecs, to);

@@ -9,7 +9,6 @@ use super::direction::Direction;
 use super::media::{Encoding, Kind, Media, Protocol};
 use crate::id::Side;
 use crate::limits;
-use arrayvec::ArrayVec;
 use std::net::SocketAddr;
 
 /// Our end of one leg's session.
@@ -50,7 +49,8 @@ impl Local {
 /// (RFC 3264 §8), and the payload types that once had a meaning in it (§8.3.2).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Outline {
-    lines: ArrayVec<Line, { limits::SDP_MEDIA_MAX }>,
+    /// At most [`limits::SDP_MEDIA_MAX`]; most sessions have one.
+    lines: Vec<Line>,
     used: u128,
 }
 
@@ -72,13 +72,13 @@ impl Default for Outline {
 impl Outline {
     /// The outline of a session that began with this offer of the leg's.
     pub fn of(offer: &Description<'_>) -> Outline {
-        let mut lines: ArrayVec<Line, { limits::SDP_MEDIA_MAX }> = offer.media.iter().map(Line::refused).collect();
+        let mut lines: Vec<Line> = offer.media.iter().map(Line::refused).collect();
         let audio = offer.audio().map(|(index, _)| index);
         let switched_off = || offer.media.iter().position(|media| media.kind == Kind::Audio);
         match audio.or_else(switched_off).and_then(|index| lines.get_mut(index)) {
             Some(line) => *line = Line::Audio,
             // RFC 3264 §8.1: a new stream takes a new line, or the place of one that is refused
-            None => match (lines.is_full(), lines.first_mut()) {
+            None => match (lines.len() >= limits::SDP_MEDIA_MAX, lines.first_mut()) {
                 (true, Some(first)) => *first = Line::Audio,
                 (true, None) | (false, _) => lines.push(Line::Audio),
             },
