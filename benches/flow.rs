@@ -207,6 +207,7 @@ impl Stage {
                 Effect::Transmit(transmit) => self.heard.client.push(transmit.bytes),
                 Effect::Media(media::Command::Open { flow, .. }) => self.heard.opening = Some(flow),
                 Effect::Media(media::Command::Close { flow }) => self.heard.closing = Some(flow),
+                Effect::Media(media::Command::Add { .. }) => unreachable!("no video"),
                 Effect::Media(media::Command::Set { .. } | media::Command::Clear { .. }) => {}
                 Effect::Notify(Notice::Incoming(incoming)) => self.heard.incoming = Some(incoming),
                 Effect::Notify(Notice::Gone(_) | Notice::Ended(_)) => {}

@@ -4,7 +4,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use parkway::id::{FlowId, Side};
 use parkway::media::header::Rtp;
-use parkway::media::{Codec, Flow, Mapping, Outcome, Packet, RtcpPort, Stream, Trust};
+use parkway::media::{Codec, Flow, Line, Mapping, Outcome, Packet, RtcpPort, Stream, Trust};
 use parkway::time::{Duration, Instant};
 use std::hint::black_box;
 use std::net::SocketAddr;
@@ -59,6 +59,7 @@ fn bridged(id: FlowId, caller: SocketAddr) -> Flow {
         codec: Codec::G711,
     };
     let stream = |address: SocketAddr| Stream {
+        line: Line::Audio,
         remote_rtp: Some(address),
         rtcp: RtcpPort::Own(None),
         signalling: address.ip(),

@@ -28,6 +28,8 @@ pub const SDP_MEDIA_MAX: usize = 8;
 pub const SDP_FORMATS_MAX: usize = 64;
 /// Most attributes in one session description.
 pub const SDP_ATTRIBUTES_MAX: usize = 256;
+/// Most `b=` lines that are kept of one stream: `AS`, `TIAS`, `RS`, `RR` and one more (RFC 8866 §5.8, RFC 3890, RFC 3556).
+pub const SDP_BANDWIDTHS_MAX: usize = 5;
 /// Longest `a=ptime`, milliseconds: beyond it one lost packet is a lost syllable. Others are as though absent.
 pub const SDP_PTIME_MS_MAX: u8 = 200;
 /// Most codecs that one bridge agrees on: a handful of audio codecs and telephone-event.

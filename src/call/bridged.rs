@@ -87,7 +87,7 @@ impl Bridged {
     }
 
     /// Something happened.
-    pub(super) fn handle(self: Box<Self>, event: Event<'_>, facts: &Facts, turn: &mut Turn<'_>) -> State {
+    pub(super) fn handle(mut self: Box<Self>, event: Event<'_>, facts: &Facts, turn: &mut Turn<'_>) -> State {
         match event {
             Event::Request { side, transaction, request } => self.requested(side, transaction, request, facts, turn),
             Event::Acknowledged { side, transaction, ack } => self.acknowledged(side, transaction, ack, facts, turn),
@@ -99,6 +99,10 @@ impl Bridged {
                 self.end(End::failed("no ACK for our 200"), facts, turn)
             }
             Event::Media(media::Event::Silent { side, .. }) => self.end(End::silent(side), facts, turn),
+            Event::Media(media::Event::Added { ports, .. }) => {
+                self.video_opened(ports, turn);
+                self.stay()
+            }
             // Nobody would notice by silence any more: what watched for it is gone too.
             Event::Media(media::Event::Failed { .. } | media::Event::Closed { .. }) => {
                 self.end(End::without_media("the relay lost the call"), facts, turn)
@@ -223,12 +227,10 @@ impl Bridged {
     fn finish(self: Box<Self>, bye: Option<(Side, ServerId)>, end: End, facts: &Facts, turn: &mut Turn<'_>) -> State {
         let mut record =
             facts.record(Some(self.caller.dialog), &super::Over::after_bridge(end.outcome, end.by, end.reason), turn);
-        (record.codec, record.srtp) = (self.session.codec(), self.session.srtp());
+        self.session.write(&mut record);
         self.talk(turn).write(&mut record, facts);
-        if let Some(Change::Carried(carried)) = &self.change
-            && !planted(Mutant::ChangeLeftOpen)
-        {
-            turn.endpoint.respond(turn.now, carried.received, &plain(487));
+        if let Some(received) = self.unanswered_change().filter(|_| !planted(Mutant::ChangeLeftOpen)) {
+            turn.endpoint.respond(turn.now, received, &plain(487));
         }
         self.give_infos_up(turn);
         if planted(Mutant::GoneToldTwice) {

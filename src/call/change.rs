@@ -4,6 +4,7 @@
 //!
 //! ```text
 //!  re-INVITE, offer ──▶ re-INVITE to the other side        UPDATE, offer ──▶ UPDATE, or re-INVITE if the other side has none
+//!  with video that is new ──▶ ports for it first
 //!  re-INVITE, empty ──▶ 200 with the session as an offer   UPDATE, empty ──▶ 200: it only says where its sender is
 //! ```
 
@@ -14,6 +15,7 @@ use super::session_timer::Asked;
 use super::{Facts, State, Turn};
 use crate::id::Side;
 use crate::limits;
+use crate::media;
 use crate::mutant::{Mutant, planted};
 use crate::sdp::{self, Agreement};
 use crate::sip::endpoint::{ClientId, ServerId};
@@ -24,6 +26,8 @@ use bytes::Bytes;
 /// A change of the session that is under way. There is at most one: another gets 491 or 500 ([`Bridged::busy_with`]).
 #[derive(Debug)]
 pub(super) enum Change {
+    /// An offer of one side has video, and waits for ports.
+    Opening(Box<Waiting>),
     /// An offer of one side was carried to the other side and waits for its answer.
     Carried(Box<Carried>),
     /// This re-INVITE had no offer; it has ours, and its ACK brings the answer.
@@ -44,13 +48,36 @@ enum Patience {
     Over,
 }
 
+/// A request with an offer, as it came.
+#[derive(Debug)]
+pub(super) struct Offering {
+    /// Who changes the session.
+    from: Side,
+    /// Its request.
+    received: ServerId,
+    by_update: bool,
+    /// RFC 3261 §16.3: what has to go on, and must not.
+    has_hops: bool,
+    /// What the request says of the session timer.
+    asked: Asked,
+    offer: Bytes,
+}
+
+/// Such a request, until there are ports.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    offering: Offering,
+    /// Then it goes on without.
+    until: Instant,
+}
+
 /// An offer on its way across.
 #[derive(Debug)]
 pub(super) struct Carried {
     /// Who changes the session.
-    pub(super) from: Side,
+    from: Side,
     /// Its request.
-    pub(super) received: ServerId,
+    received: ServerId,
     /// If that is an UPDATE: until when it is answered, one way or the other.
     patience: Patience,
     /// Ours to the other side: re-INVITE or UPDATE.
@@ -93,7 +120,16 @@ impl Bridged {
             (Some(busy), _) => return Err(busy),
             (None, []) if is_update => self.leg(from).accept(turn, received, asked, None),
             (None, []) => self.offer_again(from, received, asked, turn),
-            (None, offer) => self.carry(from, received, request, (offer, asked), turn)?,
+            (None, offer) => {
+                let (by_update, has_hops) = (is_update, request.max_forwards() != Some(0));
+                let offer = Bytes::copy_from_slice(offer);
+                let offering = Offering { from, received, by_update, has_hops, asked, offer };
+                if self.wants_ports(&offering, turn) {
+                    self.open_video(offering, turn);
+                } else {
+                    self.carry(offering, turn)?;
+                }
+            }
         }
         Ok(())
     }
@@ -104,64 +140,95 @@ impl Bridged {
         let change = self.change.as_ref().filter(|_| !planted(Mutant::ChangesCross))?;
         match change {
             Change::Carried(carried) if carried.from == from => Some(Refusal::later(turn)),
+            Change::Opening(waiting) if waiting.offering.from == from => Some(Refusal::later(turn)),
             // An UPDATE without an offer is no part of what is offered and answered.
-            Change::Carried(_) | Change::Offered { .. } | Change::Refreshing { .. }
+            Change::Opening(_) | Change::Carried(_) | Change::Offered { .. } | Change::Refreshing { .. }
                 if is_update && offer.is_empty() =>
             {
                 None
             }
-            Change::Carried(_) | Change::Offered { .. } | Change::Refreshing { .. } => Some(Refusal::status(491)),
+            Change::Opening(_) | Change::Carried(_) | Change::Offered { .. } | Change::Refreshing { .. } => {
+                Some(Refusal::status(491))
+            }
         }
     }
 
     /// A re-INVITE without an offer gets ours: the session as it is, but with all that the other side would do. That is how some
     /// resume a call that they hold.
     fn offer_again(&mut self, to: Side, received: ServerId, asked: Asked, turn: &mut Turn<'_>) {
-        let direction = self.session.end(to.other()).wish();
+        let wish = self.session.end(to.other()).wish();
         let agreement = self.session.agreement.clone();
-        let offer = self.session.end(to).offer(to, &agreement, direction);
+        let offer = self.session.end(to).offer(to, &agreement, wish, turn);
         self.leg(to).accept(turn, received, asked, Some(&offer));
         self.change = Some(Change::Offered { received });
     }
 
+    /// Whether an offer has video that both sides may have, and there are no ports for it yet.
+    fn wants_ports(&mut self, offering: &Offering, turn: &Turn<'_>) -> bool {
+        let Offering { from, offer, has_hops, .. } = offering;
+        *has_hops && self.session.lacks_video() && self.session.end(*from).would_see(offer, turn.settings)
+    }
+
+    fn open_video(&mut self, offering: Offering, turn: &mut Turn<'_>) {
+        let (flow, local) = (self.session.flow, turn.settings.media_bind);
+        turn.media(media::Command::Add { flow, line: media::Line::Video, caller_local: local, client_local: local });
+        let until = turn.now.at + limits::MEDIA_OPEN_MAX;
+        self.change = Some(Change::Opening(Box::new(Waiting { offering, until })));
+    }
+
+    /// There are ports for video, or none: an offer that waited for them goes on.
+    pub(super) fn video_opened(&mut self, ports: Option<media::Ports>, turn: &mut Turn<'_>) {
+        if let Some(ports) = ports {
+            self.session.open_video(ports, turn.settings);
+        }
+        match self.change.take() {
+            Some(Change::Opening(waiting)) => {
+                let received = waiting.offering.received;
+                if let Err(refusal) = self.carry(waiting.offering, turn) {
+                    refusal.write(|reply| turn.endpoint.respond(turn.now, received, reply));
+                }
+            }
+            change => self.change = change,
+        }
+    }
+
+    /// The request of a change that has no final response yet.
+    pub(super) fn unanswered_change(&self) -> Option<ServerId> {
+        match self.change.as_ref()? {
+            Change::Opening(waiting) => Some(waiting.offering.received),
+            Change::Carried(carried) => Some(carried.received),
+            Change::Offered { .. } | Change::Refreshing { .. } => None,
+        }
+    }
+
     /// An offer is carried to the other side, in that side's numbering.
-    fn carry(
-        &mut self,
-        from: Side,
-        received: ServerId,
-        request: &Message<'_>,
-        (body, asked): (&[u8], Asked),
-        turn: &mut Turn<'_>,
-    ) -> Result<(), Refusal> {
-        let (said, offer) = self.session.end(from).read(body, turn.settings)?;
+    fn carry(&mut self, offering: Offering, turn: &mut Turn<'_>) -> Result<(), Refusal> {
+        let Offering { from, received, by_update, has_hops, asked, offer: body } = offering;
+        let (said, offer) = self.session.end(from).read(&body, turn.settings)?;
         let to = from.other();
         if self.session.end(from).repeats(&offer) {
-            let direction = self.session.end(to).direction();
+            let directions = self.session.end(to).directions();
             let agreement = self.session.agreement.clone();
-            let answer = self.session.end(from).answer(from, &offer, &agreement, direction);
+            let answer = self.session.end(from).answer(from, &offer, &agreement, directions);
             self.leg(from).accept(turn, received, asked, Some(&answer));
             return Ok(());
         }
-        // RFC 3261 §16.3: what would have to go on, and must not.
-        if request.max_forwards() == Some(0) {
+        if !has_hops {
             return Err(Refusal::status(483));
         }
-        let (_, audio) = offer.audio().ok_or_else(|| not_acceptable(&sdp::NotAgreed::NoAudio))?;
         let known = self.session.agreement.clone();
-        let proposed = sdp::propose(from, audio, Some(&known), self.session.end(to).outline())
+        let proposed = sdp::propose(from, &offer, Some(&known), self.session.end(to).outline())
             .map_err(|error| not_acceptable(&error))?;
         // RFC 3264 §8: versions of a description grow by one, so one that is not sent has none.
         let mut end = self.session.end(to).clone();
-        let told = end.offer(to, &proposed, said.direction());
-        let by_update = request.start().method() == Some(Method::Update);
+        let told = end.offer(to, &proposed, said.directions(), turn);
         let leg = self.leg(to);
         let method = if by_update && leg.allows(turn, "UPDATE") { Method::Update } else { Method::Invite };
         let sent = leg.send(turn, method, Some(&told)).ok_or_else(|| Refusal::status(491))?;
         *self.session.end(to) = end;
-        let offer = Bytes::copy_from_slice(body);
         let limit = turn.now.at + limits::UPDATE_WAIT_MAX;
         let patience = if by_update { Patience::Until(limit) } else { Patience::Endless };
-        let carried = Carried { from, received, patience, sent, method, offer, told, proposed, asked };
+        let carried = Carried { from, received, patience, sent, method, offer: body.clone(), told, proposed, asked };
         self.change = Some(Change::Carried(Box::new(carried)));
         Ok(())
     }
@@ -213,9 +280,10 @@ impl Bridged {
         }
     }
 
-    /// When an UPDATE that was carried must have its answer.
+    /// When an UPDATE that was carried must have its answer, or an offer waits for ports no longer.
     pub(super) fn patience_ends(&self) -> Option<Instant> {
         match self.change.as_ref()? {
+            Change::Opening(waiting) => Some(waiting.until),
             Change::Carried(carried) => match carried.patience {
                 Patience::Until(limit) => Some(limit),
                 Patience::Endless | Patience::Over => None,
@@ -227,6 +295,9 @@ impl Bridged {
     /// The other side lets an UPDATE wait for too long.
     pub(super) fn lose_patience(&mut self, turn: &mut Turn<'_>) {
         let is_due = self.patience_ends().is_some_and(|limit| turn.now.at >= limit);
+        if is_due && matches!(self.change, Some(Change::Opening(_))) {
+            return self.video_opened(None, turn);
+        }
         if let Some(Change::Carried(carried)) = self.change.as_mut().filter(|_| is_due) {
             carried.patience = Patience::Over;
             turn.endpoint.respond(turn.now, carried.received, &plain(504));
@@ -239,13 +310,13 @@ impl Bridged {
         let agreement = self.session.end(to).hear_answer(to, &carried.proposed, answer, turn.settings)?;
         let (said, offer) = self.session.end(from).read(&carried.offer, turn.settings)?;
         self.session.end(from).hear(said, &offer, turn.rng);
+        let directions = self.session.end(to).directions();
+        let answer = self.session.end(from).answer(from, &offer, &agreement, directions);
         self.session.agreement = agreement;
-        let direction = self.session.end(to).direction();
-        let agreement = self.session.agreement.clone();
         for command in self.session.commands(turn.settings) {
             turn.media(command);
         }
-        Ok(self.session.end(from).answer(from, &offer, &agreement, direction))
+        Ok(answer)
     }
 
     /// The other side refused what we carried, or said nothing. The session stays as it was, unless the dialog is gone
@@ -304,12 +375,12 @@ impl Bridged {
         match self.change.take() {
             Some(Change::Offered { received }) if received == transaction => {
                 self.change = planted(Mutant::ChangeKept).then_some(Change::Offered { received });
-                let before = self.session.end(side).direction();
+                let before = self.session.end(side).directions();
                 if self.hear_own(side, ack.description(), turn).is_err() {
                     return self.end(End::failed("an ACK without a usable answer"), facts, turn);
                 }
                 self.session.end(side).has_chosen();
-                if self.session.end(side).direction() != before && self.change.is_none() {
+                if self.session.end(side).directions() != before && self.change.is_none() {
                     self.refresh_by_invite(side.other(), turn);
                 }
             }

@@ -5,7 +5,7 @@
 use super::keying::{Keying, Protection};
 use crate::id::Side;
 use crate::rng::Rng;
-use crate::sdp::{self, Agreement, Carriage, Direction, Local};
+use crate::sdp::{self, Agreement, Carriage, Direction, Directions, Local, LocalStream};
 use std::net::{IpAddr, SocketAddr};
 
 /// The discard port: of a stream that is inactive nobody sends to it.
@@ -28,15 +28,22 @@ impl Spoken {
             Some((_, audio)) => {
                 Protection::of(audio).take(&mut carriage, &mut None, rng);
                 rtcp_mux = audio.rtcp_mux;
-                sdp::agree(audio, audio).ok()?
+                sdp::agree(&offer, &offer).ok()?
             }
             // Every line is refused, whatever we have.
             None => Agreement::by_default(),
         };
         let (address, session_id) = (SocketAddr::new(from, NOWHERE), self.session_id);
-        let local = Local { address, rtcp_mux, session_id, version: 0, direction: Direction::Inactive, carriage };
+        let audio = LocalStream { address, rtcp_mux, direction: Direction::Inactive, carriage };
+        let local = Local { session_id, version: 0, audio, video: None };
         let mut out = Vec::new();
-        sdp::write_answer(&mut out, &offer, Side::Client, &agreement, &local.changed(Direction::Inactive));
+        sdp::write_answer(
+            &mut out,
+            &offer,
+            Side::Client,
+            &agreement,
+            &local.changed(Directions::all(Direction::Inactive)),
+        );
         Some(out)
     }
 }

@@ -140,9 +140,13 @@ impl Ending {
         *leg = step(std::mem::replace(leg, Leaving::Gone));
     }
 
-    fn write(&mut self, report: Option<media::Closed>, turn: &mut Turn<'_>) {
+    fn write(&mut self, mut report: Option<media::Closed>, turn: &mut Turn<'_>) {
         self.flow = None;
         if let Some(mut record) = self.record.take() {
+            // Of a call that had video once, and none at its end, the counters are left.
+            if let Some(counted) = report.as_mut().and_then(|report| report.video.take()) {
+                record.video.get_or_insert_default().media = Some(*counted);
+            }
             record.findings = report.as_ref().map(media::diagnosis::findings).unwrap_or_default();
             record.media = report;
             let ended = self.holder.take().map(|holder| holder.ended(&record));

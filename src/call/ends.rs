@@ -22,7 +22,7 @@ pub(super) struct Ends {
 pub(super) struct Rules {
     /// What goes for their keys: the caller's, the client's.
     pub(super) keying: [Keying; 2],
-    /// What of the caller's payload types it was told that it may use; `None` if it was told nothing yet.
+    /// What of the caller's payload types it was told that it may use, of audio alone; `None` if it was told nothing yet.
     pub(super) only: Option<Vec<u8>>,
 }
 
@@ -69,8 +69,7 @@ impl Ends {
     /// What to offer to the side that said nothing: what the other has said, or the codecs that everybody has.
     pub(super) fn propose(&mut self, from: Side, says: &[u8], rules: &Rules) -> Result<Agreement, Refusal> {
         let Some(description) = rules.read(from, says)? else { return Ok(Agreement::by_default()) };
-        let (_, audio) = description.audio().ok_or_else(|| not_acceptable(&sdp::NotAgreed::NoAudio))?;
-        sdp::propose(from, audio, None, self.of(from.other()).outline()).map_err(|error| not_acceptable(&error))
+        sdp::propose(from, &description, None, self.of(from.other()).outline()).map_err(|error| not_acceptable(&error))
     }
 }
 
@@ -81,9 +80,10 @@ impl<'s> Offers<'s> {
 }
 
 impl Rules {
-    /// Of these two, the first of whom may hear something already.
-    pub(super) fn of(parties: &[Party; 2], hearing: Option<&Hearing>, settings: &Settings) -> Rules {
-        let keying = parties.each_ref().map(|party| party.keying(settings));
+    /// Of these two, the first of whom may hear something already. There is video if `sees`, and both may have it.
+    pub(super) fn of(parties: &[Party; 2], hearing: Option<&Hearing>, sees: bool, settings: &Settings) -> Rules {
+        let sees = sees && parties.iter().all(|party| party.sees);
+        let keying = parties.each_ref().map(|party| party.keying(settings).seeing(sees));
         Rules { keying, only: hearing.and_then(Hearing::heard).map(|heard| heard.formats.clone()) }
     }
 
@@ -101,22 +101,23 @@ impl Rules {
     }
 }
 
-/// What two offers have in common; nothing yet if one of them is missing. An error is the client's: the caller's offer was looked
-/// at before it was parked.
-pub(super) fn compatible(
-    [caller, client]: [&[u8]; 2],
-    rules: &Rules,
-    settings: &Settings,
-) -> Result<Option<Agreement>, Refusal> {
-    let Some(client) = rules.read(Side::Client, client)? else { return Ok(None) };
-    let [_, of_client] = rules.keying;
-    Said::of(&client, of_client, settings)?;
-    agreed(rules.read(Side::Caller, caller).ok().flatten().as_ref(), Some(&client))
+/// Looks at what both offer: whether they can have video, as far as is known before both have spoken. An error is the client's: the caller's
+/// offer was looked at before it was parked.
+pub(super) fn compatible([caller, client]: [&[u8]; 2], rules: &Rules, settings: &Settings) -> Result<bool, Refusal> {
+    let caller = rules.read(Side::Caller, caller).ok().flatten();
+    let client = rules.read(Side::Client, client)?;
+    if let Some(client) = &client {
+        let [_, of_client] = rules.keying;
+        Said::of(client, of_client, settings)?;
+    }
+    let agreement = agreed(caller.as_ref(), client.as_ref())?;
+    let offered = [caller, client].iter().flatten().any(|description| description.video().is_some());
+    Ok(agreement.map_or(offered, |agreement| agreement.video.is_some()))
 }
 
 /// The same of descriptions that have been read.
 fn agreed(caller: Option<&Description<'_>>, client: Option<&Description<'_>>) -> Result<Option<Agreement>, Refusal> {
-    let Some((_, caller)) = caller.and_then(Description::audio) else { return Ok(None) };
-    let Some((_, client)) = client.and_then(Description::audio) else { return Ok(None) };
+    let has_audio = |description: &&Description<'_>| description.audio().is_some();
+    let Some((caller, client)) = caller.filter(has_audio).zip(client.filter(has_audio)) else { return Ok(None) };
     sdp::agree(caller, client).map(Some).map_err(|error| not_acceptable(&error))
 }

@@ -9,7 +9,7 @@ use super::{Facts, Turn};
 use crate::id::{FlowId, Side};
 use crate::limits;
 use crate::media::Command;
-use crate::sdp::{self, Direction};
+use crate::sdp::{self, Direction, Directions};
 use crate::time::Instant;
 use std::net::SocketAddr;
 
@@ -89,10 +89,10 @@ impl Hearing {
         let (said, offer) = end.read(&says, turn.settings).ok()?;
         let agreement = sdp::telephony(&offer)?;
         end.hear(said, &offer, turn.rng);
-        let answer = end.answer(Side::Caller, &offer, &agreement, Direction::SendRecv);
+        let answer = end.answer(Side::Caller, &offer, &agreement, Directions::all(Direction::SendRecv));
         let stream = end.hearing(Side::Caller, &agreement, facts.route.hears);
         turn.media(Command::Set { flow: self.flow, side: Side::Caller, stream });
-        let formats = agreement.renumbering(Side::Caller).map(|number| number.here).collect();
+        let formats = agreement.audio.renumbering(Side::Caller).map(|number| number.here).collect();
         let heard = Heard { end, formats, answer, client: ports.1 };
         let hearing = Hearing { stage: Stage::Heard(Box::new(heard)), ..self };
         hearing.ring(caller, turn);

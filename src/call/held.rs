@@ -21,7 +21,7 @@ use super::{EndedBy, Event, Facts, GoneReason, Outcome, Over, State, Turn};
 use crate::id::{FlowId, Side};
 use crate::limits;
 use crate::media;
-use crate::sdp::{self, Agreement, Direction};
+use crate::sdp::{self, Agreement, Directions};
 use crate::sip::endpoint::{ClientId, DialogId, ServerId};
 use crate::sip::wire::{Message, Method};
 use crate::time::Instant;
@@ -198,23 +198,22 @@ impl Held {
         }
         if offer.is_empty() {
             let agreement = self.session.agreement.clone();
-            let direction = self.session.hold_direction(turn.settings);
-            let offer = self.session.end(Side::Caller).offer(Side::Caller, &agreement, direction);
+            let directions = self.session.hold_directions(turn.settings);
+            let offer = self.session.end(Side::Caller).offer(Side::Caller, &agreement, directions, turn);
             self.caller.accept(turn, received, asked, Some(&offer));
             self.offered = Some(received);
             return Ok(());
         }
         let (said, offer) = self.session.end(Side::Caller).read(offer, turn.settings)?;
         if !self.session.end(Side::Caller).repeats(&offer) {
-            let (_, audio) = offer.audio().ok_or_else(|| not_acceptable(&sdp::NotAgreed::NoAudio))?;
             let known = self.session.agreement.clone();
-            let agreement = sdp::propose(Side::Caller, audio, Some(&known), self.session.end(Side::Client).outline());
+            let agreement = sdp::propose(Side::Caller, &offer, Some(&known), self.session.end(Side::Client).outline());
             self.session.agreement = agreement.map_err(|error| not_acceptable(&error))?;
             self.session.end(Side::Caller).hear(said, &offer, turn.rng);
         }
         let agreement = self.session.agreement.clone();
-        let direction = self.session.hold_direction(turn.settings);
-        let answer = self.session.end(Side::Caller).answer(Side::Caller, &offer, &agreement, direction);
+        let directions = self.session.hold_directions(turn.settings);
+        let answer = self.session.end(Side::Caller).answer(Side::Caller, &offer, &agreement, directions);
         self.caller.accept(turn, received, asked, Some(&answer));
         self.is_told = true;
         Ok(())
@@ -263,16 +262,16 @@ impl Held {
             self.join_caller(turn);
         } else if self.rejoining.is_none() && !self.is_told {
             let agreement = self.session.agreement.clone();
-            let direction = self.session.hold_direction(turn.settings);
-            self.invite(What::Hold, &agreement, direction, turn);
+            let directions = self.session.hold_directions(turn.settings);
+            self.invite(What::Hold, &agreement, directions, turn);
         }
     }
 
     /// A re-INVITE to the caller.
-    pub(super) fn invite(&mut self, what: What, offered: &Agreement, direction: Direction, turn: &mut Turn<'_>) {
+    pub(super) fn invite(&mut self, what: What, offered: &Agreement, directions: Directions, turn: &mut Turn<'_>) {
         // RFC 3264 §8: versions of a description grow by one, so one that is not sent has none.
         let mut end = self.session.end(Side::Caller).clone();
-        let offer = end.offer(Side::Caller, offered, direction);
+        let offer = end.offer(Side::Caller, offered, directions, turn);
         match self.caller.send(turn, Method::Invite, Some(&offer)) {
             Some(sent) => {
                 *self.session.end(Side::Caller) = end;
@@ -396,7 +395,7 @@ impl Held {
     ) -> (State, Option<u16>) {
         let over = Over::after_bridge(Outcome::Answered, verdict.by, verdict.reason);
         let mut record = facts.record(Some(self.caller.dialog), &over, turn);
-        (record.codec, record.srtp) = (self.session.codec(), self.session.srtp());
+        self.session.write(&mut record);
         self.talk.write(&mut record, facts);
         let because = verdict.gone.reason_header();
         let client = match self.rejoining.take() {

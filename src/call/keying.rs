@@ -7,7 +7,7 @@ use super::leg::Refusal;
 use super::session::not_acceptable;
 use crate::media::Keys;
 use crate::rng::Rng;
-use crate::sdp::{Carriage, Crypto, Description, Master, Media, Protocol, Suite};
+use crate::sdp::{AddressRules, Carriage, Crypto, Description, Master, Media, Suite};
 use crate::sip::wire::Transport;
 
 /// What the operator wants of SRTP.
@@ -37,6 +37,9 @@ pub struct Keying {
     is_allowed: bool,
     /// Whether its audio may not go without.
     is_required: bool,
+    /// Whether it may have video. Else that is refused, and the call goes on without.
+    sees: bool,
+    rules: AddressRules,
 }
 
 impl Keying {
@@ -47,13 +50,23 @@ impl Keying {
             KeyReach::Encrypted => transport == Transport::Tls,
             KeyReach::Anywhere => true,
         };
-        Keying { is_allowed, is_required: settings.srtp.is_required || is_required }
+        let rules = AddressRules { loopback: settings.loopback };
+        Keying { is_allowed, is_required: settings.srtp.is_required || is_required, sees: true, rules }
+    }
+
+    /// The same where there may be no video for other reasons, too.
+    pub(super) fn seeing(self, sees: bool) -> Keying {
+        Keying { sees: self.sees && sees, ..self }
     }
 
     /// A description, as far as it goes for such a leg.
     pub(super) fn read(self, body: &[u8]) -> Result<Description<'_>, Refusal> {
         let description = Description::parse(body).map_err(|error| not_acceptable(&error))?;
-        Ok(if self.is_allowed { description } else { description.without_keys() })
+        let description = if self.is_allowed { description } else { description.without_keys() };
+        let is_usable =
+            |video: &Media<'_>| (video.crypto.is_some() || !self.is_required) && video.remote(self.rules).is_ok();
+        let sees = self.sees && description.video().is_none_or(|(_, video)| is_usable(video));
+        Ok(if sees { description } else { description.without_video() })
     }
 
     /// Whether the audio of a description is protected as it has to be.
@@ -68,7 +81,7 @@ impl Keying {
 
     /// Why nothing of a description can be relayed.
     pub(super) fn nothing_in(self, description: &Description<'_>) -> Refusal {
-        let needs_keys = description.media.iter().any(|media| media.protocol == Protocol::RtpSavp && media.port != 0);
+        let needs_keys = description.media.iter().any(|media| media.protocol.is_secure() && media.port != 0);
         if needs_keys && !self.is_allowed {
             return not_acceptable(&"the keys of RTP/SAVP are not taken over this signalling, which is not encrypted");
         }
@@ -81,7 +94,7 @@ impl Keying {
             return Carriage::default();
         }
         let crypto = |(tag, suite)| Crypto { tag, master: Master::draw(suite, rng) };
-        Carriage { is_secure: true, crypto: (1..).zip(Suite::ALL).map(crypto).collect() }
+        Carriage { is_secure: true, has_feedback: false, crypto: (1..).zip(Suite::ALL).map(crypto).collect() }
     }
 }
 
@@ -89,18 +102,20 @@ impl Keying {
 #[derive(Clone, Debug)]
 pub(super) struct Protection {
     is_secure: bool,
+    has_feedback: bool,
     crypto: Option<Box<Crypto>>,
 }
 
 impl Protection {
-    pub(super) fn of(audio: &Media<'_>) -> Protection {
-        Protection { is_secure: audio.protocol == Protocol::RtpSavp, crypto: audio.crypto.clone() }
+    pub(super) fn of(media: &Media<'_>) -> Protection {
+        let (is_secure, has_feedback) = (media.protocol.is_secure(), media.protocol.has_feedback());
+        Protection { is_secure, has_feedback, crypto: media.crypto.clone() }
     }
 
     /// It is an offer: ours is of the same kind, under the key that we had, or a new one if it is for something else (RFC 4568 §7.1.4).
     pub(super) fn take(self, ours: &mut Carriage, theirs: &mut Option<Master>, rng: &mut Rng) {
         let had = ours.crypto.pop();
-        *ours = Carriage { is_secure: self.is_secure, crypto: Vec::new() };
+        *ours = Carriage { is_secure: self.is_secure, has_feedback: self.has_feedback, crypto: Vec::new() };
         *theirs = self.crypto.map(|crypto| {
             let Crypto { tag, master } = *crypto;
             let had = had.filter(|had| had.master.suite() == master.suite() && theirs.is_some());
@@ -139,6 +154,6 @@ pub(super) fn keys(ours: &Carriage, theirs: Option<&Master>) -> Option<Box<Keys>
 impl Keying {
     /// Of a leg that may have keys.
     pub(super) fn allowed() -> Keying {
-        Keying { is_allowed: true, is_required: false }
+        Keying { is_allowed: true, is_required: false, sees: true, rules: AddressRules::default() }
     }
 }

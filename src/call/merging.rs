@@ -10,30 +10,30 @@
 //!  neither:         Opening ──ports──▶ Asked(caller) ──ACK──▶ Asked(client) ──ACK──▶ Bridged
 //! ```
 
+use super::answering::{Caller, Client};
 use super::bridged::{Bridge, Bridged};
-use super::early::Spoken;
 use super::ending::Ending;
 use super::ends::{Ends, Offers, Rules, compatible};
 use super::hearing::Hearing;
 use super::joining::Joining;
-use super::leg::{Answered, Refusal, too_early};
+use super::leg::{Refusal, too_early};
 use super::parked::Parked;
 use super::party::Party;
 use super::session::{End, Session, not_acceptable};
 use super::{EndedBy, Event, Facts, GoneReason, Over, State, Turn};
 use crate::id::{FlowId, Side};
 use crate::limits;
-use crate::media;
+use crate::media::{self, Ports};
 use crate::mutant::{Mutant, planted};
 use crate::name::Name;
-use crate::policy::{Permit, Who};
+use crate::policy::{MediaKinds, Permit, Who};
 use crate::sdp::{self, Agreement};
 use crate::sip::endpoint::{DialogId, ServerId};
 use crate::sip::wire::{Message, Method};
 use crate::time::Instant;
 use crate::token::{Claim, SubjectHash};
 use bytes::Bytes;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// A client that may have the call: policy said yes and the token was good.
 #[derive(Debug)]
@@ -67,32 +67,40 @@ pub(super) struct Merging {
     client_says: Bytes,
     stage: Stage,
     flow: FlowId,
+    video: VideoPorts,
     permit: Permit,
     claim: Claim,
     winner: Name,
     who: Option<Who>,
 }
 
-#[derive(Debug)]
-enum Caller {
-    Parked(Parked),
-    Answered(Answered),
-}
-
-/// The client's leg.
-#[derive(Debug)]
-pub(super) enum Client {
-    Joining(Joining),
-    Answered(Answered),
+/// Ports for video.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum VideoPorts {
+    /// Either there is none, or there were no ports: it is refused to both.
+    No,
+    Wanted,
+    Open(Ports),
 }
 
 /// What is being waited for.
 #[derive(Debug)]
 enum Stage {
-    /// The relay's ports.
-    Opening { deadline: Instant },
+    /// The relay's ports: those for audio if they are not there yet, and those for video if it is wanted.
+    Opening { deadline: Instant, audio: Option<Ports> },
     /// The ACK of one side, with the answer to our offer.
     Asked { side: Side, ends: Box<Ends>, proposed: Box<Agreement> },
+}
+
+impl Stage {
+    fn opening(turn: &Turn<'_>) -> Stage {
+        Stage::Opening { deadline: turn.now.at + limits::MEDIA_OPEN_MAX, audio: None }
+    }
+}
+
+/// Whether a client may have video.
+pub(super) fn sees(permit: &Permit) -> bool {
+    permit.media().covers(MediaKinds::VIDEO)
 }
 
 /// Why a callback does not get the call that it may have. The call is parked as before.
@@ -115,17 +123,19 @@ impl Merging {
         let parked = parked.without_opening(facts, turn);
         let parties = [
             Party::caller(parked.caller.dialog, parked.caller.peer, facts, turn),
-            Party::client(client.dialog(), client.peer(), turn),
+            Party::client(client.dialog(), client.peer(), sees(&permit), turn),
         ];
-        let rules = Rules::of(&parties, parked.hearing.as_deref(), turn.settings);
+        let rules = Rules::of(&parties, parked.hearing.as_deref(), true, turn.settings);
         let offered = || compatible([&caller_says, &client_says], &rules, turn.settings);
-        if let Err(refusal) = client.check(&client_says).and_then(|()| offered()) {
-            return Err(Box::new(Unable { parked, client, refusal }));
-        }
+        let video = match client.check(&client_says).and_then(|()| offered()) {
+            Ok(true) => VideoPorts::Wanted,
+            Ok(false) => VideoPorts::No,
+            Err(refusal) => return Err(Box::new(Unable { parked, client, refusal })),
+        };
         let flow = parked.flow().unwrap_or_else(|| FlowId(turn.rng.u64()));
-        let stage = Stage::Opening { deadline: turn.now.at + limits::MEDIA_OPEN_MAX };
+        let stage = Stage::opening(turn);
         let (caller, client) = (Caller::Parked(parked), Client::Joining(client));
-        Ok(Merging { caller, client, caller_says, client_says, stage, flow, permit, claim, winner, who })
+        Ok(Merging { caller, client, caller_says, client_says, stage, flow, video, permit, claim, winner, who })
     }
 
     /// Goes on: with ports of its own, or, with a caller that hears something, those that it hears it through.
@@ -135,13 +145,21 @@ impl Merging {
         }
         let (flow, local) = (self.flow, turn.settings.media_bind);
         turn.media(media::Command::Open { flow, caller_local: local, client_local: local });
+        if self.video == VideoPorts::Wanted {
+            turn.media(media::Command::Add {
+                flow,
+                line: media::Line::Video,
+                caller_local: local,
+                client_local: local,
+            });
+        }
         self.stay()
     }
 
     /// When to be called again.
     pub(super) fn wake_at(&self) -> Option<Instant> {
         match self.stage {
-            Stage::Opening { deadline } => Some(deadline),
+            Stage::Opening { deadline, .. } => Some(deadline),
             // The endpoint reports a 2xx that nobody acknowledges.
             Stage::Asked { .. } => None,
         }
@@ -169,7 +187,10 @@ impl Merging {
     pub(super) fn handle(self, event: Event<'_>, facts: &Facts, turn: &mut Turn<'_>) -> State {
         match event {
             Event::Media(media::Event::Opened { flow, caller, client }) if flow == self.flow => {
-                self.opened(caller, client, facts, turn)
+                self.opened((caller, client), facts, turn)
+            }
+            Event::Media(media::Event::Added { flow, ports, .. }) if flow == self.flow => {
+                self.added(ports, facts, turn)
             }
             Event::Media(media::Event::Failed { flow, .. } | media::Event::Closed { flow, .. })
                 if flow == self.flow =>
@@ -189,9 +210,7 @@ impl Merging {
                 self.caller_fails(Over::provisional_unacknowledged(), None, facts, turn)
             }
             Event::Unacknowledged { side: Side::Client } => self.client_fails(Refusal::status(408), None, facts, turn),
-            Event::Timeout if self.wake_at().is_some_and(|at| turn.now.at >= at) => {
-                self.client_fails(Refusal::status(503), None, facts, turn)
-            }
+            Event::Timeout if self.wake_at().is_some_and(|at| turn.now.at >= at) => self.handle_late(facts, turn),
             Event::Callback(callback) => {
                 callback.refuse(turn, 486);
                 self.stay()
@@ -223,17 +242,56 @@ impl Merging {
         self
     }
 
-    /// The ports are there.
-    fn opened(self, caller: SocketAddr, client: SocketAddr, facts: &Facts, turn: &mut Turn<'_>) -> State {
+    /// The ports for audio are there.
+    fn opened(mut self, ports: Ports, facts: &Facts, turn: &mut Turn<'_>) -> State {
+        if self.video == VideoPorts::Wanted
+            && let Stage::Opening { audio, .. } = &mut self.stage
+        {
+            *audio = Some(ports);
+            return self.stay();
+        }
         let [party, _] = self.parties(facts, turn);
-        let caller = End::new(turn.settings.reachable(caller, party.address), party, turn);
-        self.join(caller, client, facts, turn)
+        let reachable = |port| turn.settings.reachable(port, party.address);
+        let (audio, video) = (reachable(ports.0), self.video_ports().map(|ports| reachable(ports.0)));
+        let caller = End::new(audio, party, turn).with_video(video);
+        self.join(caller, ports.1, facts, turn)
+    }
+
+    /// Those for video are, or there are none.
+    fn added(mut self, ports: Option<Ports>, facts: &Facts, turn: &mut Turn<'_>) -> State {
+        if self.video != VideoPorts::Wanted {
+            return self.stay();
+        }
+        self.video = ports.map_or(VideoPorts::No, VideoPorts::Open);
+        match self.stage {
+            Stage::Opening { audio: Some(audio), .. } => self.opened(audio, facts, turn),
+            Stage::Opening { audio: None, .. } | Stage::Asked { .. } => self.stay(),
+        }
+    }
+
+    /// The relay says nothing. If it is only the video that is missing, there is none.
+    fn handle_late(self, facts: &Facts, turn: &mut Turn<'_>) -> State {
+        match self.stage {
+            Stage::Opening { audio: Some(_), .. } => self.added(None, facts, turn),
+            Stage::Opening { audio: None, .. } | Stage::Asked { .. } => {
+                self.client_fails(Refusal::status(503), None, facts, turn)
+            }
+        }
+    }
+
+    fn video_ports(&self) -> Option<Ports> {
+        match self.video {
+            VideoPorts::Open(ports) => Some(ports),
+            VideoPorts::No | VideoPorts::Wanted => None,
+        }
     }
 
     /// The caller's end is there, and the client's ports.
     fn join(self, caller: End, client: SocketAddr, facts: &Facts, turn: &mut Turn<'_>) -> State {
         let [_, party] = self.parties(facts, turn);
-        let client = End::new(turn.settings.reachable(client, party.address), party, turn).after(self.client.spoken());
+        let reachable = |port| turn.settings.reachable(port, party.address);
+        let (audio, video) = (reachable(client), self.video_ports().map(|ports| reachable(ports.1)));
+        let client = End::new(audio, party, turn).with_video(video).after(self.client.spoken());
         let mut ends = Ends { caller, client };
         let says = self.says_both();
         let heard = Offers::read(&says, &self.rules(facts, turn));
@@ -283,9 +341,9 @@ impl Merging {
             Ok(proposed) => proposed,
             Err(refusal) => return self.client_fails(refusal, None, facts, turn),
         };
-        let direction = ends.of(from).direction();
+        let directions = ends.of(from).directions();
         ends.speak_for(from);
-        let offer = ends.of(side).offer(side, &proposed, direction);
+        let offer = ends.of(side).offer(side, &proposed, directions, turn);
         match side {
             Side::Caller => self.caller = self.caller.answer(turn, &offer),
             Side::Client => self.client = self.client.answer(turn, &offer),
@@ -322,8 +380,7 @@ impl Merging {
         if !matches!(self.stage, Stage::Asked { side, .. } if side == from) {
             return None;
         }
-        let next = Stage::Opening { deadline: turn.now.at + limits::MEDIA_OPEN_MAX };
-        match std::mem::replace(&mut self.stage, next) {
+        match std::mem::replace(&mut self.stage, Stage::opening(turn)) {
             Stage::Asked { ends, proposed, .. } => Some((ends, proposed)),
             Stage::Opening { .. } => None,
         }
@@ -341,7 +398,7 @@ impl Merging {
         let Some(agreement) = agreed else {
             return self.client_fails(not_acceptable(&sdp::NotAgreed::NoAudio), None, facts, turn);
         };
-        let (of_caller, of_client) = (ends.caller.direction(), ends.client.direction());
+        let (of_caller, of_client) = (ends.caller.directions(), ends.client.directions());
         if let (Caller::Parked(_), Some(offer)) = (&self.caller, &offers.caller) {
             let answer = match self.caller.hearing().and_then(Hearing::heard) {
                 Some(heard) => heard.answer.clone(),
@@ -438,11 +495,12 @@ impl Merging {
 
     fn parties(&self, facts: &Facts, turn: &Turn<'_>) -> [Party; 2] {
         let caller = Party::caller(self.caller.dialog(), self.caller.peer(), facts, turn);
-        [caller, Party::client(self.client.dialog(), self.client.peer(), turn)]
+        [caller, Party::client(self.client.dialog(), self.client.peer(), sees(&self.permit), turn)]
     }
 
     fn rules(&self, facts: &Facts, turn: &Turn<'_>) -> Rules {
-        Rules::of(&self.parties(facts, turn), self.caller.hearing(), turn.settings)
+        let sees = self.video_ports().is_some();
+        Rules::of(&self.parties(facts, turn), self.caller.hearing(), sees, turn.settings)
     }
 
     /// Both, apart from the state, which is consumed while they are read.
@@ -454,77 +512,6 @@ impl Merging {
         match side {
             Side::Caller => &self.caller_says,
             Side::Client => &self.client_says,
-        }
-    }
-}
-
-impl Caller {
-    fn peer(&self) -> IpAddr {
-        match self {
-            Caller::Parked(parked) => parked.caller.peer,
-            Caller::Answered(leg) => leg.peer,
-        }
-    }
-
-    fn dialog(&self) -> DialogId {
-        match self {
-            Caller::Parked(parked) => parked.caller.dialog,
-            Caller::Answered(leg) => leg.dialog,
-        }
-    }
-
-    /// What it hears meanwhile.
-    fn hearing(&self) -> Option<&Hearing> {
-        match self {
-            Caller::Parked(parked) => parked.hearing.as_deref(),
-            Caller::Answered(_) => None,
-        }
-    }
-
-    fn answer(self, turn: &mut Turn<'_>, sdp: &[u8]) -> Caller {
-        match self {
-            Caller::Parked(parked) => Caller::Answered(parked.caller.answer(turn, sdp)),
-            Caller::Answered(_) => self,
-        }
-    }
-}
-
-impl Client {
-    fn peer(&self) -> IpAddr {
-        match self {
-            Client::Joining(leg) => leg.peer(),
-            Client::Answered(leg) => leg.peer,
-        }
-    }
-
-    fn spoken(&self) -> Option<Spoken> {
-        match self {
-            Client::Joining(leg) => leg.spoken(),
-            Client::Answered(_) => None,
-        }
-    }
-
-    pub(super) fn dialog(&self) -> DialogId {
-        match self {
-            Client::Joining(leg) => leg.dialog(),
-            Client::Answered(leg) => leg.dialog,
-        }
-    }
-
-    pub(super) fn answer(self, turn: &mut Turn<'_>, sdp: &[u8]) -> Client {
-        match self {
-            Client::Joining(leg) => Client::Answered(leg.answer(turn, sdp)),
-            Client::Answered(_) => self,
-        }
-    }
-
-    /// Sends it away while the caller stays parked: nobody waits for what it says to that.
-    pub(super) fn dismiss(self, turn: &mut Turn<'_>, refusal: &Refusal, bye: Option<ServerId>) {
-        match self {
-            Client::Joining(leg) => {
-                leg.dismiss(turn, refusal, bye);
-            }
-            Client::Answered(leg) => leg.dismiss(turn, bye),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! gives the next; what is to be done outside is left in the [`Turn`].
 //! Not here: finding the call that an event is for, and admitting new ones (`switch`).
 
+mod answering;
 mod arriving;
 mod bridged;
 mod change;
@@ -37,7 +38,7 @@ pub use keying::{KeyReach, Keying, SrtpTerms};
 pub use leg::{Pending, Refusal, Ring, plain, too_early};
 pub use merging::Callback;
 pub use notice::{ClientMessage, ClientMessageKind, Ended, Gone, GoneReason, Incoming, Notice, Quality, Score};
-pub use record::{Encrypted, EndedBy, Outcome, Record, Transfer};
+pub use record::{Encrypted, EndedBy, Outcome, Record, Transfer, Video};
 pub use rewrite::Rewrite;
 pub use route::{Identity, Pattern, Route, Trunk};
 pub use session_timer::Terms as SessionTerms;
@@ -416,6 +417,7 @@ impl Facts {
             codec: None,
             srtp: Encrypted::default(),
             media: None,
+            video: None,
             findings: Vec::new(),
         }
     }

@@ -70,6 +70,7 @@ impl Parked {
             media::Event::Failed { .. } => hearing.end(turn),
             media::Event::Closed { .. } => {}
             media::Event::Opened { .. }
+            | media::Event::Added { .. }
             | media::Event::Latched { .. }
             | media::Event::Silent { .. }
             | media::Event::Dtmf { .. } => self.hearing = Some(hearing),

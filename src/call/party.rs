@@ -14,6 +14,8 @@ pub(super) struct Party {
     /// Where its messages come from.
     pub(super) address: IpAddr,
     transport: Transport,
+    /// Whether it may have video.
+    pub(super) sees: bool,
     /// Of a caller.
     trunk: Option<Arc<Trunk>>,
 }
@@ -21,18 +23,19 @@ pub(super) struct Party {
 impl Party {
     /// A call's caller.
     pub(super) fn caller(dialog: DialogId, address: IpAddr, facts: &Facts, turn: &Turn<'_>) -> Party {
-        Party { trunk: Some(Arc::clone(&facts.trunk)), ..Party::client(dialog, address, turn) }
+        Party { trunk: Some(Arc::clone(&facts.trunk)), ..Party::client(dialog, address, true, turn) }
     }
 
-    /// A client.
-    pub(super) fn client(dialog: DialogId, address: IpAddr, turn: &Turn<'_>) -> Party {
+    /// A client, which `sees` where policy lets it have video.
+    pub(super) fn client(dialog: DialogId, address: IpAddr, sees: bool, turn: &Turn<'_>) -> Party {
         let transport = turn.endpoint.transport(dialog).unwrap_or(Transport::Udp);
-        Party { address, transport, trunk: None }
+        Party { address, transport, sees, trunk: None }
     }
 
-    /// What goes for its keys.
+    /// What goes for its media.
     pub(super) fn keying(&self, settings: &Settings) -> Keying {
-        Keying::of(settings, self.transport, self.trunk.as_ref().is_some_and(|trunk| trunk.srtp_required))
+        let is_required = self.trunk.as_ref().is_some_and(|trunk| trunk.srtp_required);
+        Keying::of(settings, self.transport, is_required).seeing(self.sees)
     }
 
     /// Whether it comes from a trunk, which the operator has let in.

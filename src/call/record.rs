@@ -127,8 +127,21 @@ pub struct Record {
     pub srtp: Encrypted,
     /// What the relay counted.
     pub media: Option<Closed>,
+    /// The video of a call that had some; `null` of others.
+    pub video: Option<Video>,
     /// What was wrong with the audio; empty of a call that was heard.
     pub findings: Vec<Finding>,
+}
+
+/// The video of a call.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Video {
+    /// The codec that both sides spoke at last; `null` if there was no video any more.
+    pub codec: Option<String>,
+    /// How each side's was encrypted at last.
+    pub srtp: Encrypted,
+    /// What the relay counted of it.
+    pub media: Option<Closed>,
 }
 
 /// The suites of both sides, as RFC 4568 names them.

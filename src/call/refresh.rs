@@ -48,10 +48,10 @@ impl Bridged {
     /// again a little later.
     pub(super) fn refresh_by_invite(&mut self, to: Side, turn: &mut Turn<'_>) {
         if self.change.is_none() && self.leg(to).refresh.is_none() {
-            let direction = self.session.end(to.other()).direction();
+            let directions = self.session.end(to.other()).directions();
             let agreement = self.session.agreement.clone();
             let mut end = self.session.end(to).clone();
-            let offer = end.offer(to, &agreement, direction);
+            let offer = end.offer(to, &agreement, directions, turn);
             if let Some(sent) = self.leg(to).send(turn, Method::Invite, Some(&offer)) {
                 *self.session.end(to) = end;
                 self.change = Some(Change::Refreshing { to });

@@ -8,17 +8,18 @@
 //!  client is mute: Due ──re-INVITE──▶ Asked ──200──▶ Offered ──ACK──▶ Bridged
 //! ```
 
+use super::answering::Client;
 use super::bridged::{Bridge, Bridged};
 use super::held::{Held, What, too_late};
 use super::leg::{Leaving, Refusal};
-use super::merging::{Callback, Client};
+use super::merging::{Callback, sees};
 use super::session::not_acceptable;
 use super::{Facts, State, Turn};
 use crate::id::Side;
 use crate::limits;
 use crate::name::Name;
 use crate::policy::{Permit, Who};
-use crate::sdp::{self, Agreement, Direction};
+use crate::sdp::{self, Agreement, Direction, Directions};
 use crate::sip::endpoint::ServerId;
 use crate::sip::wire::Message;
 use crate::time::Instant;
@@ -71,7 +72,7 @@ impl Held {
             client.refuse(turn, &refusal);
             return self;
         }
-        self.session.renew_client(&client, turn);
+        self.session.renew_client(&client, sees(&permit), turn);
         turn.endpoint.join_sessions([self.caller.dialog, client.dialog()]);
         let (client, until) = (Client::Joining(client), turn.now.at + limits::REJOIN_MAX);
         self.rejoining =
@@ -84,8 +85,8 @@ impl Held {
     pub(super) fn join_caller(&mut self, turn: &mut Turn<'_>) {
         let says = self.rejoining.as_ref().map(|rejoining| rejoining.says.clone()).unwrap_or_default();
         match self.proposal(&says, turn) {
-            Ok((proposed, direction)) => {
-                self.invite(What::Join(Box::new(proposed.clone())), &proposed, direction, turn);
+            Ok((proposed, directions)) => {
+                self.invite(What::Join(Box::new(proposed.clone())), &proposed, directions, turn);
                 if let Some(rejoining) = self.rejoining.as_mut().filter(|_| self.ours.is_some()) {
                     rejoining.stage = Stage::Asked;
                 }
@@ -95,16 +96,15 @@ impl Held {
     }
 
     /// What the caller is offered for the client.
-    fn proposal(&mut self, says: &[u8], turn: &Turn<'_>) -> Result<(Agreement, Direction), Refusal> {
+    fn proposal(&mut self, says: &[u8], turn: &Turn<'_>) -> Result<(Agreement, Directions), Refusal> {
         let known = self.session.agreement.clone();
         if says.is_empty() {
-            return Ok((known, Direction::SendRecv));
+            return Ok((known, Directions::all(Direction::SendRecv)));
         }
         let (said, offer) = self.session.end(Side::Client).read(says, turn.settings)?;
-        let (_, audio) = offer.audio().ok_or_else(|| not_acceptable(&sdp::NotAgreed::NoAudio))?;
         let outline = self.session.end(Side::Caller).outline();
-        let proposed = sdp::propose(Side::Client, audio, Some(&known), outline);
-        Ok((proposed.map_err(|error| not_acceptable(&error))?, said.direction()))
+        let proposed = sdp::propose(Side::Client, &offer, Some(&known), outline);
+        Ok((proposed.map_err(|error| not_acceptable(&error))?, said.directions()))
     }
 
     /// The caller has said yes. If there is no client any more to whom, it goes on hold again.
@@ -114,10 +114,10 @@ impl Held {
             return self.stay();
         };
         let agreement = self.session.agreement.clone();
-        let direction = self.session.end(Side::Caller).direction();
+        let directions = self.session.end(Side::Caller).directions();
         if rejoining.says.is_empty() {
             let end = self.session.client_for_caller();
-            let offer = end.offer(Side::Client, &agreement, direction);
+            let offer = end.offer(Side::Client, &agreement, directions, turn);
             rejoining.client = rejoining.client.answer(turn, &offer);
             rejoining.stage = Stage::Offered(Box::new(agreement));
             self.rejoining = Some(rejoining);
@@ -128,7 +128,7 @@ impl Held {
         match end.read(&says, turn.settings) {
             Ok((said, offer)) => {
                 end.hear(said, &offer, turn.rng);
-                let answer = end.answer(Side::Client, &offer, &agreement, direction);
+                let answer = end.answer(Side::Client, &offer, &agreement, directions);
                 rejoining.client = rejoining.client.answer(turn, &answer);
                 self.bridge(*rejoining, facts, turn)
             }

@@ -6,13 +6,18 @@ use super::joining::Joining;
 use super::keying::{self, Keying, Protection};
 use super::leg::Refusal;
 use super::party::Party;
-use super::{Encrypted, Settings, Turn};
+use super::record::Video;
+use super::{Encrypted, Record, Settings, Turn};
 use crate::id::{FlowId, Side};
 use crate::limits;
 use crate::media::tone::Law;
-use crate::media::{Codec, Command, Mapping, Play, RtcpPort, SoundId, Stream, Trust};
+use crate::media::{Codec, Command, Line, Mapping, Play, RtcpPort, SoundId, Stream, Trust};
 use crate::rng::Rng;
-use crate::sdp::{self, AddressRules, Agreement, Description, Direction, Local, Master, Outline, Remote};
+use crate::sdp::{
+    self, AddressRules, Agreement, BadAddress, Carriage, Codecs, Description, Direction, Directions, Local,
+    LocalStream, Master, Media, Outline, Remote,
+};
+use arrayvec::ArrayVec;
 use std::hash::{DefaultHasher, Hasher};
 use std::net::SocketAddr;
 
@@ -32,28 +37,46 @@ pub(super) struct Session {
 pub(super) struct End {
     local: Local,
     outline: Outline,
-    remote: Remote,
-    direction: Direction,
-    /// The direction that it chose itself: what it offered last, and not what it answered to somebody's hold.
-    wish: Direction,
+    audio: Peer,
+    /// While it has any.
+    video: Option<Peer>,
+    directions: Directions,
+    /// The directions that it chose itself: what it offered last, and not what it answered to somebody's hold.
+    wish: Directions,
     /// A hash of what it said last: a re-INVITE that repeats it changes nothing.
     said: u64,
     party: Party,
-    /// What it encrypts with.
-    key: Option<Master>,
     /// The source of what it hears of us.
     voice: u32,
+}
+
+/// The other end of one of its streams.
+#[derive(Clone, Default, Debug)]
+struct Peer {
+    remote: Remote,
+    /// What it encrypts with.
+    key: Option<Master>,
 }
 
 /// A leg's description as far as it concerns us.
 #[derive(Clone, Debug)]
 pub(super) struct Said {
-    remote: Remote,
-    direction: Direction,
-    protection: Protection,
-    rtcp_mux: bool,
+    audio: SaidStream,
+    video: Option<SaidStream>,
+    directions: Directions,
     hash: u64,
 }
+
+/// The same of one stream.
+#[derive(Clone, Debug)]
+struct SaidStream {
+    remote: Remote,
+    protection: Protection,
+    rtcp_mux: bool,
+}
+
+/// What the relay is told of a session: each stream, both legs.
+pub(super) type Commands = ArrayVec<Command, 4>;
 
 /// Without a secret: who finds two descriptions with one hash can only make us keep a session that is his own.
 fn hash(description: &Description<'_>) -> u64 {
@@ -68,20 +91,43 @@ pub(super) fn not_acceptable(what: &dyn std::fmt::Display) -> Refusal {
 }
 
 impl Said {
-    /// Reads where the author wants its audio and which way.
+    /// Reads where the author wants its audio and video and which way.
     pub(super) fn of(description: &Description<'_>, keying: Keying, settings: &Settings) -> Result<Said, Refusal> {
         let (_, audio) = description.audio().ok_or_else(|| keying.nothing_in(description))?;
         keying.check(audio)?;
         let rules = AddressRules { loopback: settings.loopback };
-        let remote = audio.remote(rules).map_err(|error| not_acceptable(&error))?;
-        let protection = Protection::of(audio);
-        let (direction, rtcp_mux) = (audio.direction, audio.rtcp_mux);
-        Ok(Said { remote, direction, protection, rtcp_mux, hash: hash(description) })
+        let audio = SaidStream::of(audio, rules).map_err(|error| not_acceptable(&error))?;
+        let video = description.video().and_then(|(_, video)| SaidStream::of(video, rules).ok());
+        Ok(Said { audio, video, directions: description.directions(), hash: hash(description) })
     }
 
     /// What it does.
-    pub(super) fn direction(&self) -> Direction {
-        self.direction
+    pub(super) fn directions(&self) -> Directions {
+        self.directions
+    }
+}
+
+impl SaidStream {
+    fn of(media: &Media<'_>, rules: AddressRules) -> Result<SaidStream, BadAddress> {
+        let (protection, rtcp_mux) = (Protection::of(media), media.rtcp_mux);
+        Ok(SaidStream { remote: media.remote(rules)?, protection, rtcp_mux })
+    }
+
+    /// Of an offer.
+    fn take(self, ours: &mut LocalStream, before: Option<Peer>, rng: &mut Rng) -> Peer {
+        let mut key = before.and_then(|peer| peer.key);
+        self.protection.take(&mut ours.carriage, &mut key, rng);
+        ours.rtcp_mux = self.rtcp_mux;
+        Peer { remote: self.remote, key }
+    }
+
+    /// Of an answer.
+    fn choose(self, ours: &mut LocalStream, before: Option<Peer>) -> Result<Peer, Refusal> {
+        let mut key = before.and_then(|peer| peer.key);
+        self.protection.choose(&mut ours.carriage, &mut key)?;
+        // RFC 5761 §5.1.1: an answer cannot bring it up. Offers repeat it, so one that leaves it out ends it.
+        ours.rtcp_mux &= self.rtcp_mux;
+        Ok(Peer { remote: self.remote, key })
     }
 }
 
@@ -91,46 +137,67 @@ impl End {
         let (session_id, carriage) = (turn.rng.u64() >> 1, party.keying(turn.settings).carriage(turn.rng));
         // As hard to guess as the session's number, of which it is a part.
         let voice = u32::try_from(session_id >> 31).unwrap_or(1);
+        let audio = LocalStream { address, rtcp_mux: false, direction: Direction::SendRecv, carriage };
         End {
-            local: Local { address, rtcp_mux: false, session_id, version: 0, direction: Direction::SendRecv, carriage },
+            local: Local { session_id, version: 0, audio, video: None },
             outline: Outline::default(),
-            remote: Remote::default(),
-            direction: Direction::SendRecv,
-            wish: Direction::SendRecv,
+            audio: Peer::default(),
+            video: None,
+            directions: Directions::all(Direction::SendRecv),
+            wish: Directions::all(Direction::SendRecv),
             said: 0,
             party,
-            key: None,
             voice,
         }
+    }
+
+    /// An end that has ports for video, too, if it may have any.
+    pub(super) fn with_video(mut self, address: Option<SocketAddr>) -> End {
+        if let Some(address) = address.filter(|_| self.party.sees) {
+            let (direction, carriage) = (Direction::Inactive, Carriage::default());
+            self.local.video = Some(LocalStream { address, rtcp_mux: false, direction, carriage });
+        }
+        self
     }
 
     /// An end that has heard of a session of ours before, once, and is told of the same one from now on.
     pub(super) fn after(mut self, spoken: Option<Spoken>) -> End {
         if let Some(Spoken { session_id }) = spoken {
-            let direction = self.local.direction;
-            self.local = Local { session_id, ..self.local }.changed(direction);
+            self.local.session_id = session_id;
+            self.local.version += 1;
         }
         self
     }
 
+    /// What goes for its media: video is read where there are ports for it.
+    fn keying(&self, settings: &Settings) -> Keying {
+        self.party.keying(settings).seeing(self.local.video.is_some())
+    }
+
+    /// Whether an offer of its has video, were there ports for it.
+    pub(super) fn would_see(&self, offer: &[u8], settings: &Settings) -> bool {
+        let offer = self.party.keying(settings).read(offer);
+        offer.is_ok_and(|offer| offer.video().is_some() && !self.repeats(&offer))
+    }
+
     /// What it may have said, read.
     pub(super) fn read<'b>(&self, body: &'b [u8], settings: &Settings) -> Result<(Said, Description<'b>), Refusal> {
-        let description = self.party.keying(settings).read(body)?;
+        let description = self.keying(settings).read(body)?;
         Ok((self.judge(&description, settings)?, description))
     }
 
     /// The same of a description that has been read.
     pub(super) fn judge(&self, description: &Description<'_>, settings: &Settings) -> Result<Said, Refusal> {
-        Said::of(description, self.party.keying(settings), settings)
+        Said::of(description, self.keying(settings), settings)
     }
 
     /// It has offered something new: the lines of its session are the offer's from now on.
     pub(super) fn hear(&mut self, said: Said, offer: &Description<'_>, rng: &mut Rng) {
-        (self.remote, self.direction, self.said) = (said.remote, said.direction, said.hash);
-        said.protection.take(&mut self.local.carriage, &mut self.key, rng);
-        self.local.rtcp_mux = said.rtcp_mux;
+        (self.directions, self.wish, self.said) = (said.directions, said.directions, said.hash);
+        self.audio = said.audio.take(&mut self.local.audio, Some(std::mem::take(&mut self.audio)), rng);
+        let before = self.video.take();
+        self.video = said.video.zip(self.local.video.as_mut()).map(|(said, ours)| said.take(ours, before, rng));
         self.outline.follow(offer);
-        self.wish = self.direction;
     }
 
     /// Whether a description is the one it sent last.
@@ -138,32 +205,50 @@ impl End {
         self.said == hash(description)
     }
 
-    /// Our offer to it, made of `proposed`, speaking for the other leg's `direction`.
-    pub(super) fn offer(&mut self, side: Side, proposed: &Agreement, direction: Direction) -> Vec<u8> {
-        self.local = self.local.clone().changed(direction);
+    /// Our offer to it, made of `proposed`, speaking for the other leg's `directions`.
+    pub(super) fn offer(
+        &mut self,
+        side: Side,
+        proposed: &Agreement,
+        directions: Directions,
+        turn: &mut Turn<'_>,
+    ) -> Vec<u8> {
+        if let (Some(video), None, Some(ours)) = (&proposed.video, &self.video, &mut self.local.video) {
+            // New to it, and a key of before is never used again: its packets would be numbered as those of before.
+            let carriage = self.party.keying(turn.settings).carriage(turn.rng);
+            ours.carriage = Carriage { has_feedback: video.wishes(side.other()).has_feedback, ..carriage };
+            self.outline.open_video();
+        }
+        self.local = self.local.clone().changed(directions);
         let mut out = Vec::new();
         sdp::write_offer(&mut out, &self.outline, side, proposed, &self.local);
         out
     }
 
-    /// Our answer to its offer, speaking for the other leg's `direction`.
+    /// Our answer to its offer, speaking for the other leg's `directions`.
     pub(super) fn answer(
         &mut self,
         side: Side,
         offer: &Description<'_>,
         agreement: &Agreement,
-        direction: Direction,
+        directions: Directions,
     ) -> Vec<u8> {
-        self.local = self.local.clone().changed(direction);
+        self.local = self.local.clone().changed(directions);
         let mut out = Vec::new();
         sdp::write_answer(&mut out, offer, side, agreement, &self.local);
+        if agreement.video.is_none() {
+            self.without_video();
+        }
         out
     }
 
     /// It has said nothing yet, and its first offer of ours is to speak for `other`, in this, too: who would have to offer RTCP on the RTP
     /// port without us does with us. Who is offered it may leave it.
     pub(super) fn speak_for(&mut self, other: &End) {
-        self.local.rtcp_mux = other.local.rtcp_mux;
+        self.local.audio.rtcp_mux = other.local.audio.rtcp_mux;
+        if let Some((ours, others)) = self.local.video.as_mut().zip(other.local.video.as_ref()) {
+            ours.rtcp_mux = others.rtcp_mux;
+        }
     }
 
     /// It has answered our offer: what of `proposed` stands.
@@ -175,13 +260,23 @@ impl End {
         settings: &Settings,
     ) -> Result<Agreement, Refusal> {
         let (said, answer) = self.read(body, settings)?;
-        let agreement =
+        let mut agreement =
             sdp::accept_answer(side, proposed, &self.outline, &answer).map_err(|error| not_acceptable(&error))?;
-        said.protection.choose(&mut self.local.carriage, &mut self.key)?;
-        // RFC 5761 §5.1.1: an answer cannot bring it up. Offers repeat it, so one that leaves it out ends it.
-        self.local.rtcp_mux &= said.rtcp_mux;
-        (self.remote, self.direction, self.said) = (said.remote, said.direction, said.hash);
+        let video = said.video.filter(|_| agreement.video.is_some()).zip(self.local.video.as_mut());
+        // An answer without the key that it needs refuses the video.
+        let video = video.and_then(|(said, ours)| said.choose(ours, self.video.clone()).ok());
+        self.audio = said.audio.choose(&mut self.local.audio, Some(self.audio.clone()))?;
+        (self.video, self.directions, self.said) = (video, said.directions, said.hash);
+        agreement.video.take_if(|_| self.video.is_none());
+        if self.video.is_none() {
+            self.without_video();
+        }
         Ok(agreement)
+    }
+
+    /// There is none between the two, whatever it would like.
+    fn without_video(&mut self) {
+        (self.video, self.directions.video) = (None, Direction::Inactive);
     }
 
     /// The lines of its session, for a proposal.
@@ -190,17 +285,33 @@ impl End {
     }
 
     /// What it said it does.
-    pub(super) fn direction(&self) -> Direction {
-        self.direction
+    pub(super) fn directions(&self) -> Directions {
+        self.directions
     }
 
     /// What it would do, if the other side lets it.
-    pub(super) fn wish(&self) -> Direction {
+    pub(super) fn wish(&self) -> Directions {
         self.wish
     }
 
-    /// What the relay is told of it, if it is neither to hear anything of us nor to send anything for now.
+    /// What the relay is told of its audio, if it is neither to hear anything of us nor to send anything for now.
     pub(super) fn stream(&self, side: Side, agreement: &Agreement) -> Stream {
+        self.describe((Line::Audio, side), Some(&agreement.audio), (&self.local.audio, &self.audio))
+    }
+
+    /// The same of its video, if there are ports for it.
+    fn video(&self, side: Side, agreement: &Agreement) -> Option<Stream> {
+        let (ours, nobody) = (self.local.video.as_ref()?, Peer::default());
+        let peer = self.video.as_ref().unwrap_or(&nobody);
+        Some(self.describe((Line::Video, side), agreement.video.as_deref(), (ours, peer)))
+    }
+
+    fn describe(
+        &self,
+        (line, side): (Line, Side),
+        codecs: Option<&Codecs>,
+        (ours, peer): (&LocalStream, &Peer),
+    ) -> Stream {
         let mapping = |(number, agreed): (sdp::Renumbering, &sdp::Agreed)| Mapping {
             here: number.here,
             there: number.there,
@@ -209,10 +320,11 @@ impl End {
             telephone_event: number.telephone_event,
             codec: Codec::named(&agreed.encoding),
         };
-        let numbers = agreement.renumbering(side).zip(&agreement.codecs);
+        let numbers = codecs.into_iter().flat_map(|codecs| codecs.renumbering(side).zip(&codecs.list));
         Stream {
-            remote_rtp: self.remote.rtp,
-            rtcp: if self.local.rtcp_mux { RtcpPort::Shared } else { RtcpPort::Own(self.remote.rtcp) },
+            line,
+            remote_rtp: peer.remote.rtp,
+            rtcp: if ours.rtcp_mux { RtcpPort::Shared } else { RtcpPort::Own(peer.remote.rtcp) },
             signalling: self.party.address,
             // Callers come from trunks that the operator has let in; a client may be anybody with a grant.
             trust: if self.party.is_trunk() { Trust::Burst } else { Trust::Nothing },
@@ -220,7 +332,7 @@ impl End {
             payload_types: numbers.map(mapping).take(limits::CODECS_MAX).collect(),
             sends: false,
             silence_max: None,
-            keys: keying::keys(&self.local.carriage, self.key.as_ref()),
+            keys: keying::keys(&ours.carriage, peer.key.as_ref()),
         }
     }
 
@@ -228,14 +340,14 @@ impl End {
     pub(super) fn hearing(&self, side: Side, agreement: &Agreement, sound: Option<SoundId>) -> Stream {
         let stream = self.stream(side, agreement);
         let plays = sound.and_then(|sound| playable(side, agreement, sound, self.voice));
-        let is_its_own = self.remote.rtp.is_some_and(|named| self.party.owns(named.ip()));
+        let is_its_own = self.audio.remote.rtp.is_some_and(|named| self.party.owns(named.ip()));
         let trust = if plays.is_some() && is_its_own { Trust::Address } else { stream.trust };
         Stream { plays, trust, ..stream }
     }
 
     /// It was free to choose what it said.
     pub(super) fn has_chosen(&mut self) {
-        self.wish = self.direction;
+        self.wish = self.directions;
     }
 }
 
@@ -260,10 +372,28 @@ impl Session {
     }
 
     /// The client is gone, and another will have its place: with the same ports, and nothing of what was said.
-    pub(super) fn renew_client(&mut self, client: &Joining, turn: &mut Turn<'_>) {
-        let address = turn.settings.reachable(self.client.local.address, client.peer());
-        let party = Party::client(client.dialog(), client.peer(), turn);
-        self.client = End::new(address, party, turn).after(client.spoken());
+    pub(super) fn renew_client(&mut self, client: &Joining, sees: bool, turn: &mut Turn<'_>) {
+        let reachable = |local: &LocalStream| turn.settings.reachable(local.address, client.peer());
+        let (audio, video) = (reachable(&self.client.local.audio), self.client.local.video.as_ref().map(reachable));
+        let party = Party::client(client.dialog(), client.peer(), sees, turn);
+        self.client = End::new(audio, party, turn).with_video(video).after(client.spoken());
+        self.agreement.video.take_if(|_| self.client.local.video.is_none());
+    }
+
+    /// Whether there may be video, and there are no ports for it.
+    pub(super) fn lacks_video(&self) -> bool {
+        let ends = [&self.caller, &self.client];
+        ends.iter().all(|end| end.party.sees) && ends.iter().any(|end| end.local.video.is_none())
+    }
+
+    /// There are ports for video: the caller's and the client's.
+    pub(super) fn open_video(&mut self, ports: (SocketAddr, SocketAddr), settings: &Settings) {
+        for (end, port) in [(&mut self.caller, ports.0), (&mut self.client, ports.1)] {
+            let address = settings.reachable(port, end.party.address);
+            if end.local.video.is_none() {
+                *end = end.clone().with_video(Some(address));
+            }
+        }
     }
 
     /// What the relay is told of a caller that waits for another client: that its address stays valid, and that nobody hears it.
@@ -274,38 +404,52 @@ impl Session {
     }
 
     /// What such a caller is offered: to hear, if there is something that it can hear.
-    pub(super) fn hold_direction(&self, settings: &Settings) -> Direction {
+    pub(super) fn hold_directions(&self, settings: &Settings) -> Directions {
         let sound = settings.hold_sound.and_then(|sound| playable(Side::Caller, &self.agreement, sound, 0));
-        if sound.is_some() { Direction::SendOnly } else { Direction::Inactive }
+        let audio = if sound.is_some() { Direction::SendOnly } else { Direction::Inactive };
+        Directions { audio, video: Direction::Inactive }
     }
 
     /// What the relay is to be told of both legs.
-    pub(super) fn commands(&self, settings: &Settings) -> [Command; 2] {
-        [Side::Caller, Side::Client].map(|side| {
-            let stream = self.stream(side, settings);
-            Command::Set { flow: self.flow, side, stream }
-        })
+    pub(super) fn commands(&self, settings: &Settings) -> Commands {
+        let sides = [Side::Caller, Side::Client];
+        let audio = sides.map(|side| Some((side, self.stream(side, settings))));
+        let video = sides.map(|side| Some((side, self.video(side)?)));
+        let told = audio.into_iter().chain(video).flatten();
+        told.map(|(side, stream)| Command::Set { flow: self.flow, side, stream }).collect()
     }
 
-    /// The codec for the record: `PCMA/8000`.
-    pub(super) fn codec(&self) -> Option<String> {
-        self.agreement.audio().map(|codec| format!("{}/{}", codec.encoding, codec.caller.clock_rate))
-    }
-
-    /// How both sides are encrypted, for the record.
-    pub(super) fn srtp(&self) -> Encrypted {
-        let suite = |end: &End| end.key.as_ref().map(|key| key.suite().as_str());
-        Encrypted { caller: suite(&self.caller), client: suite(&self.client) }
+    /// Writes its codecs, and how both sides are encrypted, into the record of the call.
+    pub(super) fn write(&self, record: &mut Record) {
+        let codec =
+            |codecs: &Codecs| codecs.first().map(|codec| format!("{}/{}", codec.encoding, codec.caller.clock_rate));
+        let srtp = |stream: fn(&End) -> Option<&Peer>| {
+            let suite = |end: &End| Some(stream(end)?.key.as_ref()?.suite().as_str());
+            Encrypted { caller: suite(&self.caller), client: suite(&self.client) }
+        };
+        (record.codec, record.srtp) = (codec(&self.agreement.audio), srtp(|end| Some(&end.audio)));
+        let video = self.agreement.video.as_deref();
+        record.video =
+            video.map(|video| Video { codec: codec(video), srtp: srtp(|end| end.video.as_ref()), media: None });
     }
 
     fn stream(&self, side: Side, settings: &Settings) -> Stream {
-        let end = match side {
+        let sends = sdp::sends(side, self.caller.directions.audio, self.client.directions.audio);
+        let silence_max = Some(if sends { settings.silence } else { settings.hold_silence });
+        Stream { sends, silence_max, ..self.end_of(side).stream(side, &self.agreement) }
+    }
+
+    /// A camera may be switched off, so nobody waits for it.
+    fn video(&self, side: Side) -> Option<Stream> {
+        let sends = sdp::sends(side, self.caller.directions.video, self.client.directions.video);
+        Some(Stream { sends, ..self.end_of(side).video(side, &self.agreement)? })
+    }
+
+    fn end_of(&self, side: Side) -> &End {
+        match side {
             Side::Caller => &self.caller,
             Side::Client => &self.client,
-        };
-        let sends = sdp::sends(side, self.caller.direction, self.client.direction);
-        let silence_max = Some(if sends { settings.silence } else { settings.hold_silence });
-        Stream { sends, silence_max, ..end.stream(side, &self.agreement) }
+        }
     }
 }
 
@@ -317,7 +461,7 @@ fn playable(side: Side, agreement: &Agreement, sound: SoundId, ssrc: u32) -> Opt
         _ => None,
     };
     let narrow = |agreed: &&sdp::Agreed| (agreed.caller.clock_rate, agreed.channels) == (8_000, 1);
-    agreement.codecs.iter().filter(narrow).find_map(|agreed| {
+    agreement.audio.list.iter().filter(narrow).find_map(|agreed| {
         Some(Play { sound, law: law(&agreed.encoding)?, payload_type: agreed.leg(side).to_leg, ssrc })
     })
 }

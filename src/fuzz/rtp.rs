@@ -4,7 +4,7 @@
 
 use crate::id::{FlowId, Side};
 use crate::media::header::{Rtp, is_rtcp, rtcp_sender};
-use crate::media::{Codec, Counters, Event, Flow, Kind, Mapping, Outcome, Packet, RtcpPort, Stream, Trust};
+use crate::media::{Codec, Counters, Event, Flow, Kind, Line, Mapping, Outcome, Packet, RtcpPort, Stream, Trust};
 use crate::time::{Duration, Instant};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -83,6 +83,7 @@ impl Bridge {
         let keys = Mapping { here, there, clock_rate, clock_rate_there, telephone_event: true, codec: Codec::Other };
         let wants = choice & 0x20 == 0;
         let stream = Stream {
+            line: Line::Audio,
             remote_rtp: wants.then_some(named),
             rtcp: if is_muxed { RtcpPort::Shared } else { RtcpPort::Own(wants.then(|| beside(named))) },
             signalling,

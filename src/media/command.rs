@@ -1,6 +1,6 @@
 //! What the switch tells the relay and what the relay tells the switch: the only words between the two.
-//! A flow is one bridged call's audio: two legs, each with an even RTP port and the odd RTCP port above it, which stays unused where a leg has
-//! its RTCP on the RTP port.
+//! A flow is one bridged call's media: two legs, each with an even RTP port and the odd RTCP port above it for audio, and as much again for
+//! each further line. The odd one stays unused where a leg has its RTCP on the RTP port.
 
 use crate::id::{FlowId, Side};
 use crate::limits;
@@ -15,6 +15,23 @@ use arrayvec::ArrayVec;
 use serde::Serialize;
 use std::net::{IpAddr, SocketAddr};
 
+/// A leg each: the caller's RTP address, the client's. RTCP is one port above.
+pub type Ports = (SocketAddr, SocketAddr);
+
+/// One of a flow's streams, as a line of a session description is one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Line {
+    /// What every flow has.
+    Audio,
+    /// Video.
+    Video,
+}
+
+impl Line {
+    /// All of them.
+    pub const ALL: [Line; 2] = [Line::Audio, Line::Video];
+}
+
 /// Switch to relay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -28,7 +45,19 @@ pub enum Command {
         /// The address on which the client's leg gets its ports.
         client_local: IpAddr,
     },
-    /// What signalling now says of one leg. Sent at the bridge and again after each re-INVITE; allows the leg to be learned anew.
+    /// Take as many ports again for a further line of an open flow, which lasts as long as the flow. Answered by [`Event::Added`], with the
+    /// ports that it has if it has some already.
+    Add {
+        /// The flow.
+        flow: FlowId,
+        /// The line.
+        line: Line,
+        /// As in [`Command::Open`].
+        caller_local: IpAddr,
+        /// As in [`Command::Open`].
+        client_local: IpAddr,
+    },
+    /// What signalling now says of one line of one leg. Sent at the bridge and again after each re-INVITE; allows the leg to be learned anew.
     Set {
         /// The flow.
         flow: FlowId,
@@ -37,7 +66,7 @@ pub enum Command {
         /// The leg's stream.
         stream: Stream,
     },
-    /// Whoever was on this leg is gone, and another will come: nothing is taken from the leg's addresses or sent to them until the next
+    /// Whoever was on this leg is gone, and another will come: on no line is anything taken from the leg's addresses or sent to them until the next
     /// [`Command::Set`], which knows none of them. What was counted stays.
     Clear {
         /// The flow.
@@ -52,9 +81,11 @@ pub enum Command {
     },
 }
 
-/// One leg's side of the audio, as signalling describes it.
+/// One leg's side of a line, as signalling describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stream {
+    /// The line.
+    pub line: Line,
     /// Where the leg's SDP says that RTP is to be sent; `None` while it wants nothing (port 0 or `0.0.0.0`).
     pub remote_rtp: Option<SocketAddr>,
     /// Where RTCP comes from and goes.
@@ -129,6 +160,15 @@ pub enum Event {
         /// The RTP address for the client's leg.
         client: SocketAddr,
     },
+    /// What came of [`Command::Add`].
+    Added {
+        /// The flow.
+        flow: FlowId,
+        /// The line.
+        line: Line,
+        /// `None`: no ports to be had. The flow goes on as it is.
+        ports: Option<Ports>,
+    },
     /// No ports to be had, no such address, or (later) a fault of the relay's own: either way the flow is gone and holds nothing.
     Failed {
         /// The flow.
@@ -136,7 +176,7 @@ pub enum Event {
         /// A short reason for the record.
         reason: &'static str,
     },
-    /// A leg's source address is validated (RELIABILITY A1); packets now go there.
+    /// A leg's source address of audio is validated (RELIABILITY A1); packets now go there.
     Latched {
         /// The flow.
         flow: FlowId,
@@ -179,6 +219,9 @@ pub struct Closed {
     pub caller: Counters,
     /// What came from the client.
     pub client: Counters,
+    /// The same of its video, if it had ports for it. In a call's record it stands elsewhere.
+    #[serde(skip)]
+    pub video: Option<Box<Closed>>,
 }
 
 /// What was received from one leg and what became of it.
@@ -247,6 +290,7 @@ impl Event {
     pub fn flow(&self) -> FlowId {
         match self {
             Event::Opened { flow, .. }
+            | Event::Added { flow, .. }
             | Event::Failed { flow, .. }
             | Event::Latched { flow, .. }
             | Event::Silent { flow, .. }

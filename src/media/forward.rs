@@ -1,4 +1,4 @@
-//! Where one packet goes: a bridged call's two legs, what each may receive and send, and what is counted on the way.
+//! Where one packet goes: one line of a bridged call's two legs, what each may receive and send, and what is counted on the way.
 //! Not here: sockets and clocks (`relay`), codecs, and rewriting anything but the payload type and an event's duration (`rescale`): sequence
 //! numbers, timestamps and SSRCs cross unchanged, SRTP is taken off and put on by each leg's keys. RFC 3550 §5.1, §6; RFC 3264 §5.1 (payload types differ by direction); RFC 5761 (RTCP on the RTP port); RELIABILITY A1, A20, M1, I9.
 
@@ -14,7 +14,7 @@ use crate::mutant::{Mutant, planted};
 use crate::time::Instant;
 use std::net::SocketAddr;
 
-/// One bridged call's audio. Drain [`Flow::poll_event`] after each call of a method that takes `now`.
+/// One line of a bridged call. Drain [`Flow::poll_event`] after each call of a method that takes `now`.
 #[derive(Debug)]
 pub struct Flow {
     id: FlowId,
@@ -245,7 +245,7 @@ impl Flow {
 
     /// What was counted so far.
     pub fn report(&self) -> Closed {
-        Closed { caller: self.caller.report(&self.client), client: self.client.report(&self.caller) }
+        Closed { caller: self.caller.report(&self.client), client: self.client.report(&self.caller), video: None }
     }
 
     /// It is over: what was counted, up to now.
@@ -272,7 +272,7 @@ impl Flow {
 mod tests {
     use super::*;
     use crate::media::Trust;
-    use crate::media::command::{Counters, Mapping, RtcpPort};
+    use crate::media::command::{Counters, Line, Mapping, RtcpPort};
     use crate::media::dtmf::KeyWriter;
     use crate::media::header::Rtp;
     use crate::media::quality::Codec;
@@ -301,6 +301,7 @@ mod tests {
         let rtp = at(rtp);
         let keys = Mapping { here: event.0, there: event.1, telephone_event: true, codec: Codec::Other, ..audio(0) };
         Stream {
+            line: Line::Audio,
             remote_rtp: Some(rtp),
             rtcp: RtcpPort::Own(Some(SocketAddr::new(rtp.ip(), rtp.port() + 1))),
             signalling: rtp.ip(),
@@ -574,7 +575,7 @@ mod tests {
         let block = [9u32, 20, 200, 80, u32::MAX, 65_536].map(u32::to_be_bytes);
         let receiver = [[0x81, 201, 0, 7, 0, 0, 0, 9].as_slice(), block.as_flattened()].concat();
         cross(&mut flow, 2_060_000, Side::Client, "198.51.100.20:5001", &receiver);
-        let Closed { caller, client } = flow.end(Instant(4_000_000));
+        let Closed { caller, client, .. } = flow.end(Instant(4_000_000));
         assert_eq!(client.reported.round_trip.map(|trip| trip.mean_ms), Some(60.0));
         assert_eq!((client.reported.packets_lost, client.reported.packets_expected), (Some(20), 201));
         assert_eq!((client.reported.jitter_ms, client.reported.ignored), (Some(10.0), 0));
@@ -595,7 +596,7 @@ mod tests {
         ] {
             flow.complain(Side::Client, complaint, at(address));
         }
-        let Closed { caller, client } = flow.report();
+        let Closed { caller, client, .. } = flow.report();
         assert_eq!((client.refused, client.unreachable), (1, 2));
         assert_eq!((caller.refused, caller.unreachable), (0, 0));
     }
@@ -605,7 +606,7 @@ mod tests {
         let mut flow = bridged();
         flow.hear(Instant(500_000), Side::Caller, at(CALLER), &mut packet(0, 1));
         flow.clear(Instant(6_000_000), Side::Client);
-        let Closed { caller, client } = flow.end(Instant(9_000_000));
+        let Closed { caller, client, .. } = flow.end(Instant(9_000_000));
         assert_eq!((caller.timing.last_packet_ms, caller.timing.silent_at_end_ms), (Some(500), 8_500));
         assert_eq!((client.timing.awaited_ms, client.timing.silent_at_end_ms), (6_000, 0), "it had left");
         assert_eq!(

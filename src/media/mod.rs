@@ -24,7 +24,7 @@ pub mod statistics;
 pub mod tone;
 pub mod tones;
 
-pub use command::{Closed, Command, Counters, Event, Keys, Mapping, RtcpPort, Stream};
+pub use command::{Closed, Command, Counters, Event, Keys, Line, Mapping, Ports, RtcpPort, Stream};
 pub use diagnosis::{Finding, Trouble};
 pub use forward::{Complaint, Flow, Kind, Outcome, Reason};
 pub use latch::Trust;

@@ -46,7 +46,7 @@ mod tests {
     use crate::id::{FlowId, Side};
     use crate::media::header::Rtp;
     use crate::media::tone::Law;
-    use crate::media::{Codec, Flow, Keys, Outcome, Packet, Play, RtcpPort, SoundId, Stream, Trust};
+    use crate::media::{Codec, Flow, Keys, Line, Outcome, Packet, Play, RtcpPort, SoundId, Stream, Trust};
     use crate::rng::Rng;
     use crate::sdp::{Master, Suite};
     use crate::time::Instant;
@@ -71,6 +71,7 @@ mod tests {
             codec: Codec::G711,
         };
         Stream {
+            line: Line::Audio,
             remote_rtp: Some(at(address)),
             rtcp: RtcpPort::Own(None),
             signalling: at(address).ip(),

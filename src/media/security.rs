@@ -90,8 +90,7 @@ mod tests {
     use super::*;
     use crate::id::{FlowId, Side};
     use crate::media::Trust;
-    use crate::media::command::RtcpPort;
-    use crate::media::command::{Mapping, Stream};
+    use crate::media::command::{Line, Mapping, RtcpPort, Stream};
     use crate::media::forward::{Flow, Outcome};
     use crate::media::header::Rtp;
     use crate::media::quality::Codec;
@@ -121,6 +120,7 @@ mod tests {
             codec: Codec::Other,
         };
         Stream {
+            line: Line::Audio,
             remote_rtp: Some(rtp),
             rtcp: RtcpPort::Own(Some(SocketAddr::new(rtp.ip(), rtp.port() + 1))),
             signalling: rtp.ip(),

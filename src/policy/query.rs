@@ -71,7 +71,8 @@ pub struct Query<'a> {
     /// With which name: the one subscribed to, and for a callback the one its token was issued for. A call for `foo` that was
     /// told to a subscriber of `foo/web` is asked about as `foo/web`. For a transfer it is the name that is to have the call.
     pub name: &'a Name,
-    /// The kinds of media wanted. To answer a call is to want some: [`Grants`](super::Grants) refuses none, since who asks
+    /// The kinds of media wanted: for a callback audio, and video where the credential grants that, whatever the INVITE offers: a later one
+    /// may offer more. To answer a call is to want some: [`Grants`](super::Grants) refuses none, since who asks
     /// before he knows what he wants has not asked.
     pub media: MediaKinds,
     /// Where the request came from, if over a network.

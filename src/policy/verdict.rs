@@ -1,7 +1,7 @@
 //! What an engine answers: yes with a [`Permit`], no with a [`Reason`], or a question to somebody who knows.
 //! Not here: who asks and what follows. Only an engine makes permits.
 
-use super::{Action, Query, Reason};
+use super::{Action, MediaKinds, Query, Reason};
 use crate::id::CallId;
 use crate::limits;
 use crate::time::Duration;
@@ -33,7 +33,7 @@ impl Verdict {
     /// Yes to this query and to no other. *For engines only*: whoever calls it elsewhere has left policy out.
     /// `rule` says what allowed it, for the record and for `policy explain`.
     pub fn allow(query: &Query<'_>, rule: impl Into<Cow<'static, str>>) -> Verdict {
-        Verdict::Allow(Permit { action: query.action, call: query.call, rule: rule.into() })
+        Verdict::Allow(Permit { action: query.action, call: query.call, media: query.media, rule: rule.into() })
     }
 
     /// The stable id of the outcome: the rule that allowed, or the reason that did not.
@@ -50,6 +50,7 @@ impl Verdict {
 pub struct Permit {
     action: Action,
     call: Option<CallId>,
+    media: MediaKinds,
     rule: Cow<'static, str>,
 }
 
@@ -64,6 +65,11 @@ impl Permit {
         self.call
     }
 
+    /// The kinds of media for which it is allowed.
+    pub fn media(&self) -> MediaKinds {
+        self.media
+    }
+
     /// What allowed it: [`GRANTED`], or a word of the engine's own.
     pub fn rule(&self) -> &str {
         &self.rule
@@ -71,7 +77,7 @@ impl Permit {
 
     /// Whether it is the yes to this query.
     pub fn answers(&self, query: &Query<'_>) -> bool {
-        self.action == query.action && self.call == query.call
+        (self.action, self.call, self.media) == (query.action, query.call, query.media)
     }
 }
 

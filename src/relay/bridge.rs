@@ -1,10 +1,10 @@
-//! One flow: what `media::forward` knows of it, and the four sockets that it is carried by, which may carry another one after it.
+//! One line of a flow: what `media::forward` knows of it, and the four sockets that it is carried by, which may carry another one after it.
 //! Not here: threads and readiness (`relay::worker`), and any decision about a packet.
 
 use crate::id::{FlowId, Side};
 use crate::limits;
 use crate::media::srtp::OVERHEAD_MAX;
-use crate::media::{Closed, Event, Flow, Kind, Outcome, Packet, Sound, Stream};
+use crate::media::{Closed, Event, Flow, Kind, Line, Outcome, Packet, Ports, Sound, Stream};
 use crate::relay::kept::Locals;
 use crate::relay::offload::{Lane, Routes};
 use crate::relay::poll::Poll;
@@ -12,7 +12,7 @@ use crate::relay::socket::{LegSockets, Opener};
 use crate::relay::{delay, icmp};
 use crate::time::Instant;
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::time::SystemTime;
 
 /// A datagram's room: with what protecting it adds, and one byte more than may pass, so that what is too long is seen to be.
@@ -61,9 +61,10 @@ impl From<u64> for Port {
     }
 }
 
-/// An open flow.
+/// An open line of a flow.
 pub(super) struct Bridge {
     pub(super) id: FlowId,
+    pub(super) line: Line,
     pub(super) flow: Flow,
     caller: LegSockets,
     client: LegSockets,
@@ -76,10 +77,14 @@ pub(super) struct Bridge {
 }
 
 impl Bridge {
-    /// Opens the flow's sockets; the error is for the record.
-    pub(super) fn open(id: FlowId, caller: IpAddr, client: IpAddr, opener: &Opener) -> Result<Bridge, &'static str> {
+    /// Opens the line's sockets; the error is for the record.
+    pub(super) fn open(
+        (id, line): (FlowId, Line),
+        (caller, client): Locals,
+        opener: &Opener,
+    ) -> Result<Bridge, &'static str> {
         let (caller, client) = (opener.open(caller)?, opener.open(client)?);
-        Ok(Bridge { id, flow: Flow::new(id), caller, client, gave: [0; 4], received: None, carried: 0 })
+        Ok(Bridge { id, line, flow: Flow::new(id), caller, client, gave: [0; 4], received: None, carried: 0 })
     }
 
     /// The flow is over, its sockets stay. What still comes for it finds a flow that knows nobody, and goes nowhere.
@@ -91,8 +96,8 @@ impl Bridge {
     }
 
     /// Lets another flow have the sockets.
-    pub(super) fn reopen(&mut self, id: FlowId) {
-        self.id = id;
+    pub(super) fn reopen(&mut self, (id, line): (FlowId, Line)) {
+        (self.id, self.line) = (id, line);
         self.flow = Flow::new(id);
     }
 
@@ -120,9 +125,9 @@ impl Bridge {
         Port::all(key).into_iter().try_for_each(|port| poll.watch(self.socket(port), port.token()))
     }
 
-    /// The answer to the command that opened it.
-    pub(super) fn opened(&self) -> Event {
-        Event::Opened { flow: self.id, caller: self.caller.address(), client: self.client.address() }
+    /// Its RTP addresses, for the answer to the command that opened it.
+    pub(super) fn ports(&self) -> Ports {
+        (self.caller.address(), self.client.address())
     }
 
     /// Notes that a socket gave a packet in this turn; whether it did in the one before, too, as one does that has many.
@@ -314,10 +319,13 @@ impl Bridge {
         }
     }
 
+    /// What is said of a leg is said of its audio: the other lines have nothing to tell.
     #[inline]
     fn tell(&mut self, tell: &impl Fn(Event)) {
         while let Some(event) = self.flow.poll_event() {
-            tell(event);
+            if self.line == Line::Audio {
+                tell(event);
+            }
         }
     }
 

@@ -82,7 +82,7 @@ struct Handle {
 /// What the relay holds at this moment. With no flow open, only pairs at rest and free ones are left, and sockets that are kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Counts {
-    /// Open flows.
+    /// Open lines of flows: one a call, and one more for its video.
     pub flows: usize,
     /// Flows' worth of sockets that stay open for the next flows, because many come.
     pub kept: usize,
@@ -131,20 +131,25 @@ impl Relay {
     }
 
     /// Hands a command to the worker that owns its flow; never blocks. Commands of one flow are carried out in order.
-    /// [`Command::Open`] is answered by [`Event::Opened`] or [`Event::Failed`], [`Command::Close`] always by [`Event::Closed`]
+    /// [`Command::Open`] is answered by [`Event::Opened`] or [`Event::Failed`], [`Command::Add`] by [`Event::Added`], [`Command::Close`] always by [`Event::Closed`]
     /// (with an empty report if there is no such flow); [`Command::Set`] and [`Command::Clear`] for a flow that is gone do nothing.
     ///
-    /// Only [`Command::Open`] has a caller waiting for its answer, so only it wakes the worker, which costs more than the command.
+    /// Only these two have somebody waiting for their answer, so only they wake the worker, which costs more than the command.
     /// The others are carried out before the worker turns to what comes next, so nobody hears the difference, and within
     /// [`crate::limits::RELAY_TICK`].
     pub fn command(&self, command: Command) {
         let (flow, opens) = match &command {
-            Command::Open { flow, .. } => (*flow, true),
+            Command::Open { flow, .. } | Command::Add { flow, .. } => (*flow, true),
             Command::Set { flow, .. } | Command::Clear { flow, .. } | Command::Close { flow } => (*flow, false),
         };
         let Some(worker) = self.worker(flow) else { return };
         if opens && worker.inbox.is_full() {
-            return (self.events)(Event::Failed { flow, reason: "the relay is behind" });
+            return (self.events)(match command {
+                Command::Add { line, .. } => Event::Added { flow, line, ports: None },
+                Command::Open { .. } | Command::Set { .. } | Command::Clear { .. } | Command::Close { .. } => {
+                    Event::Failed { flow, reason: "the relay is behind" }
+                }
+            });
         }
         let message = Message::Command(Box::new(command));
         // What the kernel forwards by itself wakes nobody, so no packet of it would have the worker look.
@@ -202,6 +207,7 @@ impl Relay {
     fn answer_for_the_dead(&self, command: Command) {
         match command {
             Command::Open { flow, .. } => (self.events)(Event::Failed { flow, reason: "the relay has stopped" }),
+            Command::Add { flow, line, .. } => (self.events)(Event::Added { flow, line, ports: None }),
             Command::Set { .. } | Command::Clear { .. } => {}
             Command::Close { flow } => (self.events)(Event::Closed { flow, report: Box::default() }),
         }

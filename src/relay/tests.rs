@@ -2,6 +2,7 @@
 //! Nothing here asserts how long something takes; every wait ends.
 
 mod hearing;
+mod lines;
 mod ports;
 
 use super::*;
@@ -10,7 +11,7 @@ use crate::limits;
 use crate::media::dtmf::KeyWriter;
 use crate::media::header::Rtp;
 use crate::media::tone::{self, FRAME_SAMPLES, Law, Sine};
-use crate::media::{Closed, Codec, Mapping, RtcpPort, Sound, Stream, Trust};
+use crate::media::{Closed, Codec, Line, Mapping, RtcpPort, Sound, Stream, Trust};
 use crate::time::Duration;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc::{Receiver, channel};
@@ -104,6 +105,7 @@ impl Phone {
         };
         let address = self.address();
         Stream {
+            line: Line::Audio,
             remote_rtp: Some(address),
             rtcp: RtcpPort::Own(Some(SocketAddr::new(address.ip(), address.port() ^ 1))),
             signalling: address.ip(),

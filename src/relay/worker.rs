@@ -3,7 +3,7 @@
 
 use crate::id::FlowId;
 use crate::limits;
-use crate::media::{Closed, Command, Event, Packet};
+use crate::media::{Closed, Command, Event, Line, Packet, Ports};
 use crate::relay::RelaySettings;
 use crate::relay::beat::Beat;
 use crate::relay::bridge::{BUFFER_BYTES, Bridge, Buffer, Port};
@@ -17,7 +17,7 @@ use crate::relay::socket::Opener;
 use crate::telemetry::counts::Histogram;
 use crate::time::{Duration, Instant};
 use slab::Slab;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -68,10 +68,10 @@ pub(super) struct Worker<F> {
 }
 
 struct State {
-    /// Those of open flows, and the kept ones.
+    /// Those of open flows, one a line, and the kept ones.
     bridges: Slab<Bridge>,
-    /// Open flows.
-    by_id: HashMap<FlowId, usize>,
+    /// Open lines of flows.
+    by_id: HashMap<(FlowId, Line), usize>,
     kept: Kept,
     /// `None` where the kernel forwards nothing by itself.
     routes: Option<Routes>,
@@ -147,7 +147,7 @@ impl<F: Fn(Event)> Worker<F> {
                 Err(_) => self.drop_culprit(),
             }
         }
-        for flow in self.state.by_id.keys().copied().collect::<Vec<_>>() {
+        for flow in self.state.by_id.keys().map(|(flow, _)| *flow).collect::<BTreeSet<_>>() {
             self.carry_out(self.clock.now(), Command::Close { flow });
         }
         self.state.bridges.clear();
@@ -214,29 +214,48 @@ impl<F: Fn(Event)> Worker<F> {
     fn carry_out(&mut self, now: Instant, command: Command) {
         match command {
             Command::Open { flow, caller_local, client_local } => {
-                let opened = self.open(now, flow, (caller_local, client_local));
-                (self.tell)(opened.unwrap_or_else(|reason| Event::Failed { flow, reason }));
+                let opened = self.open(now, (flow, Line::Audio), (caller_local, client_local));
+                (self.tell)(match opened {
+                    Ok((caller, client)) => Event::Opened { flow, caller, client },
+                    Err(reason) => Event::Failed { flow, reason },
+                });
+            }
+            Command::Add { flow, line, caller_local, client_local } => {
+                let ports = self.add(now, (flow, line), (caller_local, client_local));
+                (self.tell)(Event::Added { flow, line, ports });
             }
             Command::Set { flow, side, stream } => {
-                let Some(&key) = self.state.by_id.get(&flow) else { return };
+                let Some(&key) = self.state.by_id.get(&(flow, stream.line)) else { return };
                 if let Some(bridge) = self.state.bridges.get_mut(key) {
                     bridge.set(now, side, stream);
                     self.state.beat.note(now, key, bridge);
                 }
             }
             Command::Clear { flow, side } => {
-                if let Some(bridge) = self.by_id(flow) {
-                    bridge.clear(now, side);
+                for line in Line::ALL {
+                    if let Some(bridge) = self.by_id((flow, line)) {
+                        bridge.clear(now, side);
+                    }
                 }
             }
             Command::Close { flow } => {
-                let report = self.close(now, flow).unwrap_or_default();
+                let video = self.close(now, (flow, Line::Video)).map(Box::new);
+                let report = Closed { video, ..self.close(now, (flow, Line::Audio)).unwrap_or_default() };
                 (self.tell)(Event::Closed { flow, report: Box::new(report) });
             }
         }
     }
 
-    fn open(&mut self, now: Instant, id: FlowId, locals: Locals) -> Result<Event, &'static str> {
+    /// A further line of a flow that is open.
+    fn add(&mut self, now: Instant, id: (FlowId, Line), locals: Locals) -> Option<Ports> {
+        self.by_id((id.0, Line::Audio))?;
+        match self.by_id(id) {
+            Some(bridge) => Some(bridge.ports()),
+            None => self.open(now, id, locals).ok(),
+        }
+    }
+
+    fn open(&mut self, now: Instant, id: (FlowId, Line), locals: Locals) -> Result<Ports, &'static str> {
         if self.state.by_id.contains_key(&id) {
             return Err("the flow is open already");
         }
@@ -248,15 +267,15 @@ impl<F: Fn(Event)> Worker<F> {
         };
         let bridge = self.state.bridges.get_mut(key).ok_or("no such place")?;
         bridge.reopen(id);
-        let opened = bridge.opened();
+        let ports = bridge.ports();
         self.state.by_id.insert(id, key);
         self.state.opened += 1;
         self.gauge();
-        Ok(opened)
+        Ok(ports)
     }
 
-    fn open_sockets(&mut self, id: FlowId, (caller, client): Locals) -> Result<usize, &'static str> {
-        let mut bridge = Bridge::open(id, caller, client, &self.opener)?;
+    fn open_sockets(&mut self, id: (FlowId, Line), locals: Locals) -> Result<usize, &'static str> {
+        let mut bridge = Bridge::open(id, locals, &self.opener)?;
         let slot = self.state.bridges.vacant_entry();
         bridge.watch(&self.poll, slot.key()).map_err(|_| "the kernel watches no more sockets")?;
         let key = slot.key();
@@ -267,9 +286,9 @@ impl<F: Fn(Event)> Worker<F> {
         Ok(key)
     }
 
-    /// Ends a flow. Where flows come and go fast and ports are plenty, its sockets wait for the next one.
-    fn close(&mut self, now: Instant, flow: FlowId) -> Option<Closed> {
-        let key = self.state.by_id.remove(&flow)?;
+    /// Ends a line of a flow. Where flows come and go fast and ports are plenty, its sockets wait for the next one.
+    fn close(&mut self, now: Instant, id: (FlowId, Line)) -> Option<Closed> {
+        let key = self.state.by_id.remove(&id)?;
         let bridge = self.state.bridges.get_mut(key)?;
         let (report, locals) = (bridge.close(now), bridge.locals());
         self.gauges.carried.fetch_add(bridge.take_carried(), Ordering::Relaxed);
@@ -286,8 +305,9 @@ impl<F: Fn(Event)> Worker<F> {
     /// Forgets a place; its sockets and ports go when the caller drops it.
     fn remove(&mut self, key: usize) -> Option<Bridge> {
         let bridge = self.state.bridges.try_remove(key)?;
-        if self.state.by_id.get(&bridge.id) == Some(&key) {
-            self.state.by_id.remove(&bridge.id);
+        let id = (bridge.id, bridge.line);
+        if self.state.by_id.get(&id) == Some(&key) {
+            self.state.by_id.remove(&id);
         }
         self.gauge();
         Some(bridge)
@@ -298,8 +318,8 @@ impl<F: Fn(Event)> Worker<F> {
         self.gauges.kept.store(self.state.kept.count(), Ordering::Relaxed);
     }
 
-    fn by_id(&mut self, flow: FlowId) -> Option<&mut Bridge> {
-        self.state.bridges.get_mut(*self.state.by_id.get(&flow)?)
+    fn by_id(&mut self, id: (FlowId, Line)) -> Option<&mut Bridge> {
+        self.state.bridges.get_mut(*self.state.by_id.get(&id)?)
     }
 
     /// Handles a packet that one socket received. What was said to us before it came counts for it, so the inbox is looked at once it is
@@ -373,6 +393,12 @@ impl<F: Fn(Event)> Worker<F> {
         });
         if let Some(bridge) = culprit {
             tracing::error!(flow = bridge.id.0, "a panic in the relay ended a flow");
+            // With all of its lines: whoever hears of the failure closes nothing any more.
+            for line in Line::ALL {
+                if let Some(key) = self.state.by_id.get(&(bridge.id, line)).copied() {
+                    self.remove(key);
+                }
+            }
             (self.tell)(Event::Failed { flow: bridge.id, reason: "fault in the relay" });
         }
     }

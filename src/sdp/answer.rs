@@ -1,8 +1,8 @@
-//! Offer/answer (RFC 3264) between two legs: one set of codecs for both, under each leg's own numbers.
-//! Not here: addresses and directions (`write`, `direction`), and transcoding: what the two do not share is not agreed.
+//! Offer/answer (RFC 3264) of one stream between two legs: one set of codecs for both, under each leg's own numbers.
+//! Not here: which streams there are (`agreement`), addresses and directions (`write`, `direction`), and transcoding: what the two do not
+//! share is not agreed.
 
-use super::Description;
-use super::media::{Encoding, Format, Media, Role};
+use super::media::{Encoding, Format, Kind, Media, Role};
 use super::parameters::{Fit, Terms};
 use super::write::Outline;
 use crate::id::Side;
@@ -11,19 +11,31 @@ use arrayvec::ArrayVec;
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// What both legs can send and receive, or, before the answer, what is proposed to one of them. Owned: it outlives the messages.
+/// What both legs can send and receive in one stream, or, before the answer, what is proposed to one of them. Owned: it outlives the
+/// messages.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Agreement {
-    /// Audio by preference (the offerer's, and after an answer the answerer's), then comfort noise and telephone-event. At most
+pub struct Codecs {
+    /// By preference (the offerer's, and after an answer the answerer's), then comfort noise and telephone-event. At most
     /// [`limits::CODECS_MAX`]; not an array of so many, because most calls agree on three.
-    pub codecs: Box<[Agreed]>,
-    /// Milliseconds of audio in a packet that the caller would like to get; written to the client.
-    pub caller_ptime_ms: Option<u8>,
+    pub list: Box<[Agreed]>,
+    /// What the caller would like to get; written to the client.
+    pub caller: Wishes,
     /// The same of the client; written to the caller.
-    pub client_ptime_ms: Option<u8>,
+    pub client: Wishes,
 }
 
-/// One codec of an [`Agreement`].
+/// What one leg would like to get, whatever the codec.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Wishes {
+    /// Milliseconds of audio in a packet.
+    pub ptime_ms: Option<u8>,
+    /// Values of `b=`.
+    pub bandwidth: Vec<Box<[u8]>>,
+    /// Whether it has feedback by RTCP (RFC 4585): an offer that is made of it has, too.
+    pub has_feedback: bool,
+}
+
+/// One codec of a stream.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Agreed {
     /// Encoding name, as its offerer wrote it.
@@ -49,6 +61,8 @@ pub struct LegFormat {
     pub clock_rate: u32,
     /// The leg's own `a=fmtp`: what it wants to get, so it is written to the other.
     pub fmtp: Option<Box<[u8]>>,
+    /// The feedback by RTCP that the leg can do for it (RFC 4585 §4.2): the other is told of what both can.
+    pub feedback: Vec<Box<[u8]>>,
 }
 
 /// One payload type in packets from one leg and as the other leg is to get it: what `media::Mapping` is made of.
@@ -86,27 +100,15 @@ impl fmt::Display for NotAgreed {
 
 impl std::error::Error for NotAgreed {}
 
-impl Agreement {
-    /// What is proposed when neither leg has said anything: PCMU 0, PCMA 8, telephone-event 101.
-    pub fn by_default() -> Agreement {
-        let codecs = [("PCMU", 0, None), ("PCMA", 8, None), ("telephone-event", 101, Some(&b"0-15"[..]))];
-        let agreed = |(name, number, fmtp)| {
-            let encoding = Encoding { name, clock_rate: 8_000, channels: 1 };
-            let leg = LegFormat::new(number, &encoding, fmtp);
-            Agreed::new(&encoding, leg.clone(), leg)
-        };
-        let codecs = codecs.into_iter().map(agreed).collect();
-        Agreement { codecs, caller_ptime_ms: None, client_ptime_ms: None }
-    }
-
-    /// The codec that is preferred: for records.
-    pub fn audio(&self) -> Option<&Agreed> {
-        self.codecs.first()
+impl Codecs {
+    /// The one that is preferred: for records.
+    pub fn first(&self) -> Option<&Agreed> {
+        self.list.first()
     }
 
     /// For packets from `side`: each number and what the other leg calls it.
     pub fn renumbering(&self, side: Side) -> impl Iterator<Item = Renumbering> + '_ {
-        self.codecs.iter().map(move |agreed| Renumbering {
+        self.list.iter().map(move |agreed| Renumbering {
             here: agreed.leg(side).from_leg,
             there: agreed.leg(side.other()).to_leg,
             clock_rate: agreed.leg(side).clock_rate,
@@ -115,16 +117,31 @@ impl Agreement {
         })
     }
 
-    /// How long a leg would like the packets that it gets.
-    pub fn ptime_ms(&self, side: Side) -> Option<u8> {
+    /// What a leg would like to get.
+    pub fn wishes(&self, side: Side) -> &Wishes {
         match side {
-            Side::Caller => self.caller_ptime_ms,
-            Side::Client => self.client_ptime_ms,
+            Side::Caller => &self.caller,
+            Side::Client => &self.client,
         }
     }
 
-    fn new(codecs: Vec<Agreed>, caller_ptime_ms: Option<u8>, client_ptime_ms: Option<u8>) -> Result<Self, NotAgreed> {
-        Ok(Agreement { codecs: settled(codecs)?, caller_ptime_ms, client_ptime_ms })
+    pub(super) fn new(pairs: Vec<Agreed>, caller: Wishes, client: Wishes) -> Result<Codecs, NotAgreed> {
+        Ok(Codecs { list: settled(pairs)?, caller, client })
+    }
+
+    /// Of a leg's wishes and the other's.
+    fn of(side: Side, pairs: Vec<Agreed>, own: Wishes, others: Wishes) -> Result<Codecs, NotAgreed> {
+        match side {
+            Side::Caller => Codecs::new(pairs, own, others),
+            Side::Client => Codecs::new(pairs, others, own),
+        }
+    }
+}
+
+impl Wishes {
+    fn of(media: &Media<'_>) -> Wishes {
+        let bandwidth = media.bandwidth.iter().map(|value| Box::from(*value)).collect();
+        Wishes { ptime_ms: media.ptime_ms, bandwidth, has_feedback: media.protocol.has_feedback() }
     }
 }
 
@@ -142,7 +159,7 @@ impl Agreed {
         Encoding { name: &self.encoding, clock_rate: self.leg(side).clock_rate, channels: self.channels }
     }
 
-    fn new(encoding: &Encoding<'_>, caller: LegFormat, client: LegFormat) -> Agreed {
+    pub(super) fn new(encoding: &Encoding<'_>, caller: LegFormat, client: LegFormat) -> Agreed {
         let telephone_event = encoding.role() == Role::TelephoneEvent;
         Agreed { encoding: encoding.name.into(), channels: encoding.channels, telephone_event, caller, client }
     }
@@ -152,6 +169,14 @@ impl Agreed {
             Side::Caller => &mut self.caller,
             Side::Client => &mut self.client,
         }
+    }
+
+    /// RFC 4585 §4.2: an answer names no feedback that was not offered.
+    fn with_common_feedback(mut self) -> Agreed {
+        let (caller, client) = (&mut self.caller.feedback, &mut self.client.feedback);
+        caller.retain(|value| client.contains(value));
+        client.retain(|value| caller.contains(value));
+        self
     }
 
     /// Does to both legs' parameters what their fitting together asks for.
@@ -168,15 +193,32 @@ impl Agreed {
 }
 
 impl LegFormat {
-    fn new(number: u8, encoding: &Encoding<'_>, fmtp: Option<&[u8]>) -> LegFormat {
-        LegFormat { from_leg: number, to_leg: number, clock_rate: encoding.clock_rate, fmtp: fmtp.map(Box::from) }
+    pub(super) fn new(number: u8, encoding: &Encoding<'_>, fmtp: Option<&[u8]>) -> LegFormat {
+        let (clock_rate, fmtp) = (encoding.clock_rate, fmtp.map(Box::from));
+        LegFormat { from_leg: number, to_leg: number, clock_rate, fmtp, feedback: Vec::new() }
+    }
+
+    /// What a leg says of a format.
+    fn of(media: &Media<'_>, (format, encoding): (&Format<'_>, Encoding<'_>)) -> LegFormat {
+        let feedback = feedback(media, format);
+        LegFormat { feedback, ..LegFormat::new(format.payload_type, &encoding, format.fmtp) }
     }
 }
 
-/// Makes one codec set of both legs' offers, in the caller's order of preference. Each leg is then answered with
-/// [`super::write_answer`].
-pub fn agree(caller: &Media<'_>, client: &Media<'_>) -> Result<Agreement, NotAgreed> {
-    if !caller.is_relayed() || !client.is_relayed() {
+/// What a stream's author says of feedback for a format.
+fn feedback(media: &Media<'_>, format: &Format<'_>) -> Vec<Box<[u8]>> {
+    let own = |(of, _): &&(Option<u8>, &[u8])| of.is_none_or(|of| of == format.payload_type);
+    media.feedback.iter().filter(own).map(|(_, value)| Box::from(*value)).collect()
+}
+
+/// Whether both describe streams of one kind that are relayed.
+fn is_relayed(kind: Kind<'_>, media: &Media<'_>) -> bool {
+    media.kind == kind && media.is_relayed()
+}
+
+/// Makes one codec set of both legs' offers, in the caller's order of preference.
+pub(super) fn agree(caller: &Media<'_>, client: &Media<'_>) -> Result<Codecs, NotAgreed> {
+    if !caller.is_relayed() || !is_relayed(caller.kind, client) {
         return Err(NotAgreed::NoAudio);
     }
     let audio = |format| read(format).filter(|(_, encoding, _)| encoding.role() != Role::TelephoneEvent);
@@ -187,17 +229,18 @@ pub fn agree(caller: &Media<'_>, client: &Media<'_>) -> Result<Agreement, NotAgr
         let pair = free.iter().enumerate().find_map(|(at, there)| fits(there).map(|fit| (at, fit)));
         let Some((at, fit)) = pair else { continue };
         let (there, ..) = free.remove(at);
-        codecs.push(paired((here, encoding), (there, encoding)).fitted(fit));
+        codecs.push(paired((caller, (here, encoding)), (client, (there, encoding))).fitted(fit));
     }
-    let extras = pair_events(&clocks(&codecs), events(caller), events(client));
+    let extras = pair_events(&clocks(&codecs), caller, client);
     codecs.extend(extras);
-    Agreement::new(codecs, caller.ptime_ms, client.ptime_ms)
+    Codecs::new(codecs, Wishes::of(caller), Wishes::of(client))
 }
 
 /// Telephone-event of both legs, once for each clock of the audio. RFC 4733 §2.1 has events on the clock of the audio that they are among, so
 /// rather both legs have theirs at it; where one of them has not, the relay counts the durations anew for it (`media::rescale`). Where
 /// neither has, nobody could say what a time among the audio's means.
-fn pair_events(audio: &[u32], mut caller: Vec<Event<'_>>, mut client: Vec<Event<'_>>) -> Vec<Agreed> {
+fn pair_events(audio: &[u32], of_caller: &Media<'_>, of_client: &Media<'_>) -> Vec<Agreed> {
+    let (mut caller, mut client) = (events(of_caller), events(of_client));
     let both = audio.iter().map(|&clock| (Some(clock), Some(clock)));
     let either = audio.iter().flat_map(|&clock| [(Some(clock), None), (None, Some(clock))]);
     let mut pairs = Vec::new();
@@ -207,7 +250,7 @@ fn pair_events(audio: &[u32], mut caller: Vec<Event<'_>>, mut client: Vec<Event<
         let [at_caller, at_client] = [(&caller, here), (&client, there)]
             .map(|(events, clock)| events.iter().position(|event| is_at(clock, event)));
         if let (Some(at_caller), Some(at_client)) = (at_caller, at_client) {
-            pairs.push(paired(caller.remove(at_caller), client.remove(at_client)));
+            pairs.push(paired((of_caller, caller.remove(at_caller)), (of_client, client.remove(at_client))));
         }
     }
     pairs
@@ -216,7 +259,7 @@ fn pair_events(audio: &[u32], mut caller: Vec<Event<'_>>, mut client: Vec<Event<
 /// The clocks of audio, each once, in the audio's order.
 fn clocks(codecs: &[Agreed]) -> ArrayVec<u32, AUDIO_MAX> {
     let mut clocks = ArrayVec::new();
-    let audio = codecs.iter().filter(|agreed| agreed.encoding(Side::Caller).role() == Role::Audio).take(AUDIO_MAX);
+    let audio = codecs.iter().filter(|agreed| agreed.encoding(Side::Caller).role() == Role::Codec).take(AUDIO_MAX);
     for clock in audio.map(|agreed| agreed.caller.clock_rate) {
         if !clocks.contains(&clock) {
             clocks.push(clock);
@@ -225,28 +268,9 @@ fn clocks(codecs: &[Agreed]) -> ArrayVec<u32, AUDIO_MAX> {
     clocks
 }
 
-fn paired(caller: Event<'_>, client: Event<'_>) -> Agreed {
-    let leg = |(format, encoding): Event<'_>| LegFormat::new(format.payload_type, &encoding, format.fmtp);
-    Agreed::new(&caller.1, leg(caller), leg(client))
-}
-
-/// What we can say to an offerer ourselves, without anybody behind us: in its first G.711 (which every telephone has), with its keys.
-/// `None` if it has none. Both legs of the agreement are the offerer's.
-pub fn telephony(offer: &Description<'_>) -> Option<Agreement> {
-    let (_, audio) = offer.audio()?;
-    let mut own = audio.clone();
-    let mut has_audio = false;
-    own.formats.retain(|format| {
-        let role = format.encoding.map(|encoding| encoding.role());
-        let is_first = !has_audio && format.encoding.is_some_and(is_g711);
-        has_audio |= is_first;
-        is_first || role == Some(Role::TelephoneEvent)
-    });
-    agree(&own, &own).ok()
-}
-
-fn is_g711(encoding: Encoding<'_>) -> bool {
-    ["PCMU", "PCMA"].into_iter().any(|name| encoding == Encoding { name, clock_rate: 8_000, channels: 1 })
+fn paired((of_caller, caller): (&Media<'_>, Event<'_>), (of_client, client): (&Media<'_>, Event<'_>)) -> Agreed {
+    let (here, there) = (LegFormat::of(of_caller, caller), LegFormat::of(of_client, client));
+    Agreed::new(&caller.1, here, there).with_common_feedback()
 }
 
 /// A format with what is compared of it.
@@ -270,15 +294,14 @@ fn events<'a>(media: &'a Media<'a>) -> Vec<Event<'a>> {
     media.formats.iter().filter_map(|format| Some((format, format.encoding.filter(is_event)?))).collect()
 }
 
-/// Turns `from`'s offer into one for the other leg: for a re-INVITE that is carried across, or for a leg whose INVITE had no
-/// offer. A codec keeps the number by which the other leg knows it from `known` (RFC 3264 §8.3.2), and telephone-event its clock; a new one
-/// gets `from`'s number if that was never used in the other leg's session (`outline`), else a free one.
-pub fn propose(
+/// Turns a stream of `from`'s offer into one for the other leg. A codec keeps the number by which the other leg knows it from `known`
+/// (RFC 3264 §8.3.2), and telephone-event its clock; a new one gets `from`'s number if that was never used in the other leg's session (`outline`), else a free one.
+pub(super) fn propose(
     from: Side,
     offer: &Media<'_>,
-    known: Option<&Agreement>,
+    known: Option<&Codecs>,
     outline: &Outline,
-) -> Result<Agreement, NotAgreed> {
+) -> Result<Codecs, NotAgreed> {
     if !offer.is_relayed() {
         return Err(NotAgreed::NoAudio);
     }
@@ -288,42 +311,30 @@ pub fn propose(
     for format in &offer.formats {
         let Some(encoding) = format.encoding else { continue };
         let Some((number, clock_rate)) = numbers.choose(&encoding, format) else { continue };
-        let here = LegFormat::new(format.payload_type, &encoding, format.fmtp);
+        let here = LegFormat::of(offer, (format, encoding));
         let there = LegFormat::new(number, &Encoding { clock_rate, ..encoding }, None);
         codecs.push(match from {
             Side::Caller => Agreed::new(&encoding, here, there),
             Side::Client => Agreed::new(&encoding, there, here),
         });
     }
-    let known_ptime = known.and_then(|known| known.ptime_ms(to));
-    match from {
-        Side::Caller => Agreement::new(codecs, offer.ptime_ms, known_ptime),
-        Side::Client => Agreement::new(codecs, known_ptime, offer.ptime_ms),
-    }
+    let others = known.map(|known| known.wishes(to).clone()).unwrap_or_default();
+    Codecs::of(from, codecs, Wishes::of(offer), others)
 }
 
-/// Reads `side`'s answer to the offer that was written from `proposed` and `outline`: what of it stands, in the answerer's order
-/// (RFC 3264 §6.1). The answered stream is at [`Outline::audio_index`] of the answer.
-pub fn accept_answer(
-    side: Side,
-    proposed: &Agreement,
-    outline: &Outline,
-    answer: &Description<'_>,
-) -> Result<Agreement, NotAgreed> {
-    let media = answer.media.get(outline.audio_index()).filter(|media| media.is_relayed()).ok_or(NotAgreed::NoAudio)?;
-    let mut open: Vec<(&Agreed, Terms<'_>)> = with_terms(&proposed.codecs, side.other());
+/// Reads a stream of `side`'s answer: what of the proposed codecs stands, in the answerer's order (RFC 3264 §6.1).
+pub(super) fn accept(side: Side, proposed: &Codecs, media: &Media<'_>) -> Result<Codecs, NotAgreed> {
+    let mut open: Vec<(&Agreed, Terms<'_>)> = with_terms(&proposed.list, side.other());
     let mut codecs = Vec::new();
     for format in &media.formats {
         let Some((at, fit)) = find(&open, side, format) else { continue };
         let mut agreed = open.remove(at).0.clone();
         let leg = agreed.leg_mut(side);
         (leg.to_leg, leg.fmtp) = (format.payload_type, format.fmtp.map(Box::from));
-        codecs.push(agreed.fitted(fit));
+        leg.feedback = feedback(media, format);
+        codecs.push(agreed.fitted(fit).with_common_feedback());
     }
-    match side {
-        Side::Caller => Agreement::new(codecs, media.ptime_ms, proposed.client_ptime_ms),
-        Side::Client => Agreement::new(codecs, proposed.caller_ptime_ms, media.ptime_ms),
-    }
+    Codecs::of(side, codecs, Wishes::of(media), proposed.wishes(side.other()).clone())
 }
 
 /// Codecs with what is compared of one leg's parameters.
@@ -345,15 +356,15 @@ fn find(open: &[(&Agreed, Terms<'_>)], side: Side, answered: &Format<'_>) -> Opt
     all().filter(|(_, (agreed, _))| is_ours(agreed)).find_map(fits).or_else(|| all().find_map(fits))
 }
 
-/// How many of an agreement's codecs may be audio: the rest is for keys and comfort noise.
+/// How many of a stream's codecs may be audio: the rest is for keys and comfort noise.
 const AUDIO_MAX: usize = limits::CODECS_MAX - 2;
 
-/// What of the pairs becomes the agreement: the first few audio codecs, then what belongs to them. Telephone-event and comfort
+/// What of the pairs is agreed on: the first few codecs, then what belongs to them. Telephone-event and comfort
 /// noise share the audio's timestamps, so only those are of use that one of the legs has at an agreed audio clock rate (RFC 4733 §2.1,
 /// RFC 3389 §4).
 fn settled(pairs: Vec<Agreed>) -> Result<Box<[Agreed]>, NotAgreed> {
     let of = |role| pairs.iter().filter(move |agreed: &&Agreed| agreed.encoding(Side::Caller).role() == role);
-    let audio: Vec<&Agreed> = of(Role::Audio).take(AUDIO_MAX).collect();
+    let audio: Vec<&Agreed> = of(Role::Codec).take(AUDIO_MAX).collect();
     if audio.is_empty() {
         return Err(NotAgreed::NoCommonCodec);
     }
@@ -378,8 +389,8 @@ struct Numbers<'a> {
 }
 
 impl<'a> Numbers<'a> {
-    fn new(to: Side, known: Option<&'a Agreement>, outline: &Outline) -> Numbers<'a> {
-        let codecs = known.map(|known| &*known.codecs).unwrap_or_default();
+    fn new(to: Side, known: Option<&'a Codecs>, outline: &Outline) -> Numbers<'a> {
+        let codecs = known.map(|known| &*known.list).unwrap_or_default();
         let number = |agreed: &Agreed| bit(agreed.leg(to).from_leg) | bit(agreed.leg(to).to_leg);
         let taken = codecs.iter().map(number).fold(0, |taken, number| taken | number);
         let known = with_terms(codecs, to);
@@ -424,6 +435,7 @@ pub(super) fn bit(payload_type: u8) -> u128 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Description;
     use super::*;
 
     const HEAD: &str = "v=0\no=- 1 1 IN IP4 192.0.2.1\nc=IN IP4 192.0.2.1\n";
@@ -434,14 +446,20 @@ mod tests {
         format!("{HEAD}m=audio 4000 RTP/AVP {formats}\n{attributes}")
     }
 
-    fn agreed(caller: (&str, &str), client: (&str, &str)) -> Result<Agreement, NotAgreed> {
+    fn agreed(caller: (&str, &str), client: (&str, &str)) -> Result<Codecs, NotAgreed> {
         let [caller, client] = [caller, client].map(|(formats, attributes)| body(formats, attributes));
         let [caller, client] = [&caller, &client].map(|body| Description::parse(body.as_bytes()).unwrap());
         agree(&caller.media[0], &client.media[0])
     }
 
+    /// What stands of a proposal to the client, by its answer.
+    fn answered(proposed: &Codecs, answer: &Description<'_>) -> Result<Codecs, NotAgreed> {
+        let (_, media) = answer.audio().ok_or(NotAgreed::NoAudio)?;
+        accept(Side::Client, proposed, media)
+    }
+
     /// `caller=client name/clock`, joined by `, `; `from>to` where a leg has two numbers.
-    fn told(agreement: &Agreement) -> String {
+    fn told(agreement: &Codecs) -> String {
         let number = |leg: &LegFormat| match (leg.from_leg, leg.to_leg) {
             (from, to) if from == to => from.to_string(),
             (from, to) => format!("{from}>{to}"),
@@ -454,7 +472,7 @@ mod tests {
                 (one, other) => format!("{caller}={client} {}/{one}={other}", agreed.encoding),
             }
         };
-        agreement.codecs.iter().map(codec).collect::<Vec<_>>().join(", ")
+        agreement.list.iter().map(codec).collect::<Vec<_>>().join(", ")
     }
 
     #[test]
@@ -604,7 +622,7 @@ mod tests {
             let [plain, refused] = [&plain, &refused].map(|body| Description::parse(body.as_bytes()).unwrap());
             assert_eq!(agree(&plain.media[0], &refused.media[0]), Err(NotAgreed::NoAudio));
             assert_eq!(agree(&refused.media[0], &plain.media[0]), Err(NotAgreed::NoAudio));
-            let proposed = propose(Side::Caller, &refused.media[0], None, &Outline::default());
+            let proposed = super::super::propose(Side::Caller, &refused, None, &Outline::default());
             assert_eq!(proposed, Err(NotAgreed::NoAudio));
         }
     }
@@ -624,7 +642,7 @@ mod tests {
         };
         assert_eq!(plan(Side::Caller), [row(0, 0, false), row(101, 96, true)]);
         assert_eq!(plan(Side::Client), [row(0, 0, false), row(96, 101, true)]);
-        assert_eq!(agreement.audio().map(|agreed| &*agreed.encoding), Some("PCMU"));
+        assert_eq!(agreement.first().map(|agreed| &*agreed.encoding), Some("PCMU"));
     }
 
     #[test]
@@ -657,7 +675,7 @@ mod tests {
             let [offer, answer] = [text(offered), text(answered)];
             let [offer, answer] = [&offer, &answer].map(|text| Description::parse(text.as_bytes()).unwrap());
             let proposed = propose(from, &offer.media[0], Some(&agreement), &Outline::default()).unwrap();
-            let accepted = accept_answer(from.other(), &proposed, &Outline::default(), &answer).unwrap();
+            let accepted = accept(from.other(), &proposed, &answer.media[0]).unwrap();
             assert_eq!(told(&accepted), expected, "{from:?} {offered} {answered}");
         }
     }
@@ -666,7 +684,7 @@ mod tests {
     fn an_extension_that_one_side_cannot_do_is_refused_to_both() {
         let agreement = agreed(("18", ""), ("18", "fmtp:18 annexb=no")).unwrap();
         let no: Option<Box<[u8]>> = Some(b"annexb=no".as_slice().into());
-        assert_eq!((&agreement.codecs[0].caller.fmtp, &agreement.codecs[0].client.fmtp), (&no, &no));
+        assert_eq!((&agreement.list[0].caller.fmtp, &agreement.list[0].client.fmtp), (&no, &no));
     }
 
     #[test]
@@ -724,7 +742,7 @@ mod tests {
         let offer = Description::parse(offer.as_bytes()).unwrap();
         let proposed = propose(Side::Client, &offer.media[0], Some(&established), &Outline::default()).unwrap();
         assert_eq!(told(&proposed), "111=96 opus/48000, 0=0 PCMU/8000");
-        assert_eq!((proposed.caller_ptime_ms, proposed.client_ptime_ms), (None, Some(30)));
+        assert_eq!((proposed.caller.ptime_ms, proposed.client.ptime_ms), (None, Some(30)));
     }
 
     #[test]
@@ -759,7 +777,7 @@ mod tests {
         ] {
             let answer = body(formats, attributes);
             let answer = Description::parse(answer.as_bytes()).unwrap();
-            let accepted = accept_answer(Side::Client, &proposed, &Outline::default(), &answer).unwrap();
+            let accepted = answered(&proposed, &answer).unwrap();
             assert_eq!(told(&accepted), expected, "{rule}");
         }
         for (answer, expected) in [
@@ -770,7 +788,7 @@ mod tests {
             (HEAD.to_owned(), NotAgreed::NoAudio),
         ] {
             let answer = Description::parse(answer.as_bytes()).unwrap();
-            assert_eq!(accept_answer(Side::Client, &proposed, &Outline::default(), &answer), Err(expected));
+            assert_eq!(answered(&proposed, &answer), Err(expected));
         }
     }
 
@@ -782,7 +800,7 @@ mod tests {
         let proposed = propose(Side::Caller, &offer.media[0], None, &Outline::default()).unwrap();
         let answer = body("0 97", "rtpmap:97 telephone-event/8000");
         let answer = Description::parse(answer.as_bytes()).unwrap();
-        let agreement = accept_answer(Side::Client, &proposed, &Outline::default(), &answer).unwrap();
+        let agreement = answered(&proposed, &answer).unwrap();
         let numbers = |side| agreement.renumbering(side).map(|one| (one.here, one.there)).collect::<Vec<_>>();
         assert_eq!(numbers(Side::Caller), [(0, 0), (101, 97)]);
         assert_eq!(numbers(Side::Client), [(0, 0), (101, 101)]);

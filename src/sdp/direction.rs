@@ -1,4 +1,4 @@
-//! Which way audio flows, and hold (RFC 3264 §5.1, §6.1, §8.4; RFC 8866 §6.7).
+//! Which way a stream flows, and hold (RFC 3264 §5.1, §6.1, §8.4; RFC 8866 §6.7).
 //! Not here: what an address of `0.0.0.0` does to a direction (`Media`), and packets.
 
 use crate::id::Side;
@@ -72,6 +72,22 @@ impl Direction {
     /// The answer to this offer by one who would like to do `wish` (RFC 3264 §6.1): never more than the offer's mirror.
     pub fn answered_with(self, wish: Direction) -> Direction {
         self.reversed().and(wish)
+    }
+}
+
+/// The same of each stream of a description.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Directions {
+    /// Of the audio.
+    pub audio: Direction,
+    /// Of the video; [`Direction::Inactive`] where there is none.
+    pub video: Direction,
+}
+
+impl Directions {
+    /// All streams alike.
+    pub fn all(direction: Direction) -> Directions {
+        Directions { audio: direction, video: direction }
     }
 }
 

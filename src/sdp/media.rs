@@ -18,7 +18,7 @@ pub struct Media<'a> {
     pub protocol: Protocol<'a>,
     /// The first format as written, for the refusal that repeats it; empty only where the port is 0.
     pub first_format: &'a [u8],
-    /// The formats of RTP audio by preference, each number once; none for other streams, of which nothing more is read.
+    /// The formats of RTP audio or video by preference, each number once; none for other streams, of which nothing more is read.
     /// At most [`crate::limits::SDP_FORMATS_MAX`]. Not an array: eight of them would be 25 kB moved about for one stream.
     pub formats: Vec<Format<'a>>,
     /// What the author does; a direction in which an unspecified address says "do not send" is taken out (RFC 3264 §8.4).
@@ -34,19 +34,30 @@ pub struct Media<'a> {
     /// The first `a=crypto` that we can do: its author's order is its preference (RFC 4568 §5.1.1). In RTP/AVP, too: such an author takes SRTP
     /// where it can get it (RFC 8643).
     pub crypto: Option<Box<Crypto>>,
+    /// The values of `b=` of a video stream, which a far sender needs to know. At most [`crate::limits::SDP_BANDWIDTHS_MAX`].
+    pub bandwidth: Vec<&'a [u8]>,
+    /// The values of `a=rtcp-fb` of a video stream (RFC 4585 §4.2), each with its payload type; `None` is `*`, all of them.
+    pub feedback: Vec<(Option<u8>, &'a [u8])>,
 }
 
 impl Media<'_> {
-    /// Whether it is a stream that Parkway relays: audio that is not switched off, over RTP/AVP, or over RTP/SAVP with a key that we can do.
+    /// Whether it is a stream that Parkway relays: one that is not switched off, over RTP/AVP, or over RTP/SAVP with a key that we can do;
+    /// video also with feedback, over RTP/AVPF or RTP/SAVPF.
     pub fn is_relayed(&self) -> bool {
+        let sees = self.kind == Kind::Video;
         let is_carried = match self.protocol {
             Protocol::RtpAvp => true,
             Protocol::RtpSavp => self.crypto.is_some(),
-            Protocol::RtpAvpf | Protocol::RtpSavpf | Protocol::DtlsSavp | Protocol::DtlsSavpf | Protocol::Other(_) => {
-                false
-            }
+            Protocol::RtpAvpf => sees,
+            Protocol::RtpSavpf => sees && self.crypto.is_some(),
+            Protocol::DtlsSavp | Protocol::DtlsSavpf | Protocol::Other(_) => false,
         };
-        self.kind == Kind::Audio && is_carried && self.port != 0
+        self.has_codecs() && is_carried && self.port != 0
+    }
+
+    /// Whether its formats are codecs of which we read more than the number.
+    pub(super) fn has_codecs(&self) -> bool {
+        matches!(self.kind, Kind::Audio | Kind::Video) && self.protocol.is_rtp()
     }
 
     /// Takes out the payload types that nobody could tell from RTCP on the same port (RFC 5761 §4): who wants it there must not offer them.
@@ -80,9 +91,9 @@ impl Media<'_> {
 /// What a stream carries (RFC 8866 §5.14).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind<'a> {
-    /// The only one that is relayed.
+    /// What every call has.
     Audio,
-    /// Video.
+    /// Relayed, too, where both sides have it.
     Video,
     /// Whiteboards, data channels.
     Application,
@@ -129,11 +140,11 @@ impl<'a> Kind<'a> {
 pub enum Protocol<'a> {
     /// `RTP/AVP` (RFC 3551): what is relayed as it is.
     RtpAvp,
-    /// `RTP/AVPF` (RFC 4585).
+    /// `RTP/AVPF` (RFC 4585): relayed of video.
     RtpAvpf,
     /// `RTP/SAVP` (RFC 3711): keys in `a=crypto`. Relayed, too.
     RtpSavp,
-    /// `RTP/SAVPF` (RFC 5124).
+    /// `RTP/SAVPF` (RFC 5124): relayed of video.
     RtpSavpf,
     /// `UDP/TLS/RTP/SAVP` (RFC 5764): keys by DTLS.
     DtlsSavp,
@@ -168,6 +179,16 @@ impl<'a> Protocol<'a> {
             Protocol::DtlsSavpf => "UDP/TLS/RTP/SAVPF",
             Protocol::Other(other) => other,
         }
+    }
+
+    /// Whether its keys stand in `a=crypto` (RFC 4568).
+    pub fn is_secure(&self) -> bool {
+        matches!(self, Protocol::RtpSavp | Protocol::RtpSavpf)
+    }
+
+    /// Whether `a=rtcp-fb` means something in it (RFC 4585 §4.2).
+    pub fn has_feedback(&self) -> bool {
+        matches!(self, Protocol::RtpAvpf | Protocol::RtpSavpf)
     }
 
     /// Whether its formats are RTP payload types (RFC 8866 §5.14).
@@ -234,8 +255,8 @@ pub struct Encoding<'a> {
 /// What an encoding is to a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Role {
-    /// Speech or music: at least one is needed.
-    Audio,
+    /// Speech, music or pictures: at least one is needed.
+    Codec,
     /// Comfort noise (RFC 3389): nothing by itself.
     ComfortNoise,
     /// Keys (RFC 4733): nothing by itself.
@@ -252,11 +273,11 @@ impl Encoding<'_> {
             name if name.eq_ignore_ascii_case("telephone-event") => Role::TelephoneEvent,
             name if name.eq_ignore_ascii_case("CN") => Role::ComfortNoise,
             name if WRAPPERS.iter().any(|wrapper| name.eq_ignore_ascii_case(wrapper)) => Role::Wrapper,
-            _ => Role::Audio,
+            _ => Role::Codec,
         }
     }
 
-    /// What a number means that no `a=rtpmap` explains (RFC 3551 §6, table 4).
+    /// What a number means that no `a=rtpmap` explains (RFC 3551 §6, tables 4 and 5).
     pub fn of_static(payload_type: u8) -> Option<Encoding<'static>> {
         let (name, clock_rate, channels) = match payload_type {
             0 => ("PCMU", 8_000, 1),
@@ -277,6 +298,12 @@ impl Encoding<'_> {
             16 => ("DVI4", 11_025, 1),
             17 => ("DVI4", 22_050, 1),
             18 => ("G729", 8_000, 1),
+            // table 5
+            26 => ("JPEG", 90_000, 1),
+            31 => ("H261", 90_000, 1),
+            32 => ("MPV", 90_000, 1),
+            33 => ("MP2T", 90_000, 1),
+            34 => ("H263", 90_000, 1),
             _ => return None,
         };
         Some(Encoding { name, clock_rate, channels })

@@ -2,14 +2,15 @@
 //! Not here: dialogs (`sip::dialog`), packets (`media`), and any copy of what a peer wrote beyond what both legs agreed.
 //!
 //! ```text
-//!  caller's offer ─ parse ─▶ Description ─▶ audio() ─┐
-//!                                                    ├─ agree() ─▶ Agreement ─ write_answer() ─▶ caller, client
-//!  client's offer ─ parse ─▶ Description ─▶ audio() ─┘                │
-//!                                                                    └─ renumbering(side) ─▶ the relay
+//!  caller's offer ─ parse ─▶ Description ─┐
+//!                                         ├─ agree() ─▶ Agreement ─ write_answer() ─▶ caller, client
+//!  client's offer ─ parse ─▶ Description ─┘        │
+//!                                                  └─ renumbering(side) of audio and video ─▶ the relay
 //!  later: A's new offer ─ propose() ─▶ Agreement ─ write_offer() ─▶ B ─ accept_answer() ─▶ Agreement ─ write_answer() ─▶ A
 //! ```
 
 mod address;
+mod agreement;
 mod answer;
 mod crypto;
 mod direction;
@@ -19,11 +20,12 @@ mod parse;
 mod write;
 
 pub use address::{AddressRules, BadAddress, Remote, unmapped};
-pub use answer::{Agreed, Agreement, LegFormat, NotAgreed, Renumbering, accept_answer, agree, propose, telephony};
+pub use agreement::{Agreement, accept_answer, agree, propose, telephony};
+pub use answer::{Agreed, Codecs, LegFormat, NotAgreed, Renumbering, Wishes};
 pub use crypto::{Crypto, KEY_AND_SALT_BYTES_MAX, Master, Suite};
-pub use direction::{Direction, sends};
+pub use direction::{Direction, Directions, sends};
 pub use media::{Connection, Encoding, Format, Kind, Media, Protocol, Role, Rtcp};
-pub use write::{Carriage, Local, Outline, write_answer, write_offer};
+pub use write::{Carriage, Local, LocalStream, Outline, write_answer, write_offer};
 
 use crate::limits;
 use arrayvec::ArrayVec;
@@ -53,24 +55,47 @@ impl<'a> Description<'a> {
         parse::description(body)
     }
 
-    /// The one stream that is relayed, with its place among the media: the first audio that can be, and rather one with keys.
-    /// All others are answered with port 0 (RFC 3264 §6).
+    /// The audio that is relayed, with its place among the media: the first that can be, and rather one with keys.
+    /// All streams but this and the video are answered with port 0 (RFC 3264 §6).
     pub fn audio(&self) -> Option<(usize, &Media<'a>)> {
-        let relayed = || self.media.iter().enumerate().filter(|(_, media)| media.is_relayed());
+        self.relayed(Kind::Audio)
+    }
+
+    /// The same of the video.
+    pub fn video(&self) -> Option<(usize, &Media<'a>)> {
+        self.relayed(Kind::Video)
+    }
+
+    fn relayed(&self, kind: Kind<'_>) -> Option<(usize, &Media<'a>)> {
+        let relayed = || self.media.iter().enumerate().filter(|(_, media)| media.kind == kind && media.is_relayed());
         relayed().find(|(_, media)| media.crypto.is_some()).or_else(|| relayed().next())
     }
 
-    /// The same with these payload types alone.
+    /// What its author does with each stream.
+    pub fn directions(&self) -> Directions {
+        let audio = self.audio().map_or(Direction::default(), |(_, media)| media.direction);
+        let video = self.video().map_or(Direction::Inactive, |(_, media)| media.direction);
+        Directions { audio, video }
+    }
+
+    /// The same with audio of these payload types alone.
     #[must_use]
     pub fn only(mut self, payload_types: &[u8]) -> Description<'a> {
         self.media.iter_mut().for_each(|media| media.formats.retain(|f| payload_types.contains(&f.payload_type)));
-        self
+        self.without_video()
     }
 
     /// The same without any keys, for a leg that may have none: streams that need them are not relayed then.
     #[must_use]
     pub fn without_keys(mut self) -> Description<'a> {
         self.media.iter_mut().for_each(|media| media.crypto = None);
+        self
+    }
+
+    /// The same with all video switched off, for a leg that may have none, or gets none: it is refused.
+    #[must_use]
+    pub fn without_video(mut self) -> Description<'a> {
+        self.media.iter_mut().filter(|media| media.kind == Kind::Video).for_each(|media| media.port = 0);
         self
     }
 }

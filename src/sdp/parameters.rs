@@ -18,6 +18,9 @@ enum Rule {
     Any,
     /// If these are alike; beside each what holds when it is not written.
     Alike(&'static [(&'static str, &'static str)]),
+    /// If the way to cut pictures into packets is alike and the profile is of one kind (RFC 6184 §8.2.2). Levels are not compared: each side
+    /// hears the other's, and sends what that can take.
+    H264,
     /// Always, but if one side writes this with `no`, both get that: an extension that is on by default.
     Extension(&'static str, &'static str),
 }
@@ -44,6 +47,21 @@ const RULES: &[(&str, Rule)] = &[
     ("iLBC", Rule::Alike(&[("mode", "30")])),
     ("AMR", AMR),
     ("AMR-WB", AMR),
+    // RFC 7741 §6.1, RFC 4587, RFC 4629: what the receiver can take
+    ("VP8", Rule::Any),
+    ("H261", Rule::Any),
+    ("H263", Rule::Any),
+    ("H263-1998", Rule::Any),
+    ("H263-2000", Rule::Any),
+    ("JPEG", Rule::Any),
+    ("MPV", Rule::Any),
+    ("MP2T", Rule::Any),
+    ("H264", Rule::H264),
+    // RFC 7798 §7.1: without a profile it is Main
+    ("H265", Rule::Alike(&[("profile-space", "0"), ("profile-id", "1"), ("tx-mode", "SRST")])),
+    // RFC 9628 §6
+    ("VP9", Rule::Alike(&[("profile-id", "0")])),
+    ("AV1", Rule::Alike(&[("profile", "0")])),
     // RFC 5577 §3: one payload type a bit rate
     ("G7221", Rule::Alike(&[("bitrate", "")])),
 ];
@@ -62,6 +80,9 @@ pub(super) enum Terms<'a> {
     Unknown(&'a [u8]),
 }
 
+/// What of `profile-level-id` is the profile: two digits for it, two for constraints, two for the level.
+const PROFILE_DIGITS: usize = 2;
+
 /// Most parameters of one encoding that must be alike.
 const ALIKE_MAX: usize = 5;
 
@@ -74,6 +95,11 @@ impl<'a> Terms<'a> {
             Some(Rule::Alike(keys)) => {
                 let value = |(key, default): &(&str, &'static str)| value(fmtp, key).unwrap_or(default.as_bytes());
                 Terms::Alike(keys.iter().map(value).collect())
+            }
+            Some(Rule::H264) => {
+                let mode = value(fmtp, "packetization-mode").unwrap_or(b"0");
+                let profile = value(fmtp, "profile-level-id").unwrap_or(b"420010");
+                Terms::Alike([mode, profile.get(..PROFILE_DIGITS).unwrap_or(profile)].into_iter().collect())
             }
             Some(Rule::Extension(key, without)) => {
                 let refused = value(fmtp, key).is_some_and(|value| value.eq_ignore_ascii_case(b"no"));
@@ -145,6 +171,21 @@ mod tests {
             ("EVS", "br=5.9-24.4; bw=nb-swb", "bw=nb-swb;br=5.9-24.4", None),
             ("EVS", "br=5.9-24.4", "", None),
             ("x-own", "", "", yes),
+            ("VP8", "max-fr=30", "", yes),
+            (
+                "H264",
+                "profile-level-id=42e01f;packetization-mode=1",
+                "packetization-mode=1; profile-level-id=42801E",
+                yes,
+            ),
+            ("H264", "profile-level-id=42e01f", "", yes),
+            ("H264", "profile-level-id=42e01f;packetization-mode=1", "profile-level-id=42e01f", None),
+            ("H264", "profile-level-id=64001f", "profile-level-id=42001f", None),
+            ("H264", "profile-level-id=6", "profile-level-id=64001f", None),
+            ("H265", "profile-id=1;level-id=93", "", yes),
+            ("H265", "profile-id=2", "", None),
+            ("VP9", "profile-id=2", "profile-id=0", None),
+            ("AV1", "profile=0;level-idx=5", "", yes),
         ] {
             let (left, right) = (here.as_bytes(), there.as_bytes());
             let [left, right] = [left, right].map(|fmtp| Terms::of(encoding, Some(fmtp)));

@@ -80,8 +80,9 @@ impl<'a> Reader<'a> {
             b'c' => self.connection(value)?,
             b'm' => self.media(value)?,
             b'a' => self.attribute(value)?,
+            b'b' => self.bandwidth(value),
             b'v' => return Err(What::Version),
-            // nothing of what they say is relayed: names, bandwidth, repetitions, the obsolete key (RFC 8866 §5)
+            // nothing of what they say is relayed: names, repetitions, the obsolete key (RFC 8866 §5)
             _ => {}
         }
         Ok(())
@@ -112,24 +113,38 @@ impl<'a> Reader<'a> {
         if words(formats).count() > limits::SDP_FORMATS_MAX {
             return Err(What::TooManyFormats);
         }
-        let formats = if kind == Kind::Audio && protocol.is_rtp() { rtp_formats(formats)? } else { Vec::new() };
-        let (direction, connection) = (self.direction, self.connection);
-        let (rtcp, rtcp_mux, ptime_ms, crypto) = (None, false, None, None);
         self.media_has_connection = false;
-        let media = Media {
+        let mut media = Media {
             kind,
             port,
             protocol,
             first_format,
-            formats,
-            direction,
-            connection,
-            rtcp,
-            rtcp_mux,
-            ptime_ms,
-            crypto,
+            formats: Vec::new(),
+            direction: self.direction,
+            connection: self.connection,
+            rtcp: None,
+            rtcp_mux: false,
+            ptime_ms: None,
+            crypto: None,
+            bandwidth: Vec::new(),
+            feedback: Vec::new(),
         };
+        if media.has_codecs() {
+            let read = rtp_formats(formats).map(|formats| media.formats = formats);
+            without_audio(&mut media, read)?;
+        }
         self.media.try_push(media).map_err(|_| What::TooManyMedia)
+    }
+
+    /// RFC 8866 §5.8: what a sender of video may use. One that is no word and a number is as though absent.
+    fn bandwidth(&mut self, value: &'a [u8]) {
+        let video = self.media.last_mut().filter(|media| media.kind == Kind::Video);
+        let fits = |media: &&mut Media<'_>| media.bandwidth.len() < limits::SDP_BANDWIDTHS_MAX;
+        if let Some(media) = video.filter(fits)
+            && whole((word_until_colon, tag(":"), digits).parse(value)).is_some()
+        {
+            media.bandwidth.push(value);
+        }
     }
 
     fn attribute(&mut self, value: &'a [u8]) -> Result<(), What> {
@@ -143,30 +158,12 @@ impl<'a> Reader<'a> {
             return Ok(());
         };
         media.direction = direction.unwrap_or(media.direction);
-        if media.kind != Kind::Audio || !media.protocol.is_rtp() {
+        if !media.has_codecs() {
             return Ok(());
         }
         media.rtcp_mux |= matches!(value, b"rtcp-mux" | b"rtcp-mux-only");
-        match attribute(value) {
-            Ok((rest, b"rtpmap")) => rtpmap(rest, media),
-            Ok((rest, b"fmtp")) => {
-                fmtp(rest, media);
-                Ok(())
-            }
-            Ok((rest, b"ptime")) => {
-                media.ptime_ms = ptime(rest).or(media.ptime_ms);
-                Ok(())
-            }
-            Ok((rest, b"rtcp")) => {
-                media.rtcp = Some(rtcp(rest)?);
-                Ok(())
-            }
-            Ok((rest, b"crypto")) if media.crypto.is_none() => {
-                media.crypto = Crypto::parse(rest).map(Box::new);
-                Ok(())
-            }
-            Ok((_, _)) | Err(_) => Ok(()),
-        }
+        let read = of_codecs(value, media);
+        without_audio(media, read)
     }
 
     fn finish(mut self, bytes: &'a [u8]) -> Result<Description<'a>, What> {
@@ -247,13 +244,45 @@ fn rtp_formats<'a>(formats: &'a [u8]) -> Result<Vec<Format<'a>>, What> {
     Ok(list)
 }
 
+/// A video stream that cannot be read is refused by itself: what nobody needs for talking must not cost the call.
+fn without_audio(media: &mut Media<'_>, read: Result<(), What>) -> Result<(), What> {
+    match read {
+        Err(_) if media.kind == Kind::Video => {
+            (media.port, media.formats) = (0, Vec::new());
+            Ok(())
+        }
+        read => read,
+    }
+}
+
 // --- attributes -------------------------------------------------------------------------------------------------------
 
 /// `attribute-name ":"`, leaving the value.
 fn attribute(input: &[u8]) -> Parsed<'_, &[u8]> {
-    let (rest, name) = take_while1(|byte| is_visible(byte) && byte != b':').parse(input)?;
+    let (rest, name) = word_until_colon(input)?;
     let (rest, _) = (tag(":"), opt(blanks)).parse(rest)?;
     Ok((rest, name))
+}
+
+/// An attribute of a stream of codecs.
+fn of_codecs<'a>(value: &'a [u8], media: &mut Media<'a>) -> Result<(), What> {
+    match attribute(value) {
+        Ok((rest, b"rtpmap")) => return rtpmap(rest, media),
+        Ok((rest, b"fmtp")) => fmtp(rest, media),
+        Ok((rest, b"ptime")) => media.ptime_ms = ptime(rest).or(media.ptime_ms),
+        Ok((rest, b"rtcp")) => media.rtcp = Some(rtcp(rest)?),
+        Ok((rest, b"crypto")) if media.crypto.is_none() => media.crypto = Crypto::parse(rest).map(Box::new),
+        Ok((rest, b"rtcp-fb")) if media.kind == Kind::Video => media.feedback.extend(feedback(rest)),
+        Ok((_, _)) | Err(_) => {}
+    }
+    Ok(())
+}
+
+/// `("*" / fmt) SP rtcp-fb-val` (RFC 4585 §4.2).
+fn feedback(value: &[u8]) -> Option<(Option<u8>, &[u8])> {
+    let (value, (format, _)) = (visible, blanks).parse(value).ok()?;
+    let format = if format == b"*" { None } else { Some(payload_type(format)?) };
+    (!value.is_empty()).then_some((format, value))
 }
 
 /// `payload-type SP encoding-name "/" clock-rate ["/" encoding-params]` (RFC 8866 §6.6).
@@ -330,6 +359,11 @@ fn text<'a>(of: impl Fn(u8) -> bool) -> impl Parser<&'a [u8], Output = &'a str, 
 
 fn word(input: &[u8]) -> Parsed<'_, &str> {
     text(is_visible).parse(input)
+}
+
+/// `bwtype`.
+fn word_until_colon(input: &[u8]) -> Parsed<'_, &[u8]> {
+    take_while1(|byte| is_visible(byte) && byte != b':').parse(input)
 }
 
 /// The same where nobody needs a text.

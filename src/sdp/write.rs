@@ -3,9 +3,10 @@
 
 use super::Description;
 use super::address::unmapped;
-use super::answer::{Agreed, Agreement, bit};
+use super::agreement::Agreement;
+use super::answer::{Agreed, Codecs, bit};
 use super::crypto::Crypto;
-use super::direction::Direction;
+use super::direction::{Direction, Directions};
 use super::media::{Encoding, Kind, Media, Protocol};
 use crate::id::Side;
 use crate::limits;
@@ -14,14 +15,23 @@ use std::net::SocketAddr;
 /// Our end of one leg's session.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Local {
-    /// The relay's RTP address for this leg; RTCP is one port above, or on the same.
-    pub address: SocketAddr,
-    /// Whether it is on the same (RFC 5761): the leg wants it so. In an offer, that we would.
-    pub rtcp_mux: bool,
     /// Our session's number in `o=`, the same for the life of the leg; its lower 63 bits are written (RFC 3264 §5).
     pub session_id: u64,
     /// How often our description changed; grows by one with each change (RFC 3264 §8). See [`Local::changed`].
     pub version: u64,
+    /// Our end of the audio. Its address is the session's.
+    pub audio: LocalStream,
+    /// Our end of the video, on the same address; `None` while there are no ports for it.
+    pub video: Option<LocalStream>,
+}
+
+/// Our end of one stream.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LocalStream {
+    /// The relay's RTP address for this leg; RTCP is one port above, or on the same.
+    pub address: SocketAddr,
+    /// Whether it is on the same (RFC 5761): the leg wants it so. In an offer, that we would.
+    pub rtcp_mux: bool,
     /// What the other leg says of itself in its newest description, for which we speak here.
     pub direction: Direction,
     /// How the leg's packets are protected, which is no matter of the other leg's.
@@ -33,15 +43,30 @@ pub struct Local {
 pub struct Carriage {
     /// RTP/SAVP, where keys are a must, instead of RTP/AVP.
     pub is_secure: bool,
+    /// RTP/AVPF or RTP/SAVPF, where feedback has a meaning (RFC 4585).
+    pub has_feedback: bool,
     /// What we encrypt with, and the leg can choose from while it has not answered. Without any it is plain RTP.
     pub crypto: Vec<Crypto>,
+}
+
+impl Carriage {
+    fn protocol(&self) -> Protocol<'static> {
+        match (self.is_secure, self.has_feedback) {
+            (false, false) => Protocol::RtpAvp,
+            (false, true) => Protocol::RtpAvpf,
+            (true, false) => Protocol::RtpSavp,
+            (true, true) => Protocol::RtpSavpf,
+        }
+    }
 }
 
 impl Local {
     /// The same end in a description that differs from the last: with the next version.
     #[must_use]
-    pub fn changed(self, direction: Direction) -> Local {
-        Local { version: self.version.wrapping_add(1), direction, ..self }
+    pub fn changed(self, directions: Directions) -> Local {
+        let audio = LocalStream { direction: directions.audio, ..self.audio };
+        let video = self.video.map(|video| LocalStream { direction: directions.video, ..video });
+        Local { version: self.version.wrapping_add(1), audio, video, ..self }
     }
 }
 
@@ -57,8 +82,10 @@ pub struct Outline {
 /// One `m=` line of an outline.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Line {
-    /// The stream that is relayed.
+    /// The audio that is relayed.
     Audio,
+    /// The video that is, or was: it can be again.
+    Video,
     /// One that is not: the line as it is repeated, with port 0.
     Refused(Box<[u8]>),
 }
@@ -83,6 +110,9 @@ impl Outline {
                 (true, None) | (false, _) => lines.push(Line::Audio),
             },
         }
+        if let Some(line) = offer.video().and_then(|(index, _)| lines.get_mut(index)) {
+            *line = Line::Video;
+        }
         let formats = offer.media.iter().flat_map(|media| &media.formats);
         Outline { lines, used: formats.fold(0, |used, format| used | bit(format.payload_type)) }
     }
@@ -96,7 +126,26 @@ impl Outline {
         self.used |= used;
     }
 
-    /// Which `m=` line is the relayed one.
+    /// Has a line for video, if there is room: that of before, one that was refused, or a new one (RFC 3264 §8.1).
+    pub fn open_video(&mut self) {
+        let is_refused = |line: &Line| matches!(line, Line::Refused(text) if text.starts_with(b"m=video "));
+        if self.video_index().is_some() {
+            return;
+        }
+        let refused = self.lines.iter().position(is_refused);
+        if let Some(line) = refused.and_then(|index| self.lines.get_mut(index)) {
+            *line = Line::Video;
+        } else if self.lines.len() < limits::SDP_MEDIA_MAX {
+            self.lines.push(Line::Video);
+        }
+    }
+
+    /// Which `m=` line is the video.
+    pub fn video_index(&self) -> Option<usize> {
+        self.lines.iter().position(|line| *line == Line::Video)
+    }
+
+    /// Which `m=` line is the audio.
     pub fn audio_index(&self) -> usize {
         self.lines.iter().position(|line| *line == Line::Audio).unwrap_or_default()
     }
@@ -106,6 +155,9 @@ impl Outline {
         self.used
     }
 }
+
+/// A line for video without any.
+const NO_VIDEO: &[u8] = b"m=video 0 RTP/AVP 31\r\n";
 
 impl Line {
     fn refused(media: &Media<'_>) -> Line {
@@ -117,20 +169,26 @@ impl Line {
     fn as_refused(&self) -> Line {
         match self {
             Line::Audio => Line::Refused(b"m=audio 0 RTP/AVP 0\r\n".as_slice().into()),
+            Line::Video => Line::Refused(NO_VIDEO.into()),
             Line::Refused(text) => Line::Refused(text.clone()),
         }
     }
 }
 
-/// Appends our answer to `side`'s offer: every `m=` line in its order, the relayed audio with what is agreed, the others refused.
-/// The direction is the offer's, answered with `local.direction`.
+/// Appends our answer to `side`'s offer: every `m=` line in its order, the audio and the video with what is agreed, the others refused.
+/// Directions are the offer's, answered with those of `local`.
 pub fn write_answer(out: &mut Vec<u8>, offer: &Description<'_>, side: Side, agreement: &Agreement, local: &Local) {
     write_session(out, local, offer.timing);
-    let audio = offer.audio();
+    let [audio, video] = [offer.audio(), offer.video()].map(|stream| stream.map(|(at, _)| at));
+    let with_video = agreement.video.as_deref().zip(local.video.as_ref());
     for (index, media) in offer.media.iter().enumerate() {
-        match audio {
-            Some((at, media)) if at == index => {
-                write_audio(out, side, agreement, local, media.direction.answered_with(local.direction));
+        let answer = |own: &LocalStream| media.direction.answered_with(own.direction);
+        match with_video {
+            _ if audio == Some(index) => {
+                write_stream(out, (Kind::Audio, side), &agreement.audio, &local.audio, answer(&local.audio));
+            }
+            Some((codecs, own)) if video == Some(index) => {
+                write_stream(out, (Kind::Video, side), codecs, own, answer(own));
             }
             Some(_) | None => write_refused(out, media),
         }
@@ -138,13 +196,18 @@ pub fn write_answer(out: &mut Vec<u8>, offer: &Description<'_>, side: Side, agre
 }
 
 /// Appends our offer to `side`: the lines of its session so far (`Outline::default()` for a new one) with what is proposed.
-/// The direction is the other leg's own, `local.direction`.
+/// Directions are the other leg's own, those of `local`.
 pub fn write_offer(out: &mut Vec<u8>, outline: &Outline, side: Side, proposed: &Agreement, local: &Local) {
     write_session(out, local, b"0 0");
+    let with_video = proposed.video.as_deref().zip(local.video.as_ref());
     for line in &outline.lines {
-        match line {
-            Line::Audio => write_audio(out, side, proposed, local, local.direction),
-            Line::Refused(text) => out.extend_from_slice(text),
+        match (line, with_video) {
+            (Line::Audio, _) => {
+                write_stream(out, (Kind::Audio, side), &proposed.audio, &local.audio, local.audio.direction);
+            }
+            (Line::Video, Some((codecs, own))) => write_stream(out, (Kind::Video, side), codecs, own, own.direction),
+            (Line::Video, None) => out.extend_from_slice(NO_VIDEO),
+            (Line::Refused(text), _) => out.extend_from_slice(text),
         }
     }
 }
@@ -152,7 +215,7 @@ pub fn write_offer(out: &mut Vec<u8>, outline: &Outline, side: Side, proposed: &
 fn write_session(out: &mut Vec<u8>, local: &Local, timing: &[u8]) {
     // What two streams need: growing by little would copy it all again and again.
     out.reserve(512);
-    let ip = unmapped(local.address.ip());
+    let ip = unmapped(local.audio.address.ip());
     let version = if ip.is_ipv4() { "IN IP4 " } else { "IN IP6 " };
     let ip = ip.to_string();
     // RFC 3264 §5: both numbers fit a signed 64-bit integer
@@ -164,16 +227,26 @@ fn write_session(out: &mut Vec<u8>, local: &Local, timing: &[u8]) {
     write_bytes(out, &["t="], timing);
 }
 
-/// The relayed stream as `side` is to see it: its numbers, the other leg's wishes.
-fn write_audio(out: &mut Vec<u8>, side: Side, agreement: &Agreement, local: &Local, direction: Direction) {
-    let protocol = if local.carriage.is_secure { Protocol::RtpSavp } else { Protocol::RtpAvp };
-    put(out, &["m=audio ", Digits::of(local.address.port()).as_str(), " ", protocol.as_str()]);
-    for agreed in &agreement.codecs {
+/// A relayed stream as `side` is to see it: its numbers, the other leg's wishes.
+fn write_stream(
+    out: &mut Vec<u8>,
+    (kind, side): (Kind<'_>, Side),
+    codecs: &Codecs,
+    local: &LocalStream,
+    direction: Direction,
+) {
+    let port = Digits::of(local.address.port());
+    put(out, &["m=", kind.as_str(), " ", port.as_str(), " ", local.carriage.protocol().as_str()]);
+    for agreed in &codecs.list {
         put(out, &[" ", Digits::of(agreed.leg(side).from_leg).as_str()]);
     }
     write_line(out, &[]);
-    for agreed in &agreement.codecs {
-        write_format(out, side, agreed);
+    let wishes = codecs.wishes(side.other());
+    for bandwidth in &wishes.bandwidth {
+        write_bytes(out, &["b="], bandwidth);
+    }
+    for agreed in &codecs.list {
+        write_format(out, side, agreed, local.carriage.has_feedback);
     }
     for crypto in &local.carriage.crypto {
         put(out, &["a=crypto:"]);
@@ -183,14 +256,14 @@ fn write_audio(out: &mut Vec<u8>, side: Side, agreement: &Agreement, local: &Loc
     if local.rtcp_mux {
         write_line(out, &["a=rtcp-mux"]);
     }
-    if let Some(ptime_ms) = agreement.ptime_ms(side.other()) {
+    if let Some(ptime_ms) = wishes.ptime_ms {
         write_line(out, &["a=ptime:", Digits::of(ptime_ms).as_str()]);
     }
     write_line(out, &["a=", direction.as_str()]);
 }
 
 /// RFC 3264 §5.1: an `a=rtpmap` for static payload types too.
-fn write_format(out: &mut Vec<u8>, side: Side, agreed: &Agreed) {
+fn write_format(out: &mut Vec<u8>, side: Side, agreed: &Agreed, has_feedback: bool) {
     let number = Digits::of(agreed.leg(side).from_leg);
     let Encoding { name, clock_rate, channels } = agreed.encoding(side);
     put(out, &["a=rtpmap:", number.as_str(), " ", name, "/", Digits::of(clock_rate).as_str()]);
@@ -201,6 +274,9 @@ fn write_format(out: &mut Vec<u8>, side: Side, agreed: &Agreed) {
     // RFC 3264 §6.1: parameters say what their author wants to get; here that is the other leg
     if let Some(fmtp) = &agreed.leg(side.other()).fmtp {
         write_bytes(out, &["a=fmtp:", number.as_str(), " "], fmtp);
+    }
+    for value in agreed.leg(side.other()).feedback.iter().filter(|_| has_feedback) {
+        write_bytes(out, &["a=rtcp-fb:", number.as_str(), " "], value);
     }
 }
 
@@ -273,10 +349,13 @@ mod tests {
     const CLIENT: &str = "v=0\r\no=client 1 1 IN IP4 192.0.2.2\r\ns=-\r\nc=IN IP4 192.0.2.2\r\nt=0 0\r\n\
         m=audio 4000 RTP/AVP 8 96\r\na=rtpmap:96 telephone-event/8000\r\na=fmtp:96 0-15\r\n";
 
+    fn stream_at(address: SocketAddr, direction: Direction) -> LocalStream {
+        LocalStream { address, rtcp_mux: false, direction, carriage: Carriage::default() }
+    }
+
     fn local(address: &str) -> Local {
-        let carriage = Carriage::default();
-        let (address, direction) = (address.parse().unwrap(), Direction::SendRecv);
-        Local { address, rtcp_mux: false, session_id: 7, version: 1, direction, carriage }
+        let audio = stream_at(address.parse().unwrap(), Direction::SendRecv);
+        Local { session_id: 7, version: 1, audio, video: None }
     }
 
     fn parse(body: &str) -> Description<'_> {
@@ -298,7 +377,7 @@ mod tests {
     #[test]
     fn each_leg_is_answered_line_by_line_in_its_own_numbers_with_the_others_wishes() {
         let (caller, client) = (parse(CALLER), parse(CLIENT));
-        let agreement = agree(caller.audio().unwrap().1, client.audio().unwrap().1).unwrap();
+        let agreement = agree(&caller, &client).unwrap();
         assert_eq!(
             answered(&caller, Side::Caller, &agreement, local("198.51.100.1:20000")),
             "v=0\r\no=parkway 7 1 IN IP4 198.51.100.1\r\ns=-\r\nc=IN IP4 198.51.100.1\r\nt=5 6\r\n\
@@ -318,7 +397,7 @@ mod tests {
     #[test]
     fn a_leg_without_an_offer_gets_the_others_codecs_or_the_default() {
         let client = parse(CLIENT);
-        let proposed = propose(Side::Client, client.audio().unwrap().1, None, &Outline::default()).unwrap();
+        let proposed = propose(Side::Client, &client, None, &Outline::default()).unwrap();
         let head = "v=0\r\no=parkway 7 1 IN IP4 198.51.100.1\r\ns=-\r\nc=IN IP4 198.51.100.1\r\nt=0 0\r\n";
         for (proposed, stream) in [
             (
@@ -340,9 +419,10 @@ mod tests {
     #[test]
     fn rtcp_on_the_rtp_port_is_said_of_the_audio_alone() {
         let caller = parse(CALLER);
-        let agreement = agree(caller.audio().unwrap().1, caller.audio().unwrap().1).unwrap();
+        let agreement = agree(&caller, &caller).unwrap();
         for rtcp_mux in [true, false] {
-            let local = Local { rtcp_mux, ..local("198.51.100.1:20000") };
+            let local = local("198.51.100.1:20000");
+            let local = Local { audio: LocalStream { rtcp_mux, ..local.audio }, ..local };
             let answer = answered(&caller, Side::Caller, &agreement, local.clone());
             let offer = offered(&Outline::of(&caller), Side::Caller, &agreement, local);
             for text in [answer, offer] {
@@ -361,7 +441,7 @@ mod tests {
         let local = Local { session_id: u64::MAX, version: u64::MAX, ..local("192.0.2.9:4000") };
         let offer = offered(&Outline::default(), Side::Caller, &Agreement::by_default(), local.clone());
         assert!(offer.contains("o=parkway 9223372036854775807 9223372036854775807 IN IP4 192.0.2.9\r\n"), "{offer}");
-        assert_eq!(local.changed(Direction::Inactive).version, 0);
+        assert_eq!(local.changed(Directions::all(Direction::Inactive)).version, 0);
     }
 
     #[test]
@@ -398,14 +478,13 @@ mod tests {
 
     fn carry(agreement: &Agreement, offer: &str, client_answers: impl Fn(&str) -> String) -> Carried {
         let (theirs, outline) = (parse(offer), Outline::of(&parse(CLIENT)));
-        let (_, media) = theirs.audio().unwrap();
-        let proposed = propose(Side::Caller, media, Some(agreement), &outline).unwrap();
-        let to_client = local("198.51.100.1:20002").changed(media.direction);
+        let proposed = propose(Side::Caller, &theirs, Some(agreement), &outline).unwrap();
+        let to_client = local("198.51.100.1:20002").changed(theirs.directions());
         let offer = offered(&outline, Side::Client, &proposed, to_client);
         let answer = client_answers(&offer);
         let answer = parse(&answer);
         let agreement = accept_answer(Side::Client, &proposed, &outline, &answer).unwrap();
-        let to_caller = local("198.51.100.1:20000").changed(answer.media[outline.audio_index()].direction);
+        let to_caller = local("198.51.100.1:20000").changed(answer.directions());
         let answer = answered(&theirs, Side::Caller, &agreement, to_caller);
         Carried { offer, answer, agreement }
     }
@@ -413,7 +492,7 @@ mod tests {
     #[test]
     fn hold_and_resume_are_carried_across_the_bridge() {
         let (caller, client) = (parse(CALLER), parse(CLIENT));
-        let agreement = agree(caller.audio().unwrap().1, client.audio().unwrap().1).unwrap();
+        let agreement = agree(&caller, &client).unwrap();
         for (asks, to_client, client_says, to_caller) in [
             ("sendonly", "sendonly", "recvonly", "recvonly"),
             ("sendonly", "sendonly", "inactive", "inactive"),
@@ -443,7 +522,7 @@ mod tests {
     #[test]
     fn hold_the_old_way_is_carried_the_new_way_and_a_new_address_stays_on_its_own_leg() {
         let (caller, client) = (parse(CALLER), parse(CLIENT));
-        let agreement = agree(caller.audio().unwrap().1, client.audio().unwrap().1).unwrap();
+        let agreement = agree(&caller, &client).unwrap();
         let rules = AddressRules::default();
 
         let held = CALLER.replace("c=IN IP4 192.0.2.1", "c=IN IP4 0.0.0.0");
@@ -461,7 +540,7 @@ mod tests {
     #[test]
     fn a_codec_that_is_new_to_the_bridge_is_carried_with_a_free_number() {
         let (caller, client) = (parse(CALLER), parse(CLIENT));
-        let agreement = agree(caller.audio().unwrap().1, client.audio().unwrap().1).unwrap();
+        let agreement = agree(&caller, &client).unwrap();
         let wider =
             CALLER.replace("0 8 101\r\n", "96 8 101\r\na=rtpmap:96 opus/48000/2\r\na=fmtp:96 useinbandfec=1\r\n");
         let carried = carry(&agreement, &wider, |_| CLIENT.replace("8 96", "97 8") + "a=rtpmap:97 opus/48000/2");
@@ -511,10 +590,11 @@ mod tests {
     fn check_written(written: &str, side: Side, agreement: &Agreement, local: &Local, direction: Direction) {
         let written = parse(written);
         let (_, media) = written.audio().unwrap();
-        assert_eq!(media.remote(AddressRules::default()).unwrap().rtp, Some(local.address));
-        assert_eq!((media.direction, media.ptime_ms), (direction, agreement.ptime_ms(side.other())));
+        assert_eq!(media.remote(AddressRules::default()).unwrap().rtp, Some(local.audio.address));
+        let ptime_ms = agreement.audio.wishes(side.other()).ptime_ms;
+        assert_eq!((media.direction, media.ptime_ms), (direction, ptime_ms));
         let formats: Vec<_> = media.formats.iter().map(|f| (f.payload_type, f.encoding.unwrap(), f.fmtp)).collect();
-        let expected = agreement.codecs.iter();
+        let expected = agreement.audio.list.iter();
         let expected = expected.map(|a| (a.leg(side).from_leg, a.encoding(side), a.leg(side.other()).fmtp.as_deref()));
         assert_eq!(formats, expected.collect::<Vec<_>>());
     }
@@ -527,11 +607,9 @@ mod tests {
             caller in stream(), client in stream(), port in 1u16..=65_534, direction in some_direction(),
         ) {
             let (caller, client) = (parse(&caller), parse(&client));
-            let [here, there] = [&caller.media[0], &client.media[0]];
             let address = SocketAddr::from(([198, 51, 100, 1], port));
-            let carriage = Carriage::default();
-            let local = Local { address, rtcp_mux: false, session_id: 7, version: 1, direction, carriage };
-            if let Ok(agreement) = agree(here, there) {
+            let local = Local { session_id: 7, version: 1, audio: stream_at(address, direction), video: None };
+            if let Ok(agreement) = agree(&caller, &client) {
                 for (side, offer) in [(Side::Caller, &caller), (Side::Client, &client)] {
                     let answer = answered(offer, side, &agreement, local.clone());
                     check_written(&answer, side, &agreement, &local, offer.media[0].direction.answered_with(direction));
@@ -542,12 +620,13 @@ mod tests {
                     }
                 }
             }
-            if let Ok(proposed) = propose(Side::Caller, here, agree(here, there).ok().as_ref(), &Outline::of(&client)) {
+            if let Ok(proposed) = propose(Side::Caller, &caller, agree(&caller, &client).ok().as_ref(), &Outline::of(&client)) {
                 let offer = offered(&Outline::of(&client), Side::Client, &proposed, local.clone());
                 check_written(&offer, Side::Client, &proposed, &local, direction);
                 // one who answers with all that was offered, as it was offered, gets it
                 let accepted = accept_answer(Side::Client, &proposed, &Outline::of(&client), &parse(&offer)).unwrap();
-                prop_assert!(accepted.codecs.iter().map(|a| &a.client.from_leg).eq(proposed.codecs.iter().map(|a| &a.client.from_leg)));
+                let numbers = |of: &Agreement| of.audio.list.iter().map(|a| a.client.from_leg).collect::<Vec<_>>();
+                prop_assert_eq!(numbers(&accepted), numbers(&proposed));
             }
         }
     }

@@ -275,7 +275,7 @@ impl World<'_> {
                     self.nodes[node].calls.let_go(call, id);
                 }
             }
-            Command::Set { .. } | Command::Clear { .. } => {}
+            Command::Add { .. } | Command::Set { .. } | Command::Clear { .. } => {}
         }
     }
 
@@ -445,6 +445,7 @@ fn caller_of(uri: &str) -> Option<u32> {
 fn short(command: &Command) -> String {
     match command {
         Command::Open { flow, .. } => format!("open {:x}", flow.0),
+        Command::Add { flow, .. } => format!("add {:x}", flow.0),
         Command::Set { flow, side, stream } => format!("set {:x} {} {:?}", flow.0, side.as_str(), stream.remote_rtp),
         Command::Clear { flow, side } => format!("clear {:x} {}", flow.0, side.as_str()),
         Command::Close { flow } => format!("close {:x}", flow.0),

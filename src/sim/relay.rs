@@ -6,7 +6,7 @@ use super::chance::Lot;
 use super::office;
 use super::plan::{Faults, Plan};
 use crate::id::{FlowId, Side};
-use crate::media::{Closed, Command, Event, Flow, Outcome, Packet};
+use crate::media::{Closed, Command, Event, Flow, Line, Outcome, Packet, Ports, Stream};
 use crate::time::{Duration, Instant};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -96,6 +96,15 @@ impl Relay {
                 }
                 words
             }
+            // Ports that nobody sends anything to, or none.
+            Command::Add { flow, line, .. } => {
+                let fate = if broken { self.lot(plan, *flow).below(10, 4) } else { 3 };
+                let at = soon + Duration::from_micros(self.lot(plan, *flow).below(11, 3_000).into());
+                let ports = (fate > 0).then(|| self.further());
+                let event = Event::Added { flow: *flow, line: *line, ports };
+                if fate == 1 { Vec::new() } else { vec![Word { at, event }] }
+            }
+            Command::Set { stream: Stream { line: Line::Video, .. }, .. } => Vec::new(),
             Command::Set { flow, side, stream } => {
                 if let Some(open) = self.flows.get_mut(flow) {
                     open.flow.set(now, *side, stream.clone());
@@ -138,6 +147,11 @@ impl Relay {
         self.flows.insert(flow, Open { flow: Flow::new(flow), ports, tally: [Tally::default(); 2] });
         let at = |port| SocketAddr::new(office::address(self.node).ip(), port);
         Event::Opened { flow, caller: at(ports[0]), client: at(ports[1]) }
+    }
+
+    fn further(&self) -> Ports {
+        let at = |port| SocketAddr::new(office::address(self.node).ip(), port);
+        (at(20_000), at(20_002))
     }
 
     fn remove(&mut self, now: Instant, flow: FlowId) -> Closed {

@@ -68,7 +68,7 @@ fn kind(event: &Event<'_>) -> usize {
         Event::Response { side, .. } => sided(8, side),
         Event::Failed { .. } => 10,
         Event::Unacknowledged { side } => sided(11, side),
-        Event::Media(media::Event::Opened { .. }) => 13,
+        Event::Media(media::Event::Opened { .. } | media::Event::Added { .. }) => 13,
         Event::Media(media::Event::Latched { .. } | media::Event::Dtmf { .. }) => 14,
         Event::Media(media::Event::Silent { .. } | media::Event::Failed { .. } | media::Event::Closed { .. }) => 15,
         Event::Declined { .. } => 16,

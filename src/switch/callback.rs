@@ -301,11 +301,16 @@ impl Asking {
             Caller::Known { claims, .. } => Subject::Claims(claims),
             Caller::Dialled => Subject::Dial(self.claim.subject()),
         };
+        // What is not granted is not asked for: the line is refused then, and not the call.
+        let sees = match &self.caller {
+            Caller::Known { claims, .. } => claims.grant().media.covers(MediaKinds::VIDEO),
+            Caller::Dialled => false,
+        };
         Query {
             action: Action::Bridge,
             subject,
             name,
-            media: MediaKinds::AUDIO,
+            media: if sees { MediaKinds::AUDIO | MediaKinds::VIDEO } else { MediaKinds::AUDIO },
             source: Some(self.leg.peer()),
             usage,
             call: Some(self.id),

@@ -107,6 +107,7 @@ fn done(switch: &mut Switch) -> Vec<String> {
             format!("{peer}:{word}")
         }
         Effect::Media(media::Command::Open { .. }) => "open".into(),
+        Effect::Media(media::Command::Add { .. }) => "add".into(),
         Effect::Media(media::Command::Set { .. }) => "set".into(),
         Effect::Media(media::Command::Clear { .. }) => "clear".into(),
         Effect::Media(media::Command::Close { .. }) => "close".into(),

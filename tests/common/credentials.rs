@@ -3,7 +3,7 @@
 
 use super::setup::{KID, SECRET};
 use parkway::name::Name;
-use parkway::policy::{self, Algorithm, Grant, Order, SigningKey};
+use parkway::policy::{self, Algorithm, Grant, MediaKinds, Order, SigningKey};
 use parkway::time::{Duration, Wall};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -21,6 +21,8 @@ pub(crate) struct Rights {
     pub(crate) transfer: Vec<Name>,
     /// Whether it gets a URI that can be dialled.
     pub(crate) dial: bool,
+    /// Whether it may have video.
+    pub(crate) sees: bool,
     /// How many calls at a time.
     pub(crate) concurrent: u32,
     /// Seconds from now to its `exp`; negative when it is long over.
@@ -41,6 +43,7 @@ impl Rights {
             bridge: Vec::new(),
             transfer: Vec::new(),
             dial: false,
+            sees: false,
             concurrent: 1000,
             expires_in: 3600,
         }
@@ -64,6 +67,7 @@ impl Rights {
             bridge: self.bridge.clone(),
             transfer: self.transfer.clone(),
             dial: self.dial,
+            media: if self.sees { MediaKinds::AUDIO | MediaKinds::VIDEO } else { MediaKinds::AUDIO },
             concurrent: self.concurrent,
             ..Grant::default()
         };

@@ -291,10 +291,14 @@ impl Actor {
         let direction = directions.into_iter().find(|direction| words.has(direction)).unwrap_or("sendrecv");
         let host = self.address.ip().to_string();
         let is_part = words.has("multipart");
-        let video = words.kind("video").map(|kind| if kind == "refused" { 0 } else { 50_000 });
+        let video = words.kind("video").map(|kind| match kind {
+            "refused" => (0, 99),
+            number => (50_000, number.parse().unwrap_or(99)),
+        });
         self.version = if words.has("unversioned") { self.version } else { self.count };
-        let (is_secure, crypto) = (words.has("secure"), words.value("crypto"));
-        let said = Said { host: &host, port, version: self.version, codecs, direction, is_secure, crypto, video };
+        let (is_secure, crypto, video_keys) = (words.has("secure"), words.value("crypto"), words.value("videokeys"));
+        let said =
+            Said { host: &host, port, version: self.version, codecs, direction, is_secure, crypto, video, video_keys };
         self.description = said.write()?;
         if is_part {
             let isup = "Content-Type: application/isup\r\nContent-Disposition: signal;handling=optional\r\n\r\nx";

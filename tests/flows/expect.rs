@@ -17,6 +17,7 @@ pub(crate) fn describe(record: &Record) -> String {
     let more = [
         ("winner", record.winner.as_deref()),
         ("codec", record.codec.as_deref()),
+        ("video", Some(record.video.as_ref().and_then(|video| video.codec.as_deref()).unwrap_or("none"))),
         ("permit", record.permit.as_deref()),
         ("srtp_caller", record.srtp.caller),
         ("srtp_client", record.srtp.client),

@@ -124,6 +124,7 @@ impl Law {
     pub(crate) fn commanded(&mut self, command: &Command) -> Result<(), String> {
         let (flow, what) = match command {
             Command::Open { flow, .. } => (flow, "open"),
+            Command::Add { flow, .. } => (flow, "set"),
             Command::Set { flow, .. } => (flow, "set"),
             Command::Clear { flow, .. } => (flow, "set"),
             Command::Close { flow } => (flow, "close"),

@@ -6,8 +6,8 @@ use parkway::call::{self, Incoming, Pattern, Route, Trunk};
 use parkway::event::{Herald, Signer};
 use parkway::name::Name;
 use parkway::policy::{
-    Algorithm, Answer, Decision, Grant, Grants, Keyring, Order, PolicyEngine, Query, Question, Reason, SigningKey,
-    Verdict, VerifyingKey, mint,
+    Algorithm, Answer, Decision, Grant, Grants, Keyring, MediaKinds, Order, PolicyEngine, Query, Question, Reason,
+    SigningKey, Verdict, VerifyingKey, mint,
 };
 use parkway::registrar::Registrar;
 use parkway::rng::Rng;
@@ -38,6 +38,8 @@ pub(crate) struct Plan {
     pub(crate) concurrent: u32,
     pub(crate) asks: bool,
     pub(crate) media_holds: bool,
+    /// Whether there are ports for further lines.
+    pub(crate) media_adds: bool,
     pub(crate) session_expires: u32,
     pub(crate) reliable: bool,
     pub(crate) rings: bool,
@@ -60,6 +62,7 @@ impl Default for Plan {
             concurrent: 9,
             asks: false,
             media_holds: false,
+            media_adds: true,
             session_expires: 1800,
             reliable: false,
             rings: false,
@@ -98,7 +101,11 @@ impl Plan {
         self.reliable |= words.has("reliable");
         self.rings |= words.has("rings");
         self.asks |= words.value("policy") == Some("asks");
-        self.media_holds |= words.value("media") == Some("holds");
+        match words.value("media") {
+            Some("holds") => self.media_holds = true,
+            Some("audio-only") => self.media_adds = false,
+            Some(_) | None => {}
+        }
         words.finish()
     }
 
@@ -170,7 +177,7 @@ impl Plan {
     pub(crate) fn jwt(&self, kind: &str, subject: &str, now: Wall) -> Result<String, String> {
         let hour = Duration::from_secs(3600);
         let (issued, names) = match kind {
-            "" | "forged" => (now, vec![name(NAME), name(OTHER.1)]),
+            "" | "forged" | "seeing" => (now, vec![name(NAME), name(OTHER.1)]),
             "demo" => (now, vec![name(NAME)]),
             "expired" => (Wall(now.0 - 7_200_000), vec![name(NAME)]),
             "ungranted" => (now, vec![name("other")]),
@@ -183,6 +190,7 @@ impl Plan {
             transfer: names.iter().filter(|_| kind != "demo").cloned().collect(),
             bridge: names,
             dial: true,
+            media: if kind == "seeing" { MediaKinds::AUDIO | MediaKinds::VIDEO } else { MediaKinds::AUDIO },
             concurrent: self.concurrent,
             ..Grant::default()
         };

@@ -333,6 +333,11 @@ impl Stage {
                 self.flows.push(*flow);
                 ("open".into(), Some(opened(*flow, self.flows.len())))
             }
+            Command::Add { flow, line, .. } => {
+                let (flow, line) = (*flow, *line);
+                let added = |ports| Some(media::Event::Added { flow, line, ports });
+                ("add".into(), added(self.plan.media_adds.then(|| further_ports(self.flows.len()))))
+            }
             Command::Set { side, stream, .. } => {
                 let remote = stream.remote_rtp.map_or("none".into(), |remote| remote.to_string());
                 let numbers = stream.payload_types.iter().map(|number| format!("{}:{}", number.here, number.there));
@@ -344,7 +349,8 @@ impl Stage {
                     let long = if stream.trust == media::Trust::Address { "" } else { "-unheard-for-a-second" };
                     format!("{}:{:?}:{}{long}", play.sound.0, play.law, play.payload_type)
                 });
-                let text = format!("set {side} remote={remote} sends={sends} silence={silence} map={numbers}");
+                let verb = if stream.line == media::Line::Video { "see" } else { "set" };
+                let text = format!("{verb} {side} remote={remote} sends={sends} silence={silence} map={numbers}");
                 (format!("{text} keys={keys} plays={plays}"), None)
             }
             Command::Clear { side, .. } => (format!("clear {}", side.as_str()), None),
@@ -412,9 +418,16 @@ impl Stage {
 }
 
 fn opened(flow: FlowId, number: usize) -> media::Event {
-    let port = |leg: usize| {
-        let port = u16::try_from(30_000 + 4 * number + 2 * leg).expect("few flows");
-        SocketAddr::new([203, 0, 113, 1].into(), port)
-    };
-    media::Event::Opened { flow, caller: port(0), client: port(1) }
+    let (caller, client) = ports(30_000 + 4 * number);
+    media::Event::Opened { flow, caller, client }
+}
+
+/// Of a further line.
+fn further_ports(number: usize) -> media::Ports {
+    ports(40_000 + 4 * number)
+}
+
+fn ports(first: usize) -> media::Ports {
+    let port = |port: usize| SocketAddr::new([203, 0, 113, 1].into(), u16::try_from(port).expect("few flows"));
+    (port(first), port(first + 2))
 }

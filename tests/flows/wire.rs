@@ -110,13 +110,15 @@ pub(crate) struct Said<'a> {
     pub(crate) is_secure: bool,
     /// `1:aes:B,2:gcm:C`: tag, suite, and a letter for the key.
     pub(crate) crypto: Option<&'a str>,
-    /// The port of a second stream.
-    pub(crate) video: Option<u16>,
+    /// The port of a second stream, and its payload type.
+    pub(crate) video: Option<(u16, u8)>,
+    /// Keys of that, as `crypto`.
+    pub(crate) video_keys: Option<&'a str>,
 }
 
 impl Said<'_> {
     pub(crate) fn write(&self) -> Result<String, String> {
-        let Said { host, port, version, codecs, direction, is_secure, crypto, video } = self;
+        let Said { host, port, version, codecs, direction, is_secure, crypto, video, video_keys } = self;
         let codecs = codecs.split(',').map(codec).collect::<Result<Vec<_>, _>>()?;
         let mut out = format!("v=0\r\no=- 1 {version} IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\n");
         let _ = write!(out, "m=audio {port} {}", if *is_secure { "RTP/SAVP" } else { "RTP/AVP" });
@@ -131,8 +133,13 @@ impl Said<'_> {
             let _ = write!(out, "a=crypto:{}\r\n", key_line(line)?);
         }
         let _ = write!(out, "a={direction}\r\n");
-        if let Some(port) = video {
-            let _ = write!(out, "m=video {port} RTP/AVP 99\r\na=rtpmap:99 H264/90000\r\n");
+        if let Some((port, number)) = video {
+            let protocol = if video_keys.is_some() { "RTP/SAVP" } else { "RTP/AVP" };
+            let _ = write!(out, "m=video {port} {protocol} {number}\r\na=rtpmap:{number} H264/90000\r\n");
+            for line in video_keys.iter().flat_map(|keys| keys.split(',')) {
+                let _ = write!(out, "a=crypto:{}\r\n", key_line(line)?);
+            }
+            let _ = write!(out, "a={direction}\r\n");
         }
         Ok(out)
     }

@@ -7,7 +7,7 @@ use crate::wire::{Dress, Forger, Seen, Watcher};
 use nix::sched::{CloneFlags, setns};
 use parkway::id::{FlowId, Side};
 use parkway::media::header::Rtp;
-use parkway::media::{Closed, Codec, Command, Event, Mapping, RtcpPort, Stream, Trust};
+use parkway::media::{Closed, Codec, Command, Event, Line, Mapping, RtcpPort, Stream, Trust};
 use parkway::relay::{Offload, Relay, RelaySettings};
 use parkway::time;
 use std::fs::File;
@@ -218,6 +218,7 @@ impl Stage {
             Mapping { here, there, clock_rate: 8_000, clock_rate_there: 8_000, telephone_event, codec: Codec::Other }
         };
         let stream = Stream {
+            line: Line::Audio,
             remote_rtp: Some(address.into()),
             rtcp: RtcpPort::Own(Some(beside(address).into())),
             signalling: (*address.ip()).into(),

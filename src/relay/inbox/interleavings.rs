@@ -56,7 +56,9 @@ fn number(message: &Message) -> Option<u64> {
     match message {
         Message::Command(command) => match **command {
             Command::Close { flow } => Some(flow.0),
-            Command::Open { .. } | Command::Set { .. } | Command::Clear { .. } => panic!("no test sends it"),
+            Command::Open { .. } | Command::Add { .. } | Command::Set { .. } | Command::Clear { .. } => {
+                panic!("no test sends it")
+            }
         },
         Message::Stop => None,
     }

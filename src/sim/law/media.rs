@@ -4,7 +4,7 @@
 
 use super::{Verdict, hold};
 use crate::id::{FlowId, Side};
-use crate::media::{Closed, Command, Counters};
+use crate::media::{Closed, Command, Counters, Line, Stream};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -39,6 +39,9 @@ impl Media {
             Command::Open { flow, .. } => {
                 hold(self.flows.insert(*flow, Known::default()).is_none(), || "a flow was opened twice".into())
             }
+            Command::Add { flow, .. } => self.open(*flow).map(|_| ()),
+            // Nobody in here sends pictures.
+            Command::Set { flow, stream: Stream { line: Line::Video, .. }, .. } => self.open(*flow).map(|_| ()),
             Command::Set { flow, side, stream } => {
                 let known = self.open(*flow)?;
                 known.named[*side as usize].extend(stream.remote_rtp);
