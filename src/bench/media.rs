@@ -7,7 +7,7 @@
 //! take packets from the wires among them; nothing is subtracted.
 
 use super::costs::{self, Costs};
-use super::cpu;
+use super::cpu::{self, First};
 use super::nat::Nat;
 use super::options::{Measure, Options};
 use super::place::Place;
@@ -39,6 +39,7 @@ pub fn perform(options: Options) -> Result<(), Failure> {
         write(file, "")?;
     }
     let (pinned, cpu) = cpu::pin();
+    let _first = First::go();
     let place = if options.wire { Place::wire(cpu)? } else { Place::loopback() };
     println!("{pinned}; other work on this machine is in the figures: compare what was measured in one run");
     let program = std::env::current_exe().map_err(|error| failed(format!("which program is this? {error}")))?;
