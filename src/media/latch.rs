@@ -79,7 +79,7 @@ pub struct Latch {
     /// Whether signalling has named another address since the last validation: then the old one does not end the learning.
     moved: bool,
     /// Made for the first who has to prove itself: most legs are heard from where their SDP says.
-    trials: Option<Box<ArrayVec<Trial, { limits::LATCH_CANDIDATES_MAX }>>>,
+    trials: Option<Box<Trials>>,
     burst: Burst,
 }
 
@@ -97,6 +97,16 @@ struct Trial {
     /// `None` for RTCP.
     next: Option<u16>,
     seen: u8,
+}
+
+/// Those that have to prove themselves.
+#[derive(Debug, Default)]
+struct Trials {
+    places: ArrayVec<Trial, { limits::LATCH_CANDIDATES_MAX }>,
+    /// Newcomers that found no place since the last who got one.
+    turned_away: u8,
+    /// How many got another's place.
+    displaced: u8,
 }
 
 /// What was sent to a trusted address before it was heard. A burst that nobody has answered is the leg's last: else whoever may signal
@@ -237,11 +247,8 @@ impl Latch {
         };
         let following = next.map(|sequence| sequence.wrapping_add(1));
         let trials = self.trials.get_or_insert_default();
-        let Some(trial) = trials.iter_mut().find(|trial| same(trial.address, source)) else {
-            if trials.is_full() {
-                trials.remove(0);
-            }
-            trials.push(Trial { address: source, ssrc, next: following, seen: 1 });
+        let Some(trial) = trials.places.iter_mut().find(|trial| same(trial.address, source)) else {
+            trials.admit(Trial { address: source, ssrc, next: following, seen: 1 });
             return false;
         };
         let follows = trial.ssrc == ssrc && trial.next == next;
@@ -264,6 +271,24 @@ impl Latch {
             let said = named == Some(ip.to_canonical()) || signalled.signalling.to_canonical() == ip.to_canonical();
             said || planted(Mutant::StrangerLearned)
         })
+    }
+}
+
+impl Trials {
+    /// Gives a newcomer a place. Once all are taken only every so manieth gets the oldest one's: who forges a packet of the leg's host from
+    /// one port after the other would else drive the leg out before its next packet.
+    fn admit(&mut self, trial: Trial) {
+        if self.places.is_full() {
+            self.turned_away += 1;
+            // One more each time, so that nobody's packets fall into step with it.
+            if self.turned_away < limits::LATCH_NEWCOMERS_A_PLACE + self.displaced % 8 {
+                return;
+            }
+            self.displaced = self.displaced.wrapping_add(1);
+            self.places.remove(0);
+        }
+        self.turned_away = 0;
+        self.places.push(trial);
     }
 }
 
@@ -464,6 +489,28 @@ mod tests {
         check("a_nat_that_bound_anew_is_followed", &rebound, Some("192.0.2.10:61777"));
         let held = [Rtp(SDP, 1, 9, Latched), Hold, Rtp(SDP, 1, 10, Accepted), Signal(SDP), Rtp(SDP, 1, 11, Accepted)];
         check("hold_and_resume_keep_the_address", &held, Some(SDP));
+    }
+
+    /// A NATed leg's packets come each 20 ms; somebody who knows its host's address forges packets of it from ever new ports meanwhile. The
+    /// leg is learned all the same, within the seconds that a call takes to be given up for silent.
+    #[test]
+    fn forgeries_from_many_ports_do_not_keep_a_leg_from_being_learned() {
+        for forged_between in [1, 3, 4, 5, 16, 31, 32, 35, 63, 100] {
+            let mut latch = Latch::default();
+            latch.signal(signalled(SDP));
+            let mut port = 10_000u16;
+            let learned = (0..250).find(|sequence| {
+                for _ in 0..forged_between {
+                    port += 1;
+                    let forged = SocketAddr::new(at(NAT).ip(), port);
+                    // The places are his for now, as anybody's who is first; two in sequence of one port he does not send.
+                    assert_ne!(latch.judge(forged, 7, Evidence::Sequence(port)), Latched);
+                }
+                latch.judge(at(NAT), 1, Evidence::Sequence(*sequence)) == Latched
+            });
+            assert!(learned.is_some_and(|packets| packets < 200), "{forged_between} forged: after {learned:?} packets");
+            assert_eq!(latch.pinned(), Some(at(NAT)));
+        }
     }
 
     #[test]
