@@ -239,6 +239,9 @@ pub const DSCP_EXPEDITED: u8 = 46;
 pub const FINDINGS_TOLD_MAX: usize = 4;
 /// Most notices that wait for one subscriber to read: more means that it does not read (RELIABILITY §2.2).
 pub const SUBSCRIBER_NOTICES_MAX: usize = 64;
+/// Ends of calls that are kept for clients that come back: those of a minute and a half at a hundred calls a second, in 2 MB. Who was away for
+/// longer is told all that waits.
+pub const ENDS_KEPT_MAX: usize = 8_192;
 /// Most bytes of notices that wait for one subscriber: what a slow reader may keep in memory.
 pub const SUBSCRIBER_BYTES_MAX: usize = 262_144;
 /// Most notices between the switch thread and the fan-out task: a burst of a few seconds at full load.
@@ -254,10 +257,20 @@ pub const CLIENT_MESSAGES_PER_SECOND_MAX: u32 = 500;
 pub const CLIENT_MISTAKES_MAX: u32 = 5;
 /// Longest wait for a browser's first frame, which authorises its channel.
 pub const CHANNEL_AUTH_WAIT_MAX: Duration = Duration::from_secs(1);
+/// Longest that a long poll waits for an event: below what proxies wait for an answer.
+pub const POLL_WAIT_MAX: Duration = Duration::from_secs(30);
+/// Most events in the answer to one poll; the rest come with the next.
+pub const POLL_EVENTS_MAX: usize = 100;
+/// How long a ticket is good: long enough for a page to open its stream, too short for a log to be worth stealing.
+pub const TICKET_LIFETIME: Duration = Duration::from_secs(30);
+/// Most tickets that are out: as many pages as may open streams in half a minute.
+pub const TICKETS_MAX: usize = 10_000;
 /// How often a channel is pinged: below the minute after which NATs and proxies forget a silent connection.
 pub const CHANNEL_PING_INTERVAL: Duration = Duration::from_secs(25);
 /// Longest that the network may take to accept one event; a reader that slow is cut off.
 pub const CHANNEL_SEND_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Longest that the other end of an HTTP connection may leave unacknowledged what was sent (TCP_USER_TIMEOUT): two pings.
+pub const CHANNEL_UNREAD_MAX: Duration = Duration::from_secs(50);
 /// Longest that a client may take to answer our Close frame.
 pub const CHANNEL_CLOSE_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Most subscription channels at one time, unless configured: some 300 MB with their sockets.
@@ -267,8 +280,8 @@ pub const CHANNELS_PER_SOURCE_MAX: usize = 1_000;
 
 /// Longest that a client may take to send the head of an HTTP request (RELIABILITY A7).
 pub const HTTP_HEAD_WAIT_MAX: Duration = Duration::from_secs(5);
-/// Most HTTP connections that are not channels; the next ones wait in the kernel's queue.
-pub const HTTP_CONNECTIONS_MAX: usize = 4_096;
+/// Most HTTP connections, streams of events among them; the next ones wait in the kernel's queue.
+pub const HTTP_CONNECTIONS_MAX: usize = CHANNELS_MAX + 4_096;
 /// Connections that the kernel keeps for us until they are accepted: all the clients that come back after a restart.
 pub const HTTP_BACKLOG: i32 = 4_096;
 /// Most SIP transactions at a time, both ways; beyond it requests get 503 (RELIABILITY A5). Two of a bridged call for 32 s each, and

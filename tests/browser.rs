@@ -1,5 +1,6 @@
 //! Softphones in a web page: JsSIP and SIP.js in a headless Chromium, over SIP on WebSocket, against the real daemon. They subscribe, hear of
-//! a call, and call back with the bridge token in a header. `npm ci` in `tests/browser` brings the libraries.
+//! a call, and call back with the bridge token in a header. `npm ci` in `tests/browser` brings the libraries. A page without libraries hears
+//! events by EventSource and WebSocket over a network that breaks.
 //! Not here: the browser's own media, which need DTLS.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
@@ -13,6 +14,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -95,6 +97,86 @@ fn a_page_with_either_library_registers_is_told_and_calls_back() {
         daemon.wait_for_metric("parkway_sip_bindings", Duration::from_secs(10), |now| now == 0.0);
         assert_eq!(daemon.finish(1)[0]["winner"], "demo");
     }
+}
+
+#[test]
+fn a_page_whose_network_is_cut_loses_no_ring_and_shows_no_ghost() {
+    if !program::is_installed("chromium", "chromium") {
+        return;
+    }
+    let site = Site::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/events.js"));
+    let origin = format!("http://{}", site.address);
+    let daemon = Daemon::start_as(&Setup::with(&[&format!("http.allowed_origins={origin}")]));
+    let mut line = Line::to(daemon.http);
+    let jwt = daemon.mint(&Rights::full("demo"));
+    site.give(&json!({ "jwt": jwt, "daemon": line.address.to_string() }));
+    let mut browser = Browser::open(&origin, daemon.dir());
+    let ways = ["stream", "socket"];
+    ways.iter().for_each(|way| _ = site.wait_for(&format!("{way} synced")));
+    let mut caller = park(&daemon);
+    let first = ways.map(|way| site.wait_for(&format!("{way} incoming ")));
+    assert_eq!(first[0], first[1]);
+    line.cut();
+    caller.phone.cancel();
+    caller.phone.expect(200);
+    caller.phone.expect(487);
+    let mut other = park(&daemon);
+    line.mend();
+    for way in ways {
+        site.wait_for(&format!("{way} hello true"));
+        assert_eq!(site.wait_for(&format!("{way} gone ")), first[0]);
+        until("the other call rings", PATIENCE, || (site.count(&format!("{way} incoming ")) == 2).then_some(()));
+        assert_eq!(site.count(&format!("{way} gone ")), 1);
+    }
+    other.phone.cancel();
+    other.phone.expect(200);
+    other.phone.expect(487);
+    browser.close();
+    daemon.finish(2);
+}
+
+/// A way to the daemon that can be cut.
+struct Line {
+    address: SocketAddr,
+    is_up: Arc<AtomicBool>,
+    open: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Line {
+    fn to(daemon: SocketAddr) -> Line {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (address, is_up) = (listener.local_addr().unwrap(), Arc::new(AtomicBool::new(true)));
+        let line = Line { address, is_up: Arc::clone(&is_up), open: Arc::default() };
+        let open = Arc::clone(&line.open);
+        std::thread::spawn(move || {
+            for near in listener.incoming().map_while(Result::ok) {
+                let Some(far) = is_up.load(Ordering::SeqCst).then(|| TcpStream::connect(daemon).ok()).flatten() else {
+                    continue;
+                };
+                open.lock().unwrap().extend([near.try_clone().unwrap(), far.try_clone().unwrap()]);
+                for (from, to) in [(near.try_clone().unwrap(), far.try_clone().unwrap()), (far, near)] {
+                    std::thread::spawn(move || carry(from, to));
+                }
+            }
+        });
+        line
+    }
+
+    fn cut(&mut self) {
+        self.is_up.store(false, Ordering::SeqCst);
+        for end in self.open.lock().unwrap().drain(..) {
+            let _gone = end.shutdown(std::net::Shutdown::Both);
+        }
+    }
+
+    fn mend(&self) {
+        self.is_up.store(true, Ordering::SeqCst);
+    }
+}
+
+fn carry(mut from: TcpStream, mut to: TcpStream) {
+    let _broken = std::io::copy(&mut from, &mut to);
+    let _gone = to.shutdown(std::net::Shutdown::Both);
 }
 
 #[test]
@@ -191,6 +273,11 @@ impl Site {
 
     fn give(&self, job: &Value) {
         *self.job.lock().unwrap() = job.clone();
+    }
+
+    /// How many reports of the page begin so.
+    fn count(&self, word: &str) -> usize {
+        self.reports.lock().unwrap().iter().filter(|text| text.starts_with(word)).count()
     }
 
     /// What follows `word` in the page's report.

@@ -47,6 +47,15 @@ pub struct EventId {
     pub sequence: u64,
 }
 
+impl EventId {
+    /// Reads what `Display` writes, and nothing else.
+    pub fn parse(text: &str) -> Option<EventId> {
+        let (epoch, sequence) = text.split_once('-')?;
+        let id = EventId { epoch: epoch.parse().ok()?, sequence: sequence.parse().ok()? };
+        (id.to_string() == text).then_some(id)
+    }
+}
+
 impl std::fmt::Display for EventId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}-{}", self.epoch, self.sequence)
@@ -191,9 +200,13 @@ struct ChannelEvent<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resumed: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -202,19 +215,29 @@ struct ChannelEvent<'a> {
 
 impl ChannelEvent<'_> {
     fn new(kind: &'static str) -> Self {
-        ChannelEvent { v: VERSION, kind, name: None, expires: None, reason: None, detail: None }
+        ChannelEvent {
+            v: VERSION,
+            kind,
+            id: None,
+            name: None,
+            expires: None,
+            resumed: None,
+            reason: None,
+            detail: None,
+        }
     }
 }
 
-/// The first event of a channel: under which name it stands, and until when.
-pub fn hello(name: &Name, expires: Wall) -> String {
-    text(&ChannelEvent { name: Some(name.as_str()), expires: Some(expires.to_string()), ..ChannelEvent::new("hello") })
+/// The first event of a channel: under which name it stands, until when, and whether it goes on where the client's last one ended.
+pub fn hello(name: &Name, expires: Wall, resumed: bool) -> String {
+    let (name, expires) = (Some(name.as_str()), Some(expires.to_string()));
+    text(&ChannelEvent { name, expires, resumed: Some(resumed), ..ChannelEvent::new("hello") })
 }
 
-/// Follows `hello` and the calls that were parked by then: what a client still shows from before and was not told of
-/// again is gone.
-pub fn synced() -> String {
-    text(&ChannelEvent::new("synced"))
+/// Follows `hello` and what the client has missed. Where the channel was not resumed, that was all calls that wait: what a client still
+/// shows from before and was not told of again is gone. `id` is the place in the stream to come back to.
+pub fn synced(id: EventId) -> String {
+    text(&ChannelEvent { id: Some(id.to_string()), ..ChannelEvent::new("synced") })
 }
 
 /// The answer to `ping`.
@@ -279,6 +302,14 @@ mod tests {
 
     fn signer() -> Signer {
         Signer::from_seed(&Secret::new([5; 32]))
+    }
+
+    #[test]
+    fn an_id_is_read_as_it_was_written() {
+        assert_eq!(EventId::parse(&ID.to_string()), Some(ID));
+        for bad in ["", "-", "1", "1-", "-1", "1-2-3", "+1-2", "01-2", "1-2 ", "x-1", "99999999999999999999-1"] {
+            assert_eq!(EventId::parse(bad), None, "{bad}");
+        }
     }
 
     fn parked() -> Incoming {
@@ -460,8 +491,11 @@ mod tests {
     fn the_channels_own_events_are_these_documents() {
         let name = Name::parse("foo/web").unwrap();
         for (event, expected) in [
-            (hello(&name, Wall(0)), r#"{"v":1,"type":"hello","name":"foo/web","expires":"1970-01-01T00:00:00.000Z"}"#),
-            (synced(), r#"{"v":1,"type":"synced"}"#),
+            (
+                hello(&name, Wall(0), false),
+                r#"{"v":1,"type":"hello","name":"foo/web","expires":"1970-01-01T00:00:00.000Z","resumed":false}"#,
+            ),
+            (synced(ID), r#"{"v":1,"type":"synced","id":"1700000000-42"}"#),
             (pong(), r#"{"v":1,"type":"pong"}"#),
             (error("busy", "Later"), r#"{"v":1,"type":"error","reason":"busy","detail":"Later"}"#),
             (closing("resync", "Again"), r#"{"v":1,"type":"closing","reason":"resync","detail":"Again"}"#),

@@ -97,7 +97,8 @@ impl Herald {
         format!("sip:{}@{}", name.as_str().replace('@', "%40"), self.sip_host)
     }
 
-    fn id(&self, sequence: u64) -> EventId {
+    /// The id of the notice of that number.
+    pub fn id(&self, sequence: u64) -> EventId {
         EventId { epoch: self.epoch, sequence }
     }
 }

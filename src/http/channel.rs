@@ -3,7 +3,7 @@
 //! Not here: which events there are (`notify`).
 
 use crate::call::ClientMessageKind;
-use crate::event;
+use crate::event::{self, EventId};
 use crate::http::subscribe::Caller;
 use crate::http::word::{Pace, Word};
 use crate::id::CallId;
@@ -22,7 +22,7 @@ use tokio_tungstenite::tungstenite;
 pub(super) async fn run(mut socket: WebSocket, caller: Caller, registry: &Arc<Registry>, peer: IpAddr) {
     let subscribed = match caller {
         Caller::Known(subscription) => Ok(subscription),
-        Caller::Unknown(name) => authorise(&mut socket, name, registry, peer).await.map(Box::new),
+        Caller::Unknown(name, last) => authorise(&mut socket, (name, last), registry, peer).await.map(Box::new),
     };
     let closing = match subscribed {
         Ok(subscription) => {
@@ -42,14 +42,16 @@ pub(super) async fn run(mut socket: WebSocket, caller: Caller, registry: &Arc<Re
 /// The subscription of a client whose first message is to be its credential.
 async fn authorise(
     socket: &mut WebSocket,
-    name: Name,
+    (name, last): (Name, Option<EventId>),
     registry: &Arc<Registry>,
     peer: IpAddr,
 ) -> Result<Subscription, Closing> {
     let first =
         timeout(limits::CHANNEL_AUTH_WAIT_MAX, first_text(socket)).await.map_err(|_| Closing::AuthTimeout)??;
     match Word::parse(&first) {
-        Some(Word::Auth { token }) => registry.subscribe(name, token.as_bytes(), Some(peer)).map_err(Closing::Refused),
+        Some(Word::Auth { token }) => {
+            registry.subscribe(name, token.as_bytes(), Some(peer), last).map_err(Closing::Refused)
+        }
         Some(Word::Decline { .. } | Word::Ringing { .. } | Word::Ping) | None => {
             Err(Closing::Refused(Reason::NoCredential))
         }
@@ -89,7 +91,7 @@ impl<'a> Channel<'a> {
         loop {
             let step = tokio::select! {
                 event = self.subscription.next() => match event {
-                    Ok(text) => self.send_text(socket, text).await,
+                    Ok(told) => self.send_text(socket, told.text).await,
                     Err(closing) => Err(closing),
                 },
                 message = socket.recv() => match message {

@@ -8,6 +8,7 @@ use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -34,7 +35,7 @@ pub(super) async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     // A second listen(2) on a socket that listens already changes its backlog; std's is 128.
-    socket2::SockRef::from(&listener).listen(limits::HTTP_BACKLOG)?;
+    SockRef::from(&listener).listen(limits::HTTP_BACKLOG)?;
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
     let slots = Slots::new(limits::HTTP_CONNECTIONS_MAX, per_source_max);
@@ -82,7 +83,9 @@ fn is_the_peers(error: &io::Error) -> bool {
 
 /// One connection, until its last answer or until it becomes a channel; the slot comes back then.
 async fn serve_connection(stream: TcpStream, peer: SocketAddr, app: Router, _slot: Slot) {
-    if let Err(error) = stream.set_nodelay(true) {
+    // Whoever does not read what a stream of events says: hyper waits for him without end.
+    let patience = SockRef::from(&stream).set_tcp_user_timeout(Some(limits::CHANNEL_UNREAD_MAX));
+    if let Err(error) = patience.and_then(|()| stream.set_nodelay(true)) {
         tracing::debug!(%peer, %error, "a connection was gone before it was served");
         return;
     }

@@ -1,13 +1,18 @@
-//! The HTTP listeners: subscriptions, SIP over WebSocket and published keys for clients; health and metrics for the operator.
+//! The HTTP listeners: subscriptions by WebSocket, stream and poll, SIP over WebSocket and published keys for clients; health and metrics for the operator.
 //! Not here: who listens on which name (`notify`), who may (`policy`), and what is measured (`telemetry`).
 
 mod admin;
+mod admission;
 mod channel;
 mod listener;
 mod origin;
+mod poll;
 mod problem;
+mod say;
 mod sip;
+mod stream;
 mod subscribe;
+mod ticket;
 mod word;
 
 #[cfg(test)]
@@ -19,15 +24,18 @@ use crate::limits;
 use crate::net::{Door, Slots};
 use crate::notify::{Closing, Registry};
 use axum::Router;
-use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header;
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use problem::Problem;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use ticket::Tickets;
 
 /// What the public listener is told at start.
 #[derive(Clone, Debug)]
@@ -55,6 +63,9 @@ struct Public {
     registry: Arc<Registry>,
     allowed_origins: Vec<String>,
     slots: Arc<Slots>,
+    tickets: Tickets,
+    /// Whether nobody comes in any more.
+    stopping: AtomicBool,
     /// Where SIP over WebSocket comes in.
     door: Door,
     /// This listener.
@@ -74,21 +85,31 @@ pub async fn serve(
         registry: Arc::clone(&registry),
         allowed_origins: settings.allowed_origins,
         slots: Arc::clone(&slots),
+        tickets: Tickets::default(),
+        stopping: AtomicBool::new(false),
         door,
         local: listener.local_addr()?,
     });
-    let app = refusing(
-        Router::new()
-            .route("/v1/subscribe", get(subscribe::subscribe))
-            .route("/sip", get(sip::open))
-            .route("/.well-known/parkway-keys", get(keys))
-            .with_state(public),
-    );
-    listener::serve(listener, app, settings.channels_per_source_max, shutdown).await?;
-    registry.cut_all(Closing::ServerStopping);
-    // Twice: a channel may be in the middle of an event before it says goodbye.
-    let _all_left = tokio::time::timeout(2 * limits::CHANNEL_CLOSE_WAIT_MAX, slots.empty()).await;
-    Ok(())
+    let shared = Router::new()
+        .route("/v1/subscribe", get(subscribe::subscribe))
+        .route("/v1/poll", get(poll::poll))
+        .route("/v1/tickets", post(ticket::issue))
+        .route("/v1/say", post(say::say))
+        // Here as well, so that a browser's question before the request comes by the layers.
+        .method_not_allowed_fallback(|| async { Problem::Method })
+        .layer(DefaultBodyLimit::max(limits::CLIENT_MESSAGE_BYTES_MAX))
+        .layer(from_fn_with_state(Arc::clone(&public), origin::share));
+    let alone = Router::new().route("/sip", get(sip::open)).route("/.well-known/parkway-keys", get(keys));
+    let app = refusing(shared.merge(alone).with_state(Arc::clone(&public)));
+    // Streams end on the connections that the listener holds, so it goes last.
+    let farewell = async {
+        shutdown.await;
+        public.stopping.store(true, Ordering::Relaxed);
+        registry.cut_all(Closing::ServerStopping);
+        // Twice: a channel may be in the middle of an event before it says goodbye.
+        let _all_left = tokio::time::timeout(2 * limits::CHANNEL_CLOSE_WAIT_MAX, slots.empty()).await;
+    };
+    listener::serve(listener, app, settings.channels_per_source_max, farewell).await
 }
 
 /// Serves `/healthz`, `/readyz` and `/metrics` until `shutdown` completes.

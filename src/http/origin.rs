@@ -1,8 +1,38 @@
 //! Which web pages may open a channel. A browser sends `Origin` and page scripts cannot change it (RFC 6455 §10.2); other
 //! clients send none, and their credential is what counts.
-//! Not here: cross-origin rules for ordinary requests; nothing that we answer to those is anybody's own.
+//! The same pages may read what is answered to their requests (CORS, as the Fetch standard has it).
 
-use axum::http::{HeaderMap, header};
+use crate::http::Public;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
+
+/// Lets pages that may subscribe read the answer, and answers their browsers' question before it (preflight).
+pub(super) async fn share(State(public): State<Arc<Public>>, request: Request, next: Next) -> Response {
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let origin = origin.filter(|_| allowed(request.headers(), &public.allowed_origins));
+    let asks_first = request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+        && origin.is_some();
+    let mut response = if asks_first { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
+    let headers = response.headers_mut();
+    headers.insert(header::VARY, HeaderValue::from_static("origin"));
+    if let Some(origin) = origin {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    }
+    if asks_first {
+        for (name, value) in [
+            (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
+            (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, last-event-id"),
+            (header::ACCESS_CONTROL_MAX_AGE, "600"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+    response
+}
 
 /// Whether the request comes from no page, from a page of a listed origin, or, with an empty list, from one of this very host.
 pub(super) fn allowed(headers: &HeaderMap, listed: &[String]) -> bool {

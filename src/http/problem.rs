@@ -19,6 +19,12 @@ pub(super) enum Problem {
     Refused(Reason),
     /// The query is not `name=…` with a well-formed name.
     BadName,
+    /// A ticket that is none, for another name, too old or used; or one beside a JWT.
+    Ticket,
+    /// What was posted is no word of a client's.
+    Word,
+    /// The call that a client speaks of does not wait for its name.
+    UnknownCall,
     /// A page of another origin.
     Origin,
     /// Not a WebSocket handshake.
@@ -43,14 +49,18 @@ struct Document {
 }
 
 impl Problem {
+    /// A request that needs a credential has none.
+    pub(super) const NO_CREDENTIAL: Problem = Problem::Refused(Reason::NoCredential);
+
     fn status(self) -> StatusCode {
         match self {
             Problem::Refused(reason) if is_about_credential(reason) => StatusCode::UNAUTHORIZED,
             Problem::Refused(_) | Problem::Origin => StatusCode::FORBIDDEN,
-            Problem::BadName | Problem::Subprotocol => StatusCode::BAD_REQUEST,
+            Problem::Ticket => StatusCode::UNAUTHORIZED,
+            Problem::BadName | Problem::Subprotocol | Problem::Word => StatusCode::BAD_REQUEST,
             Problem::NotWebSocket => StatusCode::UPGRADE_REQUIRED,
             Problem::Full => StatusCode::SERVICE_UNAVAILABLE,
-            Problem::NotFound => StatusCode::NOT_FOUND,
+            Problem::NotFound | Problem::UnknownCall => StatusCode::NOT_FOUND,
             Problem::Method => StatusCode::METHOD_NOT_ALLOWED,
         }
     }
@@ -74,8 +84,21 @@ impl Problem {
             Problem::BadName => (
                 "bad_name",
                 "The name cannot be read",
-                "The query is name=NAME and nothing else; never put a token in it",
+                "The query is name=NAME, and maybe last=ID or ticket=TICKET; never put a JWT in it",
             ),
+            Problem::Ticket => (
+                "ticket_invalid",
+                "The ticket is not good for this",
+                "A ticket from POST /v1/tickets opens one stream of its name, once, within half a minute",
+            ),
+            Problem::Word => (
+                "malformed",
+                "The message cannot be understood",
+                "Post a JSON object with type `decline` or `ringing`, and call",
+            ),
+            Problem::UnknownCall => {
+                ("unknown_call", "No such call waits for this name", "It may have been answered or given up")
+            }
             Problem::Origin => {
                 ("origin_refused", "Pages of this origin may not subscribe", "The operator lists the origins that may")
             }
@@ -90,23 +113,32 @@ impl Problem {
             Problem::Full => {
                 ("full", "There is no room for another channel", "Come back after the time in Retry-After")
             }
-            Problem::NotFound => ("not_found", "There is nothing here", "GET /v1/subscribe opens a channel"),
-            Problem::Method => ("method_not_allowed", "This method is not for this resource", "Use GET"),
+            Problem::NotFound => {
+                ("not_found", "There is nothing here", "GET /v1/subscribe opens a channel, GET /v1/poll asks once")
+            }
+            Problem::Method => {
+                ("method_not_allowed", "This method is not for this resource", "The documentation names the methods")
+            }
         }
     }
 
     /// The header that the status calls for.
     fn header(self) -> Option<(header::HeaderName, HeaderValue)> {
         match self {
-            Problem::Refused(reason) if is_about_credential(reason) => {
-                Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"parkway\"")))
-            }
+            Problem::Refused(reason) if is_about_credential(reason) => challenge(),
+            Problem::Ticket => challenge(),
             Problem::Full => Some((header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS))),
             Problem::NotWebSocket => Some((header::UPGRADE, HeaderValue::from_static("websocket"))),
-            Problem::Method => Some((header::ALLOW, HeaderValue::from_static("GET"))),
-            Problem::Refused(_) | Problem::BadName | Problem::Subprotocol | Problem::Origin | Problem::NotFound => None,
+            // The router says which methods there are.
+            Problem::Method | Problem::NotFound | Problem::UnknownCall => None,
+            Problem::Refused(_) | Problem::BadName | Problem::Subprotocol | Problem::Origin | Problem::Word => None,
         }
     }
+}
+
+/// RFC 6750 §3.
+fn challenge() -> Option<(header::HeaderName, HeaderValue)> {
+    Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"parkway\"")))
 }
 
 impl IntoResponse for Problem {

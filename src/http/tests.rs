@@ -1,6 +1,8 @@
 //! The listeners over real sockets on loopback, with another library's WebSocket as the client. Tests of deadlines run on
 //! tokio's paused clock, which jumps when nothing is left to do.
 
+mod streams;
+
 use super::*;
 use crate::call::{ClientMessageKind, GoneReason, Notice};
 use crate::notify::testing::{self, Desk, desk, gone, incoming, jwt, name, soon};
@@ -175,7 +177,7 @@ async fn a_credential_opens_a_channel_in_the_header_and_in_the_first_message() {
     for client in [&mut by_header, &mut by_message] {
         let hello = client.event().await;
         assert_eq!((&hello["type"], &hello["name"]), (&json!("hello"), &json!("foo/web")));
-        assert_eq!(client.event().await, json!({"v": 1, "type": "synced"}));
+        assert_eq!(client.event().await["type"], "synced");
         client.say(&json!({"type": "ping"})).await;
         assert_eq!(client.event().await, json!({"v": 1, "type": "pong"}));
     }

@@ -53,7 +53,7 @@ fn ended(call: u128, called: &str) -> Notice {
 }
 
 fn subscribe(registry: &Arc<Registry>) -> Subscription {
-    registry.subscribe(name(NAME), jwt("ann", &[NAME]).as_bytes(), None).unwrap()
+    registry.subscribe(name(NAME), jwt("ann", &[NAME]).as_bytes(), None, None).unwrap()
 }
 
 /// One thing that a client was told of a call.
@@ -82,7 +82,7 @@ fn told(text: &[u8]) -> Option<Told> {
 fn read(subscription: &mut Subscription) -> Result<Vec<Told>, Closing> {
     let mut heard: Vec<Told> = Vec::new();
     while heard.last().is_none_or(|last| last.call != LAST) {
-        heard.extend(told(&block_on(subscription.next())?));
+        heard.extend(told(&block_on(subscription.next())?.text));
     }
     Ok(heard)
 }
@@ -136,7 +136,7 @@ fn clients_hear(clients: usize, before: usize, notices: &'static [(u128, &str, b
     for (mut subscription, mut heard) in ended {
         // The fan-out is at its end: what comes now comes at once, and would be one too many.
         while let Some(event) = subscription.next().now_or_never() {
-            heard.extend(told(&event.unwrap()));
+            heard.extend(told(&event.unwrap().text));
         }
         check(&heard, &self::script(&script));
     }
@@ -206,7 +206,7 @@ fn who_does_not_read_is_cut_off_and_hears_of_it_at_once() {
         let reader = thread::spawn(move || {
             loop {
                 match block_on(reader.next()) {
-                    Ok(text) if told(&text).is_some_and(|told| told.call == 4) => return 0,
+                    Ok(event) if told(&event.text).is_some_and(|told| told.call == 4) => return 0,
                     Ok(_) => {}
                     Err(closing) => {
                         assert_eq!(closing, Closing::Slow);

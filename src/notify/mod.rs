@@ -5,6 +5,7 @@
 
 mod announce;
 mod closing;
+mod history;
 mod listeners;
 mod parked;
 mod publisher;
@@ -15,7 +16,7 @@ mod subscription;
 pub use closing::{Closing, is_about_credential};
 pub use publisher::{FanOut, Publisher};
 pub use registry::{NotPassed, Registry, Settings, Stats, open};
-pub use subscription::Subscription;
+pub use subscription::{Subscription, Told, What};
 
 #[cfg(test)]
 mod interleavings;

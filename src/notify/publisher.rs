@@ -3,12 +3,12 @@
 //! ```text
 //!  switch thread              fan-out task                subscriber's task
 //!  Publisher::publish ─▶ job ─▶ Listeners::deliver ─▶ Seat ─▶ policy, tokens, signature ─▶ socket
-//!        └─▶ Parked                                             ▲ at the start: what is in Parked
+//!        └─▶ Parked, History                                    ▲ at the start: what is in Parked, and in History for who comes back
 //! ```
 //!
 //! Nothing is missed and nothing told twice between the two ways to a subscriber, because each side writes before it reads:
-//! the publisher parks a call, then counts it, then sends the job; a subscriber enters the listeners, then reads the count, then
-//! reads the parked calls. Calls up to the count come from there, what is later through the queue.
+//! the publisher parks a call (or writes down its end), then counts it, then sends the job; a subscriber enters the listeners, then reads
+//! the count, then reads the parked calls and the ends. What is up to the count comes from there, what is later through the queue.
 //! Not here: what an event says, and anything that could make the switch wait.
 
 use crate::call::{Ended, Gone, Notice};
@@ -26,7 +26,7 @@ pub(super) enum Job {
     /// A call is parked.
     Incoming(Arc<Waiting>),
     /// A call waits no more.
-    Gone { sequence: u64, gone: Box<Gone> },
+    Gone { sequence: u64, gone: Arc<Gone> },
     /// A client's talk is over.
     Ended { sequence: u64, ended: Box<Ended> },
 }
@@ -50,8 +50,10 @@ impl Publisher {
                 Job::Incoming(waiting)
             }
             Notice::Gone(gone) => {
+                let gone = Arc::new(gone);
+                registry.history.push(sequence, Arc::clone(&gone));
                 registry.parked.remove(&gone.name, gone.call);
-                Job::Gone { sequence, gone: Box::new(gone) }
+                Job::Gone { sequence, gone }
             }
             Notice::Ended(ended) => Job::Ended { sequence, ended },
         };

@@ -2,24 +2,26 @@
 //! Not here: how a subscriber is connected. A channel of any kind (`http`'s WebSocket is the first) takes a [`Subscription`]
 //! (`subscription`), sends what it yields and drops it at its end.
 
-use crate::call::{ClientMessage, ClientMessageKind};
-use crate::event::{Authority, Herald};
+use crate::call::{ClientMessage, ClientMessageKind, Gone};
+use crate::event::{Authority, EventId, Herald};
 use crate::id::CallId;
 use crate::limits;
 use crate::name::Name;
 use crate::net::Clock;
 use crate::notify::announce::Announcer;
 use crate::notify::closing::Closing;
+use crate::notify::history::History;
 use crate::notify::listeners::Listeners;
 use crate::notify::parked::Parked;
 use crate::notify::publisher::{FanOut, Publisher};
-use crate::notify::seat::Seat;
-use crate::notify::subscription::Subscription;
+use crate::notify::seat::{Parcel, Seat, Written};
+use crate::notify::subscription::{CatchUp, Subscription};
 use crate::policy::Reason;
 use crate::rng::Rng;
 use crate::sync;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::tokio::sync::Notify;
+use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -42,6 +44,7 @@ pub fn open(settings: Settings) -> (Publisher, Arc<Registry>, FanOut) {
     let registry = Arc::new(Registry {
         listeners: Listeners::default(),
         parked: Parked::default(),
+        history: History::default(),
         announcer,
         clock: Clock::start(),
         messages: settings.messages,
@@ -65,6 +68,7 @@ pub fn open(settings: Settings) -> (Publisher, Arc<Registry>, FanOut) {
 pub struct Registry {
     pub(super) listeners: Listeners,
     pub(super) parked: Parked,
+    pub(super) history: History,
     pub(super) announcer: Announcer,
     pub(super) clock: Clock,
     messages: mpsc::Sender<ClientMessage>,
@@ -117,17 +121,51 @@ pub enum NotPassed {
 
 impl Registry {
     /// Opens a subscription for the bearer of a JWT, or says why not. What policy says of a name is the same whether calls
-    /// ever come for it or not.
-    pub fn subscribe(self: &Arc<Self>, name: Name, jwt: &[u8], source: Option<IpAddr>) -> Result<Subscription, Reason> {
+    /// ever come for it or not. A client that says which event it heard last is told what it has missed; one that says nothing, or
+    /// was away for too long or since before this run, is told all that waits.
+    pub fn subscribe(
+        self: &Arc<Self>,
+        name: Name,
+        jwt: &[u8],
+        source: Option<IpAddr>,
+        last: Option<EventId>,
+    ) -> Result<Subscription, Reason> {
         let claims = self.announcer.admit(self.clock.now(), &name, jwt, source)?;
         let id = self.seats.fetch_add(1, Ordering::Relaxed);
         let seat = Arc::new(Seat::new(id, name, claims, source));
         // In this order: see `publisher`.
         self.listeners.enter(&seat);
         let counted = self.published.load(Ordering::SeqCst);
-        let mut catch_up = self.parked.waiting_for(&seat.name);
-        catch_up.retain(|waiting| waiting.sequence <= counted);
-        Ok(Subscription::new(Arc::clone(self), seat, catch_up, counted))
+        let missed = last.and_then(|last| self.missed(&seat.name, last, counted));
+        let resumed = missed.is_some();
+        let catch_up = missed.unwrap_or_else(|| self.waiting(&seat.name, 0, counted));
+        Ok(Subscription::new(Arc::clone(self), seat, CatchUp { parcels: catch_up, counted, resumed }))
+    }
+
+    /// Whether the bearer of a JWT might subscribe to this name now.
+    pub fn check(&self, name: &Name, jwt: &[u8], source: Option<IpAddr>) -> Result<(), Reason> {
+        self.announcer.admit(self.clock.now(), name, jwt, source).map(drop)
+    }
+
+    /// What happened after `last` up to `counted`, newest first; `None` if that cannot be told.
+    fn missed(&self, name: &Name, last: EventId, counted: u64) -> Option<Vec<Parcel>> {
+        if last.epoch != self.announcer.herald.epoch || last.sequence > counted {
+            return None;
+        }
+        let ended = |(sequence, gone): (u64, Arc<Gone>)| {
+            Parcel::Gone(Arc::new(Written { sequence, call: gone.call, text: self.announcer.gone(sequence, &gone) }))
+        };
+        let ends = self.history.since(last.sequence, name)?.into_iter().map(ended);
+        let mut missed: Vec<Parcel> = ends.filter(|end| end.sequence() <= counted).collect();
+        missed.extend(self.waiting(name, last.sequence, counted));
+        missed.sort_unstable_by_key(|parcel| Reverse(parcel.sequence()));
+        Some(missed)
+    }
+
+    /// The calls that wait and were announced after `last` up to `counted`, newest first.
+    fn waiting(&self, name: &Name, last: u64, counted: u64) -> Vec<Parcel> {
+        let waiting = self.parked.waiting_for(name).into_iter();
+        waiting.filter(|call| (last + 1..=counted).contains(&call.sequence)).map(Parcel::Incoming).collect()
     }
 
     /// The end of a subscription.

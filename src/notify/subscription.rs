@@ -1,13 +1,12 @@
-//! One subscriber's ordered stream of events: `hello`, the calls that wait already, `synced`, then what happens.
+//! One subscriber's ordered stream of events: `hello`, what it has missed or the calls that wait already, `synced`, then what happens.
 //! Not here: the socket. The same stream is for every kind of channel.
 
 use crate::call::ClientMessageKind;
-use crate::event;
+use crate::event::{self, EventId};
 use crate::id::CallId;
 use crate::name::Name;
 use crate::notify::announce::NotTold;
 use crate::notify::closing::Closing;
-use crate::notify::parked::Waiting;
 use crate::notify::registry::{NotPassed, Registry};
 use crate::notify::seat::{Parcel, Seat};
 use crate::policy::Reason;
@@ -25,28 +24,54 @@ pub struct Subscription {
     registry: Arc<Registry>,
     seat: Arc<Seat>,
     stage: Stage,
-    /// Notices up to this one happened before the start: what still waits of them is in the catch-up, and the queue's are skipped.
-    counted: u64,
+    catch_up: CatchUp,
+}
+
+/// What a subscriber is told at the start.
+pub(super) struct CatchUp {
+    /// Newest first, so that the oldest can be popped.
+    pub(super) parcels: Vec<Parcel>,
+    /// Notices up to this one happened before the start: what is still to be told of them is here, and the queue's are skipped.
+    pub(super) counted: u64,
+    /// Whether the client is told what it has missed, and not all that waits.
+    pub(super) resumed: bool,
 }
 
 enum Stage {
-    /// Nothing was said yet. Holds the calls that wait already, newest first.
-    Hello(Vec<Arc<Waiting>>),
-    /// Telling what waits already.
-    CatchUp(Vec<Arc<Waiting>>),
+    /// Nothing was said yet.
+    Hello,
+    /// Telling what was before.
+    CatchUp,
     /// Telling what happens.
     Live,
 }
 
+/// An event, as a subscriber is told it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Told {
+    /// Of what.
+    pub what: What,
+    /// The place in the stream after it, to which a client may come back; events that are no notice have none.
+    pub id: Option<EventId>,
+    /// The JSON document.
+    pub text: Bytes,
+}
+
+/// What an event tells of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum What {
+    /// The channel's beginning.
+    Hello,
+    /// That what was before is told.
+    Synced,
+    /// A call.
+    Notice,
+}
+
 impl Subscription {
-    /// A stream that starts with what waits already.
-    pub(super) fn new(
-        registry: Arc<Registry>,
-        seat: Arc<Seat>,
-        waiting: Vec<Arc<Waiting>>,
-        counted: u64,
-    ) -> Subscription {
-        Subscription { registry, seat, stage: Stage::Hello(waiting), counted }
+    /// A stream that starts with what was before.
+    pub(super) fn new(registry: Arc<Registry>, seat: Arc<Seat>, catch_up: CatchUp) -> Subscription {
+        Subscription { registry, seat, stage: Stage::Hello, catch_up }
     }
 
     /// The name subscribed to.
@@ -54,16 +79,21 @@ impl Subscription {
         &self.seat.name
     }
 
+    /// Whether it goes on where the client's last one ended; else all that waits is told, and what the client shows besides is gone.
+    pub fn is_resumed(&self) -> bool {
+        self.catch_up.resumed
+    }
+
     /// When the credential ends, and the subscription with it.
     pub fn expires(&self) -> Wall {
         self.seat.claims.expires()
     }
 
-    /// The next event's text, as soon as there is one, or why there will be none. Safe to cancel: no event is lost.
-    pub async fn next(&mut self) -> Result<Bytes, Closing> {
+    /// The next event, as soon as there is one, or why there will be none. Safe to cancel: no event is lost.
+    pub async fn next(&mut self) -> Result<Told, Closing> {
         loop {
-            if let Some(text) = self.poll_event()? {
-                return Ok(text);
+            if let Some(told) = self.poll_event()? {
+                return Ok(told);
             }
             let remaining = Duration::from_millis(self.expires().0.saturating_sub(self.registry.clock.now().wall.0));
             tokio::select! {
@@ -83,50 +113,51 @@ impl Subscription {
         self.registry.pass_on(&self.seat, call, kind)
     }
 
-    /// The next event's text if there is one by now.
-    fn poll_event(&mut self) -> Result<Option<Bytes>, Closing> {
+    /// The next event if there is one by now.
+    pub fn poll_event(&mut self) -> Result<Option<Told>, Closing> {
         if self.registry.clock.now().wall >= self.expires() {
             return Err(Closing::Refused(Reason::TokenExpired));
         }
         if let Some(closing) = self.seat.closing() {
             return Err(closing);
         }
-        match &mut self.stage {
-            Stage::Hello(waiting) => {
-                self.stage = Stage::CatchUp(std::mem::take(waiting));
-                Ok(Some(event::hello(&self.seat.name, self.expires()).into()))
+        match self.stage {
+            Stage::Hello => {
+                self.stage = Stage::CatchUp;
+                let text = event::hello(&self.seat.name, self.expires(), self.catch_up.resumed).into();
+                Ok(Some(Told { what: What::Hello, id: None, text }))
             }
-            Stage::CatchUp(_) => self.poll_catch_up().map(Some),
+            Stage::CatchUp => self.poll_catch_up().map(Some),
             Stage::Live => self.poll_live(),
         }
     }
 
-    fn poll_catch_up(&mut self) -> Result<Bytes, Closing> {
-        while let Stage::CatchUp(calls) = &mut self.stage
-            && let Some(waiting) = calls.pop()
-        {
-            if let Some(text) = self.tell(&Parcel::Incoming(waiting))? {
-                return Ok(text);
+    fn poll_catch_up(&mut self) -> Result<Told, Closing> {
+        while let Some(parcel) = self.catch_up.parcels.pop() {
+            if let Some(told) = self.tell(&parcel)? {
+                return Ok(told);
             }
         }
         self.stage = Stage::Live;
-        Ok(event::synced().into())
+        self.catch_up.parcels = Vec::new();
+        let id = self.registry.announcer.herald.id(self.catch_up.counted);
+        Ok(Told { what: What::Synced, id: Some(id), text: event::synced(id).into() })
     }
 
-    fn poll_live(&mut self) -> Result<Option<Bytes>, Closing> {
+    fn poll_live(&mut self) -> Result<Option<Told>, Closing> {
         while let Some(parcel) = self.seat.pop() {
-            if parcel.sequence() <= self.counted {
+            if parcel.sequence() <= self.catch_up.counted {
                 continue;
             }
-            if let Some(text) = self.tell(&parcel)? {
-                return Ok(Some(text));
+            if let Some(told) = self.tell(&parcel)? {
+                return Ok(Some(told));
             }
         }
         Ok(None)
     }
 
     /// The event for a notice, unless its call is gone meanwhile or policy withholds it.
-    fn tell(&self, parcel: &Parcel) -> Result<Option<Bytes>, Closing> {
+    fn tell(&self, parcel: &Parcel) -> Result<Option<Told>, Closing> {
         let Registry { announcer, clock, parked, delivered, withheld, .. } = &*self.registry;
         let now = clock.now();
         let call = match parcel {
@@ -143,10 +174,12 @@ impl Subscription {
             }
         }
         delivered.fetch_add(1, Ordering::Relaxed);
-        Ok(Some(match parcel {
+        let text = match parcel {
             Parcel::Incoming(waiting) => announcer.incoming(now, &self.seat, waiting),
             Parcel::Gone(written) => written.text.clone(),
-        }))
+        };
+        let id = Some(announcer.herald.id(parcel.sequence()));
+        Ok(Some(Told { what: What::Notice, id, text }))
     }
 }
 

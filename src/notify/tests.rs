@@ -1,6 +1,7 @@
 //! The notification path without sockets: who is told what, in which order, and what happens to who does not read.
 
 use crate::call::{ClientMessageKind, GoneReason, Notice};
+use crate::event::EventId;
 use crate::id::CallId;
 use crate::limits;
 use crate::name::Name;
@@ -13,11 +14,11 @@ use serde_json::Value;
 use std::sync::{Arc, Mutex};
 
 fn subscribe(desk: &Desk, text: &str) -> Subscription {
-    desk.registry.subscribe(name(text), jwt("ann", &[text]).as_bytes(), None).unwrap()
+    desk.registry.subscribe(name(text), jwt("ann", &[text]).as_bytes(), None, None).unwrap()
 }
 
 async fn next(subscription: &mut Subscription) -> Result<Value, Closing> {
-    Ok(serde_json::from_slice(&soon(subscription.next()).await?).unwrap())
+    Ok(serde_json::from_slice(&soon(subscription.next()).await?.text).unwrap())
 }
 
 /// A subscription that has heard `hello` and `synced` and the calls between, which are returned.
@@ -125,7 +126,7 @@ async fn a_uri_to_dial_is_given_only_where_the_grant_says_so() {
     desk.publisher.publish(Notice::Incoming(incoming(1, "foo")));
     for dial in [true, false] {
         let jwt = testing::jwt_until("ann", &["foo"], dial, testing::wall() + limits::TOKEN_LIFE_MAX);
-        let mut subscription = desk.registry.subscribe(name("foo"), jwt.as_bytes(), None).unwrap();
+        let mut subscription = desk.registry.subscribe(name("foo"), jwt.as_bytes(), None, None).unwrap();
         let told = synced(&mut subscription).await;
         let callback = told[0]["callback"].as_object().unwrap();
         assert_eq!(callback["sip"], "sip:foo@127.0.0.1:5060");
@@ -251,7 +252,7 @@ async fn policy_is_asked_again_at_each_event() {
 #[tokio::test]
 async fn an_engine_that_must_ask_somebody_is_taken_for_a_no() {
     let desk = desk_with(Arc::new(Asks));
-    let refused = desk.registry.subscribe(name("foo"), jwt("ann", &["foo"]).as_bytes(), None).err();
+    let refused = desk.registry.subscribe(name("foo"), jwt("ann", &["foo"]).as_bytes(), None, None).err();
     assert_eq!(refused, Some(Reason::PolicyUnavailable));
 }
 
@@ -319,7 +320,7 @@ async fn whoever_subscribes_while_calls_arrive_is_told_of_each_exactly_once() {
         let jwt = jwt("ann", &["foo"]);
         let mut readers = Vec::new();
         for _reader in 0..10 {
-            let mut subscription = registry.subscribe(name("foo"), jwt.as_bytes(), None).unwrap();
+            let mut subscription = registry.subscribe(name("foo"), jwt.as_bytes(), None, None).unwrap();
             readers.push(tokio::spawn(async move {
                 let mut told = synced(&mut subscription).await;
                 while told.len() < CALLS {
@@ -351,7 +352,48 @@ async fn who_may_not_receive_for_a_name_gets_no_subscription() {
         (String::new(), "foo", Some(Reason::TokenMalformed)),
     ] {
         let name: Name = name(text);
-        assert_eq!(desk.registry.subscribe(name, credential.as_bytes(), None).err(), expected, "{text} {expected:?}");
+        assert_eq!(
+            desk.registry.subscribe(name, credential.as_bytes(), None, None).err(),
+            expected,
+            "{text} {expected:?}"
+        );
     }
     assert_eq!(desk.registry.stats().subscriptions, 0);
+}
+
+/// What a client hears that heard `last` last: whether it was resumed, and the calls.
+async fn comes_back(desk: &Desk, last: &str) -> (bool, Vec<String>) {
+    let last = EventId::parse(last);
+    let jwt = jwt("ann", &["foo"]);
+    let mut subscription = desk.registry.subscribe(name("foo/web"), jwt.as_bytes(), None, last).unwrap();
+    let told = synced(&mut subscription).await;
+    let told = told.iter().map(|event| {
+        let call = u128::from_str_radix(event["call"].as_str().unwrap(), 16).unwrap();
+        format!("{} {call}", event["type"].as_str().unwrap())
+    });
+    (subscription.is_resumed(), told.collect())
+}
+
+#[tokio::test]
+async fn who_comes_back_is_told_what_it_has_missed_and_no_more() {
+    let mut desk = desk();
+    let mut events = vec![Notice::Incoming(incoming(1, "foo")), Notice::Incoming(incoming(2, "foo/web"))];
+    events.extend([gone(1, "foo", GoneReason::Timeout), Notice::Incoming(incoming(3, "foobar"))]);
+    events.extend([Notice::Incoming(incoming(4, "foo")), gone(4, "foo", GoneReason::CallerCancelled)]);
+    events.push(Notice::Incoming(incoming(5, "foo")));
+    events.into_iter().for_each(|notice| desk.publisher.publish(notice));
+    let epoch = desk.registry.announcer.herald.epoch;
+    for (last, resumed, expected) in [
+        (format!("{epoch}-0"), true, vec!["incoming 2", "gone 1", "gone 4", "incoming 5"]),
+        (format!("{epoch}-2"), true, vec!["gone 1", "gone 4", "incoming 5"]),
+        (format!("{epoch}-3"), true, vec!["gone 4", "incoming 5"]),
+        (format!("{epoch}-7"), true, vec![]),
+        // It cannot have heard what was not told yet, nor anything in another run.
+        (format!("{epoch}-8"), false, vec!["incoming 2", "incoming 5"]),
+        (format!("{}-3", epoch + 1), false, vec!["incoming 2", "incoming 5"]),
+        ("nonsense".to_owned(), false, vec!["incoming 2", "incoming 5"]),
+    ] {
+        let heard = comes_back(&desk, &last).await;
+        assert_eq!(heard, (resumed, expected.into_iter().map(str::to_owned).collect()), "{last}");
+    }
 }
