@@ -208,7 +208,9 @@ impl Stage {
                 Effect::Media(media::Command::Open { flow, .. }) => self.heard.opening = Some(flow),
                 Effect::Media(media::Command::Close { flow }) => self.heard.closing = Some(flow),
                 Effect::Media(media::Command::Add { .. }) => unreachable!("no video"),
-                Effect::Media(media::Command::Set { .. } | media::Command::Clear { .. }) => {}
+                Effect::Media(
+                    media::Command::Set { .. } | media::Command::Clear { .. } | media::Command::Record { .. },
+                ) => {}
                 Effect::Notify(Notice::Incoming(incoming)) => self.heard.incoming = Some(incoming),
                 Effect::Notify(Notice::Gone(_) | Notice::Ended(_)) => {}
                 Effect::Record(_) => self.records += 1,
@@ -266,6 +268,7 @@ fn settings() -> Settings {
         name: Name::parse("demo").expect("a constant"),
         ring: 180,
         hears: None,
+        record: None,
         park: Duration::from_secs(60),
         fallback_status: 480,
         data: None,
@@ -291,6 +294,7 @@ fn settings() -> Settings {
             session_timer: parkway::call::SessionTerms { expires_seconds: 1800, min_seconds: 90 },
             srtp: call::SrtpTerms { reach: call::KeyReach::Encrypted, is_required: false },
             hold_sound: None,
+            recording: None,
         }),
         pass_headers: Vec::new(),
         caps: Caps { total: many, per_name: many, per_source: many, retry_after: Duration::from_secs(10) },

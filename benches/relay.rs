@@ -71,6 +71,7 @@ fn bridged(id: FlowId, caller: SocketAddr) -> Flow {
         sends: true,
         silence_max: Some(Duration::from_secs(60)),
         keys: None,
+        recording: None,
     };
     let client = SocketAddr::new([127, 4, 5, 6].into(), 4_000);
     let mut flow = Flow::new(id);

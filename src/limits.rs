@@ -231,6 +231,18 @@ pub const RECORDS_QUEUED_MAX: usize = 16_384;
 pub const LOG_LINES_QUEUED_MAX: usize = 8_192;
 /// How often the service manager gets a status line where it does not ask for a sign of life more often.
 pub const STATUS_EVERY: Duration = Duration::from_secs(5);
+/// How late a packet may come and still be in its place in a recording: longer than a telephone would wait for it.
+pub const RECORDING_HOLD: Duration = Duration::from_millis(200);
+/// Most pieces of audio (20 ms of one side) that wait for the thread that writes recordings: two seconds of 80
+/// calls that both talk, or a turn of 8,000; 3 MB. They are there from the start, if recordings are configured; what does not fit is dropped and counted.
+pub const RECORDING_PIECES_QUEUED_MAX: usize = 16_384;
+/// How often recordings are written from what waits for it.
+pub const RECORDING_TURN: Duration = Duration::from_millis(20);
+/// How often the free space of the disk is looked at.
+pub const RECORDING_SPACE_EVERY: Duration = Duration::from_secs(2);
+/// Longest recording that can be configured, seconds: a day, of which a stereo file has 2.8 GB; the lengths in its header end at 4.
+pub const RECORDING_SECONDS_MAX: u64 = 86_400;
+
 /// DSCP of what the relay sends: Expedited Forwarding (RFC 3246), what telephony uses.
 pub const DSCP_EXPEDITED: u8 = 46;
 

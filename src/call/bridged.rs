@@ -61,6 +61,9 @@ impl Bridged {
         facts: &Facts,
         turn: &mut Turn<'_>,
     ) -> State {
+        if let Some(command) = session.record_command(facts) {
+            turn.media(command);
+        }
         for command in session.commands(turn.settings) {
             turn.media(command);
         }
@@ -228,6 +231,7 @@ impl Bridged {
         let mut record =
             facts.record(Some(self.caller.dialog), &super::Over::after_bridge(end.outcome, end.by, end.reason), turn);
         self.session.write(&mut record);
+        record.recording = self.session.taping.missed();
         self.talk(turn).write(&mut record, facts);
         if let Some(received) = self.unanswered_change().filter(|_| !planted(Mutant::ChangeLeftOpen)) {
             turn.endpoint.respond(turn.now, received, &plain(487));

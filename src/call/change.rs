@@ -219,6 +219,7 @@ impl Bridged {
         let known = self.session.agreement.clone();
         let proposed = sdp::propose(from, &offer, Some(&known), self.session.end(to).outline())
             .map_err(|error| not_acceptable(&error))?;
+        let proposed = self.session.taping.keep(&proposed)?;
         // RFC 3264 §8: versions of a description grow by one, so one that is not sent has none.
         let mut end = self.session.end(to).clone();
         let told = end.offer(to, &proposed, said.directions(), turn);

@@ -148,6 +148,8 @@ impl Ending {
                 record.video.get_or_insert_default().media = Some(*counted);
             }
             record.findings = report.as_ref().map(media::diagnosis::findings).unwrap_or_default();
+            let recording = report.as_mut().and_then(|report| report.recording.take());
+            record.recording = recording.or(record.recording);
             record.media = report;
             let ended = self.holder.take().map(|holder| holder.ended(&record));
             turn.write(record);

@@ -101,9 +101,20 @@ impl Rules {
     }
 }
 
-/// Looks at what both offer: whether they can have video, as far as is known before both have spoken. An error is the client's: the caller's
-/// offer was looked at before it was parked.
-pub(super) fn compatible([caller, client]: [&[u8]; 2], rules: &Rules, settings: &Settings) -> Result<bool, Refusal> {
+/// What is known before both have spoken.
+pub(super) struct Compatible {
+    /// What they agree on, if both have offered something.
+    pub(super) agreement: Option<Agreement>,
+    /// Whether they can have video.
+    pub(super) sees: bool,
+}
+
+/// Looks at what both offer. An error is the client's: the caller's offer was looked at before it was parked.
+pub(super) fn compatible(
+    [caller, client]: [&[u8]; 2],
+    rules: &Rules,
+    settings: &Settings,
+) -> Result<Compatible, Refusal> {
     let caller = rules.read(Side::Caller, caller).ok().flatten();
     let client = rules.read(Side::Client, client)?;
     if let Some(client) = &client {
@@ -112,7 +123,8 @@ pub(super) fn compatible([caller, client]: [&[u8]; 2], rules: &Rules, settings: 
     }
     let agreement = agreed(caller.as_ref(), client.as_ref())?;
     let offered = [caller, client].iter().flatten().any(|description| description.video().is_some());
-    Ok(agreement.map_or(offered, |agreement| agreement.video.is_some()))
+    let sees = agreement.as_ref().map_or(offered, |agreement| agreement.video.is_some());
+    Ok(Compatible { agreement, sees })
 }
 
 /// The same of descriptions that have been read.

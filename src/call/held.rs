@@ -111,7 +111,7 @@ impl Held {
     /// Something happened. With the next state comes what is to be told of the transfer, once that is known.
     pub(super) fn handle(self, event: Event<'_>, facts: &Facts, turn: &mut Turn<'_>) -> (State, Option<u16>) {
         match event {
-            Event::Callback(callback) => self.rejoin(*callback, turn).stay(),
+            Event::Callback(callback) => self.rejoin(*callback, facts, turn).stay(),
             Event::Request { side: Side::Caller, transaction, request } => {
                 self.requested(transaction, request, facts, turn)
             }

@@ -13,13 +13,14 @@
 use super::answering::{Caller, Client};
 use super::bridged::{Bridge, Bridged};
 use super::ending::Ending;
-use super::ends::{Ends, Offers, Rules, compatible};
+use super::ends::{Compatible, Ends, Offers, Rules, compatible};
 use super::hearing::Hearing;
 use super::joining::Joining;
 use super::leg::{Refusal, too_early};
 use super::parked::Parked;
 use super::party::Party;
 use super::session::{End, Session, not_acceptable};
+use super::taping::Taping;
 use super::{EndedBy, Event, Facts, GoneReason, Over, State, Turn};
 use crate::id::{FlowId, Side};
 use crate::limits;
@@ -68,6 +69,7 @@ pub(super) struct Merging {
     stage: Stage,
     flow: FlowId,
     video: VideoPorts,
+    taping: Taping,
     permit: Permit,
     claim: Claim,
     winner: Name,
@@ -126,16 +128,21 @@ impl Merging {
             Party::client(client.dialog(), client.peer(), sees(&permit), turn),
         ];
         let rules = Rules::of(&parties, parked.hearing.as_deref(), true, turn.settings);
-        let offered = || compatible([&caller_says, &client_says], &rules, turn.settings);
-        let video = match client.check(&client_says).and_then(|()| offered()) {
-            Ok(true) => VideoPorts::Wanted,
-            Ok(false) => VideoPorts::No,
+        let offered = || {
+            client.check(&client_says)?;
+            let mut taping = Taping::decide(&permit, facts, turn.settings)?;
+            let Compatible { agreement, sees } = compatible([&caller_says, &client_says], &rules, turn.settings)?;
+            agreement.map(|agreement| taping.narrow(agreement)).transpose()?;
+            Ok((taping, if sees { VideoPorts::Wanted } else { VideoPorts::No }))
+        };
+        let (taping, video) = match offered() {
+            Ok(decided) => decided,
             Err(refusal) => return Err(Box::new(Unable { parked, client, refusal })),
         };
         let flow = parked.flow().unwrap_or_else(|| FlowId(turn.rng.u64()));
         let stage = Stage::opening(turn);
         let (caller, client) = (Caller::Parked(parked), Client::Joining(client));
-        Ok(Merging { caller, client, caller_says, client_says, stage, flow, video, permit, claim, winner, who })
+        Ok(Merging { caller, client, caller_says, client_says, stage, flow, video, taping, permit, claim, winner, who })
     }
 
     /// Goes on: with ports of its own, or, with a caller that hears something, those that it hears it through.
@@ -287,7 +294,7 @@ impl Merging {
     }
 
     /// The caller's end is there, and the client's ports.
-    fn join(self, caller: End, client: SocketAddr, facts: &Facts, turn: &mut Turn<'_>) -> State {
+    fn join(mut self, caller: End, client: SocketAddr, facts: &Facts, turn: &mut Turn<'_>) -> State {
         let [_, party] = self.parties(facts, turn);
         let reachable = |port| turn.settings.reachable(port, party.address);
         let (audio, video) = (reachable(client), self.video_ports().map(|ports| reachable(ports.1)));
@@ -295,7 +302,10 @@ impl Merging {
         let mut ends = Ends { caller, client };
         let says = self.says_both();
         let heard = Offers::read(&says, &self.rules(facts, turn));
-        let heard = heard.and_then(|offers| Ok((ends.hear_offers(&offers, turn)?, offers)));
+        let heard = heard.and_then(|offers| {
+            let agreed = ends.hear_offers(&offers, turn)?;
+            Ok((agreed.map(|agreed| self.taping.narrow(agreed)).transpose()?, offers))
+        });
         match heard {
             Ok((agreed, offers)) => {
                 turn.endpoint.join_sessions([self.caller.dialog(), self.client.dialog()]);
@@ -335,7 +345,9 @@ impl Merging {
         let from = side.other();
         let proposed = match agreed {
             Some(agreement) => Ok(agreement),
-            None => ends.propose(from, self.says(from), &self.rules(facts, turn)),
+            None => ends
+                .propose(from, self.says(from), &self.rules(facts, turn))
+                .and_then(|proposed| self.taping.narrow(proposed)),
         };
         let proposed = match proposed {
             Ok(proposed) => proposed,
@@ -410,7 +422,7 @@ impl Merging {
             let answer = ends.client.answer(Side::Client, offer, &agreement, of_caller);
             self.client = self.client.answer(turn, &answer);
         }
-        let session = Session::new(self.flow, agreement, ends.caller, ends.client);
+        let session = Session::new(self.flow, agreement, self.taping.clone(), [ends.caller, ends.client]);
         match (self.caller, self.client) {
             (Caller::Answered(caller), Client::Answered(client)) => {
                 let Merging { permit, claim, winner, who, .. } = self;

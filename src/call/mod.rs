@@ -29,6 +29,7 @@ mod route;
 mod session;
 mod session_timer;
 mod talk;
+mod taping;
 mod transfer;
 mod transferor;
 
@@ -42,6 +43,7 @@ pub use record::{Encrypted, EndedBy, Outcome, Record, Transfer, Video};
 pub use rewrite::Rewrite;
 pub use route::{Identity, Pattern, Route, Trunk};
 pub use session_timer::Terms as SessionTerms;
+pub use taping::RecordingTerms;
 pub use transfer::Referral;
 pub use transferor::FromTransferor;
 
@@ -132,6 +134,8 @@ pub struct Settings {
     pub srtp: SrtpTerms,
     /// What a caller hears that is on hold here.
     pub hold_sound: Option<media::SoundId>,
+    /// How calls are recorded; `None`: they cannot be.
+    pub recording: Option<RecordingTerms>,
 }
 
 /// How we are reached from outside of our own networks.
@@ -416,6 +420,7 @@ impl Facts {
             rang_ms: self.rang_ms,
             codec: None,
             srtp: Encrypted::default(),
+            recording: None,
             media: None,
             video: None,
             findings: Vec::new(),

@@ -2,7 +2,7 @@
 //! Not here: where it is written (`telemetry`).
 
 use crate::id::{CallId, Side};
-use crate::media::{Closed, Finding};
+use crate::media::{Closed, Finding, Recorded};
 use crate::sip::endpoint::{DialogId, Endpoint};
 use crate::sip::typed;
 use crate::sip::wire::{Head, Header, NameAddr};
@@ -125,6 +125,8 @@ pub struct Record {
     pub codec: Option<String>,
     /// How each side's audio was encrypted at last; `null` where it was not.
     pub srtp: Encrypted,
+    /// What became of its recording; `null` where there was to be none.
+    pub recording: Option<Recorded>,
     /// What the relay counted.
     pub media: Option<Closed>,
     /// The video of a call that had some; `null` of others.

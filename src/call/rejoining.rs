@@ -14,6 +14,7 @@ use super::held::{Held, What, too_late};
 use super::leg::{Leaving, Refusal};
 use super::merging::{Callback, sees};
 use super::session::not_acceptable;
+use super::taping::Taping;
 use super::{Facts, State, Turn};
 use crate::id::Side;
 use crate::limits;
@@ -61,16 +62,20 @@ impl Rejoining {
 
 impl Held {
     /// A client calls back.
-    pub(super) fn rejoin(mut self, callback: Callback, turn: &mut Turn<'_>) -> Held {
+    pub(super) fn rejoin(mut self, callback: Callback, facts: &Facts, turn: &mut Turn<'_>) -> Held {
         if self.rejoining.is_some() {
             too_late(callback, turn);
             return self;
         }
         let Callback { client, permit, claim, winner, who } = callback;
         let says = client.offer(turn.endpoint);
-        if let Err(refusal) = client.check(&says) {
-            client.refuse(turn, &refusal);
-            return self;
+        let taping = client.check(&says).and_then(|()| Taping::decide(&permit, facts, turn.settings));
+        match taping {
+            Ok(taping) => self.session.taping = taping,
+            Err(refusal) => {
+                client.refuse(turn, &refusal);
+                return self;
+            }
         }
         self.session.renew_client(&client, sees(&permit), turn);
         turn.endpoint.join_sessions([self.caller.dialog, client.dialog()]);
@@ -99,12 +104,13 @@ impl Held {
     fn proposal(&mut self, says: &[u8], turn: &Turn<'_>) -> Result<(Agreement, Directions), Refusal> {
         let known = self.session.agreement.clone();
         if says.is_empty() {
-            return Ok((known, Directions::all(Direction::SendRecv)));
+            return Ok((self.session.taping.narrow(known)?, Directions::all(Direction::SendRecv)));
         }
         let (said, offer) = self.session.end(Side::Client).read(says, turn.settings)?;
         let outline = self.session.end(Side::Caller).outline();
         let proposed = sdp::propose(Side::Client, &offer, Some(&known), outline);
-        Ok((proposed.map_err(|error| not_acceptable(&error))?, said.directions()))
+        let proposed = proposed.map_err(|error| not_acceptable(&error))?;
+        Ok((self.session.taping.narrow(proposed)?, said.directions()))
     }
 
     /// The caller has said yes. If there is no client any more to whom, it goes on hold again.

@@ -2,7 +2,7 @@
 //! Not here: which keys of the configuration say so (`config`), and counting (`switch::lot`).
 
 use super::Rewrite;
-use crate::media::SoundId;
+use crate::media::{Sides, SoundId};
 use crate::mutant::{Mutant, planted};
 use crate::name::Name;
 use crate::time::Duration;
@@ -122,6 +122,8 @@ pub struct Route {
     pub ring: u16,
     /// What the caller hears of us while the call waits; `None`: what its own telephone makes of the ringing.
     pub hears: Option<SoundId>,
+    /// Whose words are recorded once it is answered, unless policy says otherwise; `None`: nobody's.
+    pub record: Option<Sides>,
     /// How long the call waits for a callback.
     pub park: Duration,
     /// The final response when nobody called back, 400–699.

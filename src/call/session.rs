@@ -7,7 +7,8 @@ use super::keying::{self, Keying, Protection};
 use super::leg::Refusal;
 use super::party::Party;
 use super::record::Video;
-use super::{Encrypted, Record, Settings, Turn};
+use super::taping::{self, Taping};
+use super::{Encrypted, Facts, Record, Settings, Turn};
 use crate::id::{FlowId, Side};
 use crate::limits;
 use crate::media::tone::Law;
@@ -28,6 +29,8 @@ pub(super) struct Session {
     pub flow: FlowId,
     /// The codecs, in both numberings.
     pub agreement: Agreement,
+    /// Whether it is recorded.
+    pub taping: Taping,
     caller: End,
     client: End,
 }
@@ -333,6 +336,7 @@ impl End {
             sends: false,
             silence_max: None,
             keys: keying::keys(&ours.carriage, peer.key.as_ref()),
+            recording: None,
         }
     }
 
@@ -353,8 +357,8 @@ impl End {
 
 impl Session {
     /// Both ends have spoken.
-    pub(super) fn new(flow: FlowId, agreement: Agreement, caller: End, client: End) -> Session {
-        Session { flow, agreement, caller, client }
+    pub(super) fn new(flow: FlowId, agreement: Agreement, taping: Taping, [caller, client]: [End; 2]) -> Session {
+        Session { flow, agreement, taping, caller, client }
     }
 
     /// One end.
@@ -419,6 +423,11 @@ impl Session {
         told.map(|(side, stream)| Command::Set { flow: self.flow, side, stream }).collect()
     }
 
+    /// What begins its recording.
+    pub(super) fn record_command(&self, facts: &Facts) -> Option<Command> {
+        Some(Command::Record { flow: self.flow, file: taping::file(facts), sides: self.taping.sides()? })
+    }
+
     /// Writes its codecs, and how both sides are encrypted, into the record of the call.
     pub(super) fn write(&self, record: &mut Record) {
         let codec =
@@ -455,13 +464,7 @@ impl Session {
 
 /// How a side can hear a sound of ours: in the G.711 that is agreed on. `None`: it cannot.
 fn playable(side: Side, agreement: &Agreement, sound: SoundId, ssrc: u32) -> Option<Play> {
-    let law = |name: &str| match name {
-        name if name.eq_ignore_ascii_case("PCMU") => Some(Law::Mu),
-        name if name.eq_ignore_ascii_case("PCMA") => Some(Law::A),
-        _ => None,
-    };
-    let narrow = |agreed: &&sdp::Agreed| (agreed.caller.clock_rate, agreed.channels) == (8_000, 1);
-    agreement.audio.list.iter().filter(narrow).find_map(|agreed| {
-        Some(Play { sound, law: law(&agreed.encoding)?, payload_type: agreed.leg(side).to_leg, ssrc })
+    agreement.audio.list.iter().filter(|agreed| agreed.encoding(side).is_g711()).find_map(|agreed| {
+        Some(Play { sound, law: Law::named(&agreed.encoding)?, payload_type: agreed.leg(side).to_leg, ssrc })
     })
 }

@@ -12,6 +12,7 @@ mod mistake;
 mod outbound;
 mod policy;
 mod raw;
+mod recording;
 mod route_test;
 mod shape;
 mod sound;
@@ -27,6 +28,7 @@ pub use certificate::{Certificate, names_in, system_authorities};
 pub use explain::{Asked, Asking, Explained};
 pub use keys::{Keys, PolicyKey};
 pub use mistake::{Mistake, Mistakes};
+pub use recording::Recording;
 pub use route_test::Tested;
 pub use sound::Sounds;
 pub use warn::open_files_max;
@@ -90,6 +92,8 @@ pub struct Config {
     pub lifetimes: Lifetimes,
     /// `[records]`
     pub records: Records,
+    /// `[recording]`; `None`: nothing is recorded.
+    pub recording: Option<Recording>,
     /// `[log]`
     pub log: Log,
     /// `[drain]`

@@ -25,6 +25,7 @@ pub(super) struct Raw {
     pub(super) digest: Digest,
     pub(super) registrar: Registrar,
     pub(super) records: Records,
+    pub(super) recording: Recording,
     pub(super) log: Log,
     pub(super) drain: Drain,
     pub(super) trunk: Vec<Trunk>,
@@ -83,6 +84,7 @@ section!(Park {
     seconds_max: u64 = 60u64,
     response: u64 = 180u64,
     hears: String = "",
+    record: String = "off",
     reliable_response: String = "required",
     repeat_seconds: u64 = 60u64,
     fallback_status: u64 = 480u64,
@@ -122,6 +124,15 @@ section!(Registrar {
     expires_seconds_default: u64 = 3600u64,
 });
 section!(Records { path: String = "" });
+section!(Recording {
+    directory: String = "",
+    announce: String = "beep",
+    beep_seconds: u64 = 15u64,
+    required: bool = true,
+    seconds_max: u64 = 14_400u64,
+    files_max: u64 = 1_000u64,
+    free_mb_min: u64 = 1_024u64,
+});
 section!(Log { level: String = "info", format: String = "text" });
 section!(Drain { seconds_max: u64 = 30u64 });
 
@@ -200,6 +211,7 @@ pub(super) struct Route {
     pub(super) name: String,
     pub(super) response: Option<u64>,
     pub(super) hears: Option<String>,
+    pub(super) record: Option<String>,
     pub(super) park_seconds: Option<u64>,
     pub(super) fallback_status: Option<u64>,
     pub(super) ring: Option<String>,
@@ -230,6 +242,7 @@ pub(super) struct User {
     pub(super) dial: Option<bool>,
     pub(super) concurrent: Option<u64>,
     pub(super) ring: Option<String>,
+    pub(super) record: Option<String>,
 }
 
 impl Raw {
@@ -264,6 +277,7 @@ impl Raw {
             route: vec![Route {
                 response: number(),
                 hears: text(),
+                record: text(),
                 park_seconds: number(),
                 fallback_status: number(),
                 ring: text(),
@@ -277,6 +291,7 @@ impl Raw {
                 dial: Some(false),
                 concurrent: number(),
                 ring: text(),
+                record: text(),
                 ..User::default()
             }],
             ..Raw::default()

@@ -24,7 +24,7 @@ pub struct Sounds {
 }
 
 /// Names that mean a tone of ours.
-const OWN: [&str; 3] = ["ringback", "waiting", "silence"];
+const OWN: [&str; 4] = ["ringback", "waiting", "silence", "beep"];
 /// Frames of a file that are taken from 48 kHz to 8 kHz at once.
 const CHUNK_FRAMES: usize = 1_024;
 
@@ -37,7 +37,7 @@ impl Sounds {
             let samples = tones::samples(country, signal);
             samples.ok_or_else(|| (None, format!("there are no tones for `{country}`; write one of {}", known())))
         };
-        let own = [tone(Signal::Ringback)?, tone(Signal::Waiting)?, vec![0; 160]];
+        let own = [tone(Signal::Ringback)?, tone(Signal::Waiting)?, vec![0; 160], tones::beep()];
         let (mut names, mut all) = (OWN.map(str::to_owned).to_vec(), Vec::new());
         for samples in own {
             all.extend(Sound::new(&samples));

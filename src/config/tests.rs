@@ -132,6 +132,28 @@ const MISTAKES: &[(&str, &str)] = &[
         "x.toml:3: media.sound[0].file: there-is-none.wav cannot be read",
     ),
     ("[[route]]\nnumber = \"1\"\nname = \"a\"\nhears = \"jazz\"", "x.toml:4: route[0].hears: there is no sound `jazz`"),
+    ("[park]\nrecord = \"all\"", "x.toml:2: park.record: `all` is neither off nor caller nor client nor both"),
+    ("[park]\nrecord = \"both\"", "x.toml:2: park.record: there is nowhere to record to; give recording.directory"),
+    (
+        "[[route]]\nnumber = \"1\"\nname = \"a\"\nrecord = \"client\"",
+        "x.toml:4: route[0].record: there is nowhere to record to; give recording.directory",
+    ),
+    (
+        "[[user]]\nname = \"a\"\nsecret = \"s\"\nrecord = \"require\"",
+        "x.toml:4: user[0].record: there is nowhere to record to",
+    ),
+    (
+        "[[user]]\nname = \"a\"\nsecret = \"s\"\nrecord = \"yes\"",
+        "x.toml:4: user[0].record: `yes` is neither require nor forbid",
+    ),
+    (
+        "[recording]\nannounce = \"jazz\"",
+        "x.toml:2: recording.announce: there is no sound `jazz`; write one of ringback,",
+    ),
+    ("[recording]\nannounce = \"\"", "x.toml:2: recording.announce: empty; write the name of a sound, or none"),
+    ("[recording]\nbeep_seconds = 3601", "x.toml:2: recording.beep_seconds: 3601 is out of range; write 0 to 3600"),
+    ("[recording]\nseconds_max = 86401", "x.toml:2: recording.seconds_max: 86401 is out of range; write 1 to 86400"),
+    ("[recording]\nfiles_max = 0", "x.toml:2: recording.files_max: 0 is out of range"),
     ("[media]\noffload = \"yes\"", "x.toml:2: media.offload: `yes` is neither auto nor off nor required"),
     ("[media]\naddress = \"eth0\"", "x.toml:2: media.address: `eth0` is no address"),
     ("[park]\nseconds_max = 0", "x.toml:2: park.seconds_max: 0 is out of range; write 1 to 3600"),

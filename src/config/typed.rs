@@ -48,6 +48,7 @@ impl Check {
         let (media, park, trunks) = (self.media(raw), self.park(raw), self.trunks(raw));
         let (outbound, dns) = (self.outbound(raw), self.dns(raw));
         let sounds = media.as_ref().map(|media| &media.sounds);
+        let recording = sounds.and_then(|sounds| self.recording(raw, sounds));
         let routes = park.as_ref().zip(sounds).and_then(|known| self.routes(raw, known));
         let (token, policy) = (self.token(raw, sources), self.policy(raw));
         let (users, lifetimes) = (self.users(raw), self.lifetimes(raw));
@@ -69,6 +70,7 @@ impl Check {
             users: users?,
             lifetimes: lifetimes?,
             records: records?,
+            recording: recording?,
             log: log?,
             drain: drain?,
             sources: sources.clone(),
@@ -210,7 +212,7 @@ impl Check {
     }
 
     /// The sound of a name; of none for nothing.
-    fn sound(&mut self, key: &str, name: &str, sounds: &Sounds) -> Option<Option<SoundId>> {
+    pub(super) fn sound(&mut self, key: &str, name: &str, sounds: &Sounds) -> Option<Option<SoundId>> {
         if name.is_empty() { Some(None) } else { self.parsed(key, name, |name| sounds.find(name)).map(Some) }
     }
 
@@ -367,6 +369,10 @@ impl Check {
             Some(code) => self.number(&at("fallback_status"), code, 300..=699),
             None => Some(park.fallback_status),
         };
+        let record = match &route.record {
+            Some(word) => self.sides(&at("record"), word),
+            None => self.sides("park.record", &raw.park.record),
+        };
         let data = route.data.clone().filter(|data| !data.is_empty());
         if data.as_ref().is_some_and(|data| data.len() > limits::ROUTE_DATA_BYTES_MAX) {
             self.note(
@@ -377,8 +383,8 @@ impl Check {
         let invites = route.ring.as_deref().map_or(Some(false), |text| self.parsed(&at("ring"), text, users::ring));
         let (ring, park, data) = (response?, deadline?, data.map(Into::into));
         let (number, name, fallback_status) = (number?, name?, fallback_status?);
-        let (hears, invites) = (hears?, invites?);
-        Some(Arc::new(Route { number, name, ring, hears, park, fallback_status, invites, data }))
+        let (hears, record, invites) = (hears?, record?, invites?);
+        Some(Arc::new(Route { number, name, ring, hears, record, park, fallback_status, invites, data }))
     }
 
     fn token(&mut self, raw: &Raw, sources: &Sources) -> Option<Token> {
@@ -472,7 +478,7 @@ fn park_seconds() -> RangeInclusive<u64> {
     1..=limits::PARK_MAX.as_secs()
 }
 
-fn path(text: &str) -> Option<PathBuf> {
+pub(super) fn path(text: &str) -> Option<PathBuf> {
     Some(PathBuf::from(text)).filter(|path| !path.as_os_str().is_empty())
 }
 

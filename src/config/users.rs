@@ -5,7 +5,7 @@ use super::keys;
 use super::raw::{self, Raw};
 use super::typed::{Check, label};
 use crate::name::Name;
-use crate::policy::{Grant, MediaKinds, Users};
+use crate::policy::{Grant, MediaKinds, RecordRule, Users};
 use crate::registrar::Lifetimes;
 use crate::secret::Secret;
 use crate::sip::auth::Algorithm;
@@ -70,8 +70,11 @@ impl Check {
         let concurrent = self.number(&at("concurrent"), concurrent, 0..=u64::from(u32::MAX));
         let dial = user.dial.unwrap_or(default.dial);
         let ring = user.ring.as_deref().map_or(Some(false), |text| self.parsed(&at("ring"), text, ring));
+        let record = user.record.as_deref().map(|text| self.parsed(&at("record"), text, rule));
         let (receive, bridge, transfer) = (receive?, bridge?, transfer?);
-        let grant = Grant { receive, bridge, transfer, dial, media: media?, concurrent: concurrent?, ring: ring? };
+        let (media, concurrent, ring) = (media?, concurrent?, ring?);
+        let record = record.map_or(Some(None), |rule| rule.map(Some))?;
+        let grant = Grant { receive, bridge, transfer, dial, media, concurrent, ring, record };
         Some((name?, password?, grant))
     }
 
@@ -105,6 +108,15 @@ pub(super) fn ring(text: &str) -> Result<bool, String> {
         "notify" => Ok(false),
         "invite" => Ok(true),
         _ => Err(format!("`{text}` is neither notify nor invite")),
+    }
+}
+
+/// Whether the calls that he answers are recorded.
+fn rule(text: &str) -> Result<RecordRule, String> {
+    match text {
+        "require" => Ok(RecordRule::Require),
+        "forbid" => Ok(RecordRule::Forbid),
+        _ => Err(format!("`{text}` is neither require nor forbid; leave it out for what the route says")),
     }
 }
 

@@ -55,6 +55,15 @@ impl Failure {
         Failure::configuration(config.mistake("records.path", what).to_string())
     }
 
+    /// Nothing can be written where recordings are to go.
+    pub(super) fn recording(config: &Config, directory: &Path, error: &io::Error) -> Failure {
+        let what = format!(
+            "cannot write below {}: {error}; make the directory and let this user write there, as in a unit by StateDirectory= or ReadWritePaths=",
+            directory.display()
+        );
+        Failure::configuration(config.mistake("recording.directory", what).to_string())
+    }
+
     /// The kernel is required to forward audio by itself, and does not let us tell it to.
     pub(super) fn offload(config: &Config, refused: &Refused) -> Failure {
         let what = format!("required, but {refused}; it takes Linux 6.6, CAP_BPF and CAP_NET_ADMIN, or write auto");

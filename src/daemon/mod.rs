@@ -30,7 +30,7 @@ use crate::limits;
 use crate::media;
 use crate::net::{Clock, Door};
 use crate::notify;
-use crate::relay::{Offload, Relay, RelaySettings};
+use crate::relay::{Offload, RecorderSettings, Relay, RelaySettings};
 use crate::telemetry::{Log, Metrics, Records};
 use crate::time::Duration;
 use connections::{Carrying, Listening};
@@ -317,12 +317,22 @@ fn start_relay(config: &Config, sip: &[SocketAddr], events: mpsc::Sender<media::
         sounds: config.media.sounds.all(),
         kept_max: kept_max(config.media.workers),
         offload: None,
+        recorder: recorder(config)?,
         seed: entropy(),
     };
     settings.offload = start_offload(config, &settings)?;
     // A full queue loses the event: the call's own deadlines deal with a relay that says nothing.
     let tell = move |event| drop(events.try_send(event));
     Relay::start(settings, tell).map_err(|error| Failure::run_time(format!("cannot start the relay: {error}")))
+}
+
+/// Where recordings go, if that can be written to.
+fn recorder(config: &Config) -> Result<Option<RecorderSettings>, Failure> {
+    let Some(recording) = &config.recording else { return Ok(None) };
+    let config::Recording { directory, longest, files_max, free_bytes_min, .. } = recording.clone();
+    let settings = RecorderSettings { directory, longest, files_max, free_bytes_min };
+    settings.check().map_err(|error| Failure::recording(config, &settings.directory, &error))?;
+    Ok(Some(settings))
 }
 
 /// The kernel's own way for audio, where it is wanted and to be had.

@@ -45,6 +45,7 @@ fn of_calls(config: &Config, listeners: &[SocketAddr]) -> call::Settings {
         loopback: ours || config.trunks.iter().any(|trunk| trunk.sends_from(localhost)),
         srtp: config.media.srtp,
         hold_sound: config.media.hold_sound,
+        recording: config.recording.as_ref().map(|recording| recording.terms),
         silence: config.media.silence,
         hold_silence: config.media.hold_silence,
         rings_reliably: config.park.rings_reliably,

@@ -101,6 +101,7 @@ impl Status {
             (&metrics.rtp_dropped_total, "unauthentic", leg.dropped_unauthentic),
             (&metrics.rtp_dropped_total, "replayed", leg.dropped_replayed),
             (&metrics.rtp_dropped_total, "unbridged", leg.dropped_unbridged),
+            (&metrics.rtp_dropped_total, "replaced", leg.packets_replaced),
             (&metrics.rtp_dropped_total, "unsent", leg.dropped_unsent),
             (&metrics.rtp_irregular_total, "lost", leg.packets_lost),
             (&metrics.rtp_irregular_total, "reordered", leg.packets_reordered),
@@ -187,6 +188,13 @@ impl Sources {
         metrics.rtp_forwarding.copy(self.relay.delays());
         metrics.rtp_offloaded.set(u64::try_from(ports.offloaded).unwrap_or(u64::MAX));
         metrics.rtp_offloaded_packets_total.set(ports.carried);
+        if let Some(recordings) = self.relay.recordings() {
+            let count = |total: &AtomicU64| total.load(Ordering::Relaxed);
+            metrics.recordings.set(count(&recordings.open));
+            metrics.recordings_total.with("finished").set(count(&recordings.finished));
+            metrics.recordings_total.with("failed").set(count(&recordings.failed));
+            metrics.recording_dropped_total.set(count(&recordings.dropped));
+        }
         metrics.render()
     }
 }

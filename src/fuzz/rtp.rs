@@ -93,6 +93,7 @@ impl Bridge {
             sends: choice & 0x80 == 0,
             silence_max: Some(Duration::from_secs(1)),
             keys: None,
+            recording: None,
         };
         self.flow.set(self.now, side, stream.clone());
         let leg = self.leg(side);
@@ -202,7 +203,7 @@ impl Bridge {
         for (counters, received) in [(report.caller, self.caller.received), (report.client, self.client.received)] {
             let Counters { packets_received, packets_forwarded, dropped_source, dropped_malformed, .. } = counters;
             assert_eq!(packets_received + dropped_source + dropped_malformed, received);
-            assert_eq!(packets_received, packets_forwarded + counters.dropped_unbridged);
+            assert_eq!(packets_received, packets_forwarded + counters.dropped_unbridged + counters.packets_replaced);
         }
     }
 

@@ -9,6 +9,7 @@ use crate::media::latch::Trust;
 use crate::media::player::Play;
 use crate::media::presence::Timing;
 use crate::media::quality::Codec;
+use crate::media::recording::{Recorded, Recording, Sides};
 use crate::sdp::Master;
 use crate::time::Duration;
 use arrayvec::ArrayVec;
@@ -74,6 +75,16 @@ pub enum Command {
         /// Which leg.
         side: Side,
     },
+    /// Begin the recording of a call, which goes on until [`Command::Close`]. What of it is recorded, and when, is in each [`Stream`]. A second
+    /// one is heeded no more.
+    Record {
+        /// The flow.
+        flow: FlowId,
+        /// The file's path below the directory of recordings.
+        file: Box<str>,
+        /// Whose channels it has.
+        sides: Sides,
+    },
     /// Stop forwarding, give the ports back, answer [`Event::Closed`].
     Close {
         /// The flow.
@@ -104,6 +115,8 @@ pub struct Stream {
     pub silence_max: Option<Duration>,
     /// The keys of SRTP; `None` where the leg's packets are plain.
     pub keys: Option<Box<Keys>>,
+    /// Of a call that is recorded.
+    pub recording: Option<Box<Recording>>,
 }
 
 /// The port of a leg's RTCP, at both ends.
@@ -222,6 +235,9 @@ pub struct Closed {
     /// The same of its video, if it had ports for it. In a call's record it stands elsewhere.
     #[serde(skip)]
     pub video: Option<Box<Closed>>,
+    /// What became of its recording. The record has it elsewhere.
+    #[serde(skip)]
+    pub recording: Option<Recorded>,
 }
 
 /// What was received from one leg and what became of it.
@@ -253,6 +269,8 @@ pub struct Counters {
     pub dropped_replayed: u64,
     /// Dropped: the leg may not send, or the other has nowhere to receive.
     pub dropped_unbridged: u64,
+    /// Not sent on: the other leg was hearing that the call is recorded.
+    pub packets_replaced: u64,
     /// Dropped: the kernel had no room to send it (EAGAIN, ENOBUFS) or no route.
     pub dropped_unsent: u64,
     /// How often the leg's host said that nobody listens where RTP is sent (ICMP port unreachable): its caller hears nothing.

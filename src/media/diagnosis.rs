@@ -378,7 +378,7 @@ mod tests {
     }
 
     fn told(caller: Counters, client: Counters) -> Vec<(&'static str, String)> {
-        findings(&Closed { caller, client, video: None })
+        findings(&Closed { caller, client, ..Closed::default() })
             .into_iter()
             .map(|finding| (finding.id, finding.text))
             .collect()

@@ -4,10 +4,11 @@
 
 use crate::id::{FlowId, Side};
 use crate::media::command::{Closed, Event, Stream};
-use crate::media::header;
+use crate::media::header::{self, Rtp};
 use crate::media::leg::{Leg, Notice};
 use crate::media::offload::{Carried, Rule, Standing};
 use crate::media::packet::Packet;
+use crate::media::recording::{Heard, Tape};
 use crate::media::security;
 use crate::media::sound::Sound;
 use crate::mutant::{Mutant, planted};
@@ -20,6 +21,8 @@ pub struct Flow {
     id: FlowId,
     caller: Leg,
     client: Leg,
+    /// Of a call that is recorded.
+    tape: Option<Box<Tape>>,
 }
 
 /// What is to be done with a packet that arrived.
@@ -63,6 +66,8 @@ pub enum Reason {
     Replayed,
     /// The leg may not send now, or the other leg has no address that may be sent to.
     Unbridged,
+    /// The other leg hears that the call is recorded.
+    Replaced,
 }
 
 /// What the network says of a packet that was sent (ICMP).
@@ -77,7 +82,18 @@ pub enum Complaint {
 impl Flow {
     /// A flow that forwards nothing until both legs are [`Flow::set`].
     pub fn new(id: FlowId) -> Flow {
-        Flow { id, caller: Leg::default(), client: Leg::default() }
+        Flow { id, caller: Leg::default(), client: Leg::default(), tape: None }
+    }
+
+    /// The call is recorded from now on: what of it is, the legs' streams say. To be taken by [`Flow::take_heard`] after each packet.
+    pub fn record(&mut self) {
+        self.tape.get_or_insert_with(Tape::new);
+    }
+
+    /// The audio of the packet that was received last, if it is recorded.
+    #[inline]
+    pub fn take_heard(&mut self) -> Option<Heard<'_>> {
+        self.tape.as_mut()?.take()
     }
 
     /// Signalling's latest word on one leg; allows its address to be learned anew.
@@ -93,7 +109,7 @@ impl Flow {
     /// A packet came to `side`'s RTP port from `source`.
     #[inline]
     pub fn receive(&mut self, now: Instant, side: Side, source: SocketAddr, packet: &mut Packet<'_>) -> Outcome {
-        let (from, to) = self.legs(side);
+        let (from, _) = self.legs(side);
         if from.rtcp_port() == Kind::Rtp && header::is_rtcp(packet.bytes()) {
             return self.cross(now, (side, Kind::Rtp), source, packet);
         }
@@ -101,6 +117,14 @@ impl Flow {
             Ok(mapping) => mapping,
             Err(reason) => return Outcome::Drop(reason),
         };
+        if self.tape.is_some() {
+            self.keep(now, side, packet.bytes());
+        }
+        let (from, to) = self.legs(side);
+        if to.is_being_told() {
+            from.counters().packets_replaced += 1;
+            return Outcome::Drop(Reason::Replaced);
+        }
         let destination = if from.sends() || planted(Mutant::HoldIgnored) { to.destination(now) } else { None };
         let Some(destination) = destination else {
             from.counters().dropped_unbridged += u64::from(!planted(Mutant::DropUncounted));
@@ -122,6 +146,22 @@ impl Flow {
     /// A packet came to `side`'s RTCP port from `source`.
     pub fn receive_rtcp(&mut self, now: Instant, side: Side, source: SocketAddr, packet: &mut Packet<'_>) -> Outcome {
         self.cross(now, (side, Kind::Rtcp), source, packet)
+    }
+
+    /// Keeps a packet's audio for the recording, if both legs know that there is one.
+    fn keep(&mut self, now: Instant, side: Side, packet: &[u8]) {
+        let (from, to) = match side {
+            Side::Caller => (&self.caller, &self.client),
+            Side::Client => (&self.client, &self.caller),
+        };
+        if let Some(tape) = &mut self.tape
+            && to.is_told()
+            && let Ok((rtp, payload)) = Rtp::parse(packet)
+            && let Some(law) = from.recorded_as(rtp.payload_type)
+        {
+            let Rtp { ssrc, timestamp, .. } = rtp;
+            tape.put(Heard { side, at: now, ssrc, timestamp, law, payload });
+        }
     }
 
     /// RTCP crosses whatever the direction of the audio: reports go on while a leg is on hold (RFC 3264 §5.1).
@@ -245,7 +285,8 @@ impl Flow {
 
     /// What was counted so far.
     pub fn report(&self) -> Closed {
-        Closed { caller: self.caller.report(&self.client), client: self.client.report(&self.caller), video: None }
+        let (caller, client) = (self.caller.report(&self.client), self.client.report(&self.caller));
+        Closed { caller, client, video: None, recording: None }
     }
 
     /// It is over: what was counted, up to now.
@@ -311,6 +352,7 @@ mod tests {
             sends: true,
             silence_max: Some(Duration::from_secs(30)),
             keys: None,
+            recording: None,
         }
     }
 

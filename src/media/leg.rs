@@ -13,11 +13,13 @@ use crate::media::packet::Packet;
 use crate::media::player::Player;
 use crate::media::presence::Presence;
 use crate::media::quality::{Codec, Way};
+use crate::media::recording::{Announcer, Recording};
 use crate::media::rescale::Rescaler;
 use crate::media::security::{self, Security};
 use crate::media::sound::Sound;
 use crate::media::srtp::Fault;
 use crate::media::statistics::{self, Reception};
+use crate::media::tone::Law;
 use crate::time::Instant;
 use arrayvec::ArrayVec;
 use std::net::SocketAddr;
@@ -44,6 +46,8 @@ pub(super) struct Leg {
     security: Option<Box<Security>>,
     /// Of a leg that hears something of ours, or has heard it.
     player: Option<Player>,
+    /// Whether it knows that the call is recorded.
+    announcer: Announcer,
     rtp: Latch,
     /// Of the port for RTCP; knows nobody where there is none.
     rtcp: Latch,
@@ -72,10 +76,11 @@ impl Leg {
         self.heard = now;
         self.told_silent = false;
         self.security = Security::follow(self.security.take(), stream.keys.clone());
-        self.player = Player::follow(self.player.take(), stream.plays);
+        self.announcer = self.announcer.follow(stream.recording.as_deref());
         self.presence.expect(now, stream.sends);
         self.counted.named = stream.remote_rtp.or(self.counted.named);
         self.stream = Some(stream);
+        self.choose_sound();
     }
 
     /// Forgets who is there: nobody is, until it is set anew.
@@ -83,7 +88,7 @@ impl Leg {
         self.presence.expect(now, false);
         self.counted.heard_from = self.rtp.pinned().or(self.counted.heard_from);
         (self.stream, self.rtp, self.rtcp) = (None, Latch::default(), Latch::default());
-        (self.security, self.player) = (None, None);
+        (self.security, self.player, self.announcer) = (None, None, Announcer::Idle);
         (self.keypad, self.rescaler) = (Keypad::default(), Rescaler::default());
     }
 
@@ -217,7 +222,51 @@ impl Leg {
         player.write(now, sounds, packet)?;
         self.protect(packet).ok()?;
         self.counted.packets_played += 1;
+        if self.announcer.is_saying() {
+            self.announce(now, sounds);
+        }
         Some(to)
+    }
+
+    /// It was sent a frame of the announcement.
+    fn announce(&mut self, now: Instant, sounds: &[Sound]) {
+        let Some(announcement) = self.recording().and_then(|recording| recording.announces) else { return };
+        let frames = sounds.get(usize::from(announcement.play.sound.0)).map_or(0, Sound::frames);
+        self.announcer = self.announcer.hear(now, frames, announcement.every);
+        if !self.announcer.is_saying() {
+            self.choose_sound();
+        }
+    }
+
+    /// What it is to hear of us from now on: that it is recorded goes before all else.
+    fn choose_sound(&mut self) {
+        let announces = self.recording().and_then(|recording| recording.announces);
+        let announces = announces.filter(|_| self.announcer.is_saying()).map(|announcement| announcement.play);
+        let plays = announces.or_else(|| self.stream.as_ref().and_then(|stream| stream.plays));
+        self.player = Player::follow(self.player.take(), plays);
+    }
+
+    fn recording(&self) -> Option<&Recording> {
+        self.stream.as_ref()?.recording.as_deref()
+    }
+
+    /// Whether it hears that the call is recorded, and nothing else.
+    #[inline]
+    pub(super) fn is_being_told(&self) -> bool {
+        self.announcer.is_saying()
+    }
+
+    /// Whether it knows that the call is recorded.
+    #[inline]
+    pub(super) fn is_told(&self) -> bool {
+        self.announcer.is_told()
+    }
+
+    /// How a payload type of its is recorded, if it is.
+    #[inline]
+    pub(super) fn recorded_as(&self, payload_type: u8) -> Option<Law> {
+        let recording = self.recording().filter(|_| self.is_told() && self.sends())?;
+        recording.laws.iter().find(|(number, _)| *number == payload_type).map(|(_, law)| *law)
     }
 
     /// Where the next RTP packet for this leg goes.
@@ -241,9 +290,10 @@ impl Leg {
         self.rtp.may_speak(address)
     }
 
-    /// Whether its packets go as they come from the other leg: they are neither protected, nor mixed with any of ours.
+    /// Whether its packets go as they come from the other leg, and by nobody else's hand: they are neither protected, nor mixed with any of
+    /// ours, nor recorded.
     pub(super) fn is_plain(&self) -> bool {
-        self.security.is_none() && !self.plays()
+        self.security.is_none() && !self.plays() && self.recording().is_none()
     }
 
     /// What may be told of its audio, if that goes to `to` and cannot go anywhere else.
@@ -337,7 +387,7 @@ impl Leg {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        [self.silent_at(), self.keypad.poll_timeout()].into_iter().flatten().min()
+        [self.silent_at(), self.keypad.poll_timeout(), self.announcer.again_at()].into_iter().flatten().min()
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
@@ -347,6 +397,9 @@ impl Leg {
         }
         let digit = self.keypad.handle_timeout(now);
         self.tell_digit(digit);
+        if self.announcer.handle_timeout(now) {
+            self.choose_sound();
+        }
     }
 
     pub(super) fn poll_notice(&mut self) -> Option<Notice> {

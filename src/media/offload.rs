@@ -81,6 +81,7 @@ mod tests {
             sends: true,
             silence_max: None,
             keys: None,
+            recording: None,
         }
     }
 
@@ -246,6 +247,15 @@ mod tests {
             }
             assert_eq!(split, whole);
         }
+    }
+
+    #[test]
+    fn what_is_recorded_is_not_the_kernels() {
+        let mut flow = settled();
+        let recording = Some(Box::default());
+        flow.set(NOW, Side::Caller, Stream { recording, ..stream(CALLER, [0, 100]) });
+        say(&mut flow, Side::Caller, CALLER, packet(SSRC, 2, 0));
+        assert_eq!([Side::Caller, Side::Client].map(|side| flow.offloadable(side)), [None, None]);
     }
 
     #[test]

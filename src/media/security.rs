@@ -80,7 +80,7 @@ pub(super) fn count(fault: Fault, counters: &mut Counted) -> Reason {
         Reason::Malformed => counters.dropped_malformed += 1,
         Reason::Replayed => counters.dropped_replayed += 1,
         Reason::Unauthentic => counters.dropped_unauthentic += 1,
-        Reason::Source | Reason::Unbridged => {}
+        Reason::Source | Reason::Unbridged | Reason::Replaced => {}
     }
     reason
 }
@@ -130,6 +130,7 @@ mod tests {
             sends: true,
             silence_max: None,
             keys: keys.map(Box::new),
+            recording: None,
         }
     }
 

@@ -29,6 +29,15 @@ pub enum Law {
 }
 
 impl Law {
+    /// The law of an encoding name (RFC 3551 §4.5.14), if it is one.
+    pub fn named(encoding: &str) -> Option<Law> {
+        match encoding {
+            name if name.eq_ignore_ascii_case("PCMU") => Some(Law::Mu),
+            name if name.eq_ignore_ascii_case("PCMA") => Some(Law::A),
+            _ => None,
+        }
+    }
+
     /// The static payload type (RFC 3551 §6).
     pub fn payload_type(self) -> u8 {
         match self {

@@ -94,6 +94,11 @@ pub fn samples(country: &str, signal: Signal) -> Option<Vec<i16>> {
     })
 }
 
+/// What tells that a call is recorded, as the FCC and ITU-T Supplement 2 know it: 1,400 Hz, here for 200 ms.
+pub fn beep() -> Vec<i16> {
+    Cadence(&[1_400], &[200]).samples()
+}
+
 impl Cadence {
     fn samples(&self) -> Vec<i16> {
         let Cadence(frequencies, times) = self;
@@ -160,6 +165,7 @@ mod tests {
             }
         }
         assert_eq!(dominant_hz(&samples("de", Signal::Waiting).unwrap()[..1_600]), Some(425));
+        assert_eq!((beep().len(), dominant_hz(&beep())), (1_600, Some(1_400)));
         assert!(samples("xx", Signal::Ringback).is_none());
     }
 }

@@ -48,7 +48,7 @@ impl Claims {
 /// What a JWT grants: its member `parkway`. The default grants nothing.
 ///
 /// ```json
-/// {"receive":["foo","foo/web"], "bridge":["foo"], "transfer":["bar"], "dial":false, "media":["audio"], "concurrent":2}
+/// {"receive":["foo","foo/web"], "bridge":["foo"], "transfer":["bar"], "dial":false, "media":["audio"], "concurrent":2, "record":"require"}
 /// ```
 /// A granted name covers itself and the names below it: `foo` covers `foo/web`, never `foobar`.
 /// A member that is not one of these is refused: a misspelt restriction must not be taken for none.
@@ -73,6 +73,19 @@ pub struct Grant {
     pub concurrent: u32,
     /// Whether its telephone, once registered, is rung and not told. No unless said.
     pub ring: bool,
+    /// Whether the calls that it answers are recorded. As their routes have it unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<RecordRule>,
+}
+
+/// What goes before the word of a call's route.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordRule {
+    /// It is so.
+    Require,
+    /// It is not so.
+    Forbid,
 }
 
 impl Default for Grant {
@@ -85,6 +98,7 @@ impl Default for Grant {
             media: MediaKinds::AUDIO,
             concurrent: 1,
             ring: false,
+            record: None,
         }
     }
 }

@@ -288,6 +288,7 @@ mod tests {
             dial: true,
             media: MediaKinds::AUDIO | MediaKinds::VIDEO,
             concurrent: 2,
+            record: None,
             ring: false,
         };
         assert_eq!(claims.grant(), &expected);
@@ -299,10 +300,16 @@ mod tests {
         for payload in [PAYLOAD, empty] {
             assert_eq!(verified(HEADER, payload).unwrap().grant(), &Grant::default());
         }
-        let Grant { receive, bridge, transfer, dial, media, concurrent, ring } = Grant::default();
+        let Grant { receive, bridge, transfer, dial, media, concurrent, ring, record } = Grant::default();
         assert!(transfer.is_empty());
         assert!(
-            !ring && receive.is_empty() && bridge.is_empty() && !dial && media == MediaKinds::AUDIO && concurrent == 1
+            !ring
+                && record.is_none()
+                && receive.is_empty()
+                && bridge.is_empty()
+                && !dial
+                && media == MediaKinds::AUDIO
+                && concurrent == 1
         );
     }
 

@@ -145,6 +145,7 @@ fn encode(part: &impl Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::RecordRule;
     use super::super::{Keyring, MediaKinds, VerifyingKey, verify};
     use super::*;
     use crate::name::Name;
@@ -165,6 +166,7 @@ mod tests {
             dial: true,
             media,
             concurrent: 3,
+            record: Some(RecordRule::Forbid),
             ring: true,
         };
         let expires = NOW + Duration::from_secs(60);

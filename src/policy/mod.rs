@@ -25,7 +25,7 @@ mod users;
 mod verdict;
 
 pub use case::{Case, OUTCOMES, no_action, parse_instant};
-pub use claims::{Claims, Grant};
+pub use claims::{Claims, Grant, RecordRule};
 pub use engines::{Chain, Engine, Engines, Opinion};
 pub use grants::Grants;
 pub use hours::{BadHours, Hours};
@@ -83,6 +83,10 @@ fn for_this_query(verdict: Verdict, query: &Query<'_>) -> Verdict {
     match verdict {
         Verdict::Allow(permit) if !permit.answers(query) && !planted(Mutant::PermitUnchecked) => {
             Verdict::Deny(Reason::PolicyUnavailable)
+        }
+        // The word on recording could be got rid of: whoever dials does not bring it along.
+        Verdict::Allow(permit) if query.action == Action::Dial && permit.recording().is_some() => {
+            Verdict::Deny(Reason::DialNotGranted)
         }
         Verdict::Deny(_) if planted(Mutant::DenialAllowed) => Verdict::allow(query, GRANTED),
         Verdict::Allow(_) | Verdict::Deny(_) => verdict,
@@ -163,6 +167,30 @@ mod tests {
         });
         let decision = with_query(2, |query| ask(&replays, Now::default(), query));
         assert_eq!(id(&decision), "policy_unavailable");
+    }
+
+    #[test]
+    fn what_a_credential_says_of_recording_is_in_the_permit_and_not_got_rid_of_by_dialling() {
+        let allows = Stranger(|query: &Query<'_>| Decision::Verdict(Verdict::allow(query, "all")));
+        let silent = Stranger(|query: &Query<'_>| Decision::Verdict(Verdict::allow(query, "all").recorded(None)));
+        for (record, dials) in [
+            (None, "all"),
+            (Some(RecordRule::Require), "dial_not_granted"),
+            (Some(RecordRule::Forbid), "dial_not_granted"),
+        ] {
+            let claims = testing::claims("alice", Grant { record, ..Grant::default() });
+            let (name, subject) = (Name::parse("foo").unwrap(), Subject::Claims(&claims));
+            let ask = |engine: &dyn PolicyEngine, action| {
+                ask(engine, Now::default(), &testing::query(action, subject, &name))
+            };
+            let recording = |decision| match decision {
+                Decision::Verdict(Verdict::Allow(permit)) => permit.recording(),
+                Decision::Verdict(Verdict::Deny(_)) | Decision::Ask(_) => panic!("allowed"),
+            };
+            assert_eq!(recording(ask(&allows, Action::Bridge)), record);
+            assert_eq!(recording(ask(&silent, Action::Bridge)), None, "an engine may say otherwise");
+            assert_eq!(id(&ask(&allows, Action::Dial)), dials, "{record:?}");
+        }
     }
 
     #[test]

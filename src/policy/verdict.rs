@@ -1,7 +1,7 @@
 //! What an engine answers: yes with a [`Permit`], no with a [`Reason`], or a question to somebody who knows.
 //! Not here: who asks and what follows. Only an engine makes permits.
 
-use super::{Action, MediaKinds, Query, Reason};
+use super::{Action, MediaKinds, Query, Reason, RecordRule, Subject};
 use crate::id::CallId;
 use crate::limits;
 use crate::time::Duration;
@@ -33,7 +33,20 @@ impl Verdict {
     /// Yes to this query and to no other. *For engines only*: whoever calls it elsewhere has left policy out.
     /// `rule` says what allowed it, for the record and for `policy explain`.
     pub fn allow(query: &Query<'_>, rule: impl Into<Cow<'static, str>>) -> Verdict {
-        Verdict::Allow(Permit { action: query.action, call: query.call, media: query.media, rule: rule.into() })
+        let recording = match query.subject {
+            Subject::Claims(claims) => claims.grant().record,
+            Subject::Dial(_) | Subject::Nobody => None,
+        };
+        let Query { action, call, media, .. } = *query;
+        Verdict::Allow(Permit { action, call, media, rule: rule.into(), recording })
+    }
+
+    /// The same, with another word on whether the call is recorded than the credential's own.
+    pub fn recorded(self, rule: Option<RecordRule>) -> Verdict {
+        match self {
+            Verdict::Allow(permit) => Verdict::Allow(Permit { recording: rule, ..permit }),
+            Verdict::Deny(reason) => Verdict::Deny(reason),
+        }
     }
 
     /// The stable id of the outcome: the rule that allowed, or the reason that did not.
@@ -52,6 +65,7 @@ pub struct Permit {
     call: Option<CallId>,
     media: MediaKinds,
     rule: Cow<'static, str>,
+    recording: Option<RecordRule>,
 }
 
 impl Permit {
@@ -73,6 +87,11 @@ impl Permit {
     /// What allowed it: [`GRANTED`], or a word of the engine's own.
     pub fn rule(&self) -> &str {
         &self.rule
+    }
+
+    /// Whether the call is recorded; `None`: as its route has it.
+    pub fn recording(&self) -> Option<RecordRule> {
+        self.recording
     }
 
     /// Whether it is the yes to this query.

@@ -4,10 +4,11 @@
 use crate::id::{FlowId, Side};
 use crate::limits;
 use crate::media::srtp::OVERHEAD_MAX;
-use crate::media::{Closed, Event, Flow, Kind, Line, Outcome, Packet, Ports, Sound, Stream};
+use crate::media::{Closed, Event, Flow, Kind, Line, Outcome, Packet, Ports, Sides, Sound, Stream};
 use crate::relay::kept::Locals;
 use crate::relay::offload::{Lane, Routes};
 use crate::relay::poll::Poll;
+use crate::relay::recorder::{Inlet, Tap};
 use crate::relay::socket::{LegSockets, Opener};
 use crate::relay::{delay, icmp};
 use crate::time::Instant;
@@ -74,6 +75,8 @@ pub(super) struct Bridge {
     received: Option<SystemTime>,
     /// Packets that the kernel has forwarded by itself, until somebody asks.
     carried: u64,
+    /// Of a call that is recorded.
+    tap: Option<Box<Tap>>,
 }
 
 impl Bridge {
@@ -84,7 +87,8 @@ impl Bridge {
         opener: &Opener,
     ) -> Result<Bridge, &'static str> {
         let (caller, client) = (opener.open(caller)?, opener.open(client)?);
-        Ok(Bridge { id, line, flow: Flow::new(id), caller, client, gave: [0; 4], received: None, carried: 0 })
+        let flow = Flow::new(id);
+        Ok(Bridge { id, line, flow, caller, client, gave: [0; 4], received: None, carried: 0, tap: None })
     }
 
     /// The flow is over, its sockets stay. What still comes for it finds a flow that knows nobody, and goes nowhere.
@@ -93,6 +97,7 @@ impl Bridge {
         self.caller.dissolve();
         self.client.dissolve();
         self.flow = Flow::new(self.id);
+        self.tap = None;
     }
 
     /// Lets another flow have the sockets.
@@ -113,6 +118,12 @@ impl Bridge {
         self.recall(now);
         self.leg_mut(side).dissolve();
         self.flow.clear(now, side);
+    }
+
+    /// The call is recorded from now on. Once it is, that is said again after it was handed on.
+    pub(super) fn record(&mut self, now: Instant, file: Box<str>, sides: Sides, inlet: &Inlet) {
+        self.flow.record();
+        self.tap.get_or_insert_with(|| Box::new(Tap::begin(inlet, now, file, sides)));
     }
 
     /// The addresses of its two sides.
@@ -199,6 +210,7 @@ impl Bridge {
         let mut report = self.flow.end(now);
         report.caller.local = Some(self.caller.address());
         report.client.local = Some(self.client.address());
+        report.recording = self.tap.take().map(|tap| tap.end(now));
         report
     }
 
@@ -284,6 +296,11 @@ impl Bridge {
             Kind::Rtp => self.flow.receive(now, port.side, source, &mut packet),
             Kind::Rtcp => self.flow.receive_rtcp(now, port.side, source, &mut packet),
         };
+        if let Some(tap) = &self.tap
+            && let Some(heard) = self.flow.take_heard()
+        {
+            tap.put(heard);
+        }
         let packet = packet.bytes();
         // From the other leg's own socket, so that each peer sees one source address for the whole call. What does not fit into the
         // kernel's buffer is dropped: late audio is worth less than none.

@@ -12,10 +12,12 @@ mod kept;
 mod offload;
 mod poll;
 pub mod ports;
+mod recorder;
 mod socket;
 mod worker;
 
 pub use offload::{Offload, Refused};
+pub use recorder::{RecorderCounts, RecorderSettings};
 
 use crate::id::FlowId;
 use crate::media::{Command, Event, Sound};
@@ -26,6 +28,7 @@ use clock::Clock;
 use inbox::{Message, Waker};
 use poll::Poll;
 use ports::Ports;
+use recorder::{Inlet, Recorder};
 use socket::Opener;
 use std::io;
 use std::net::IpAddr;
@@ -58,6 +61,8 @@ pub struct RelaySettings {
     pub kept_max: usize,
     /// The kernel's own way for the audio of flows whose legs are certain; `None`: each packet is forwarded by a worker.
     pub offload: Option<Arc<Offload>>,
+    /// Where recordings go; `None`: nothing is recorded.
+    pub recorder: Option<RecorderSettings>,
     /// Entropy for the choice of ports, which must not be guessable (RELIABILITY A1).
     pub seed: [u8; 32],
 }
@@ -69,6 +74,8 @@ pub struct Relay {
     opener: Opener,
     /// Of all workers.
     delays: Arc<Histogram>,
+    /// Its thread ends after the workers, when nothing more can come.
+    recorder: Option<Recorder>,
 }
 
 /// A worker as the outside has it.
@@ -113,11 +120,13 @@ impl Relay {
         let ports = Arc::new(Ports::new(&settings.addresses, range, settings.seed, clock));
         let open = Arc::new(AtomicUsize::new(0));
         let RelaySettings { dscp, kept_max, .. } = settings;
-        let opener = Opener { ports, open, dscp, kept_max, offload: settings.offload.clone() };
+        let recording = settings.recorder.clone().map(|recorder| Recorder::start(recorder, clock)).transpose()?;
+        let (recorder, inlet) = recording.unzip();
+        let opener = Opener { ports, open, dscp, kept_max, offload: settings.offload.clone(), recorder: inlet };
         let events = Arc::new(events);
         // Should a later worker not start, dropping the relay stops the earlier ones.
         let delays = Arc::new(Histogram::new(&FORWARDING_BUCKETS));
-        let mut relay = Relay { workers: Vec::new(), events: Arc::clone(&events) as _, opener, delays };
+        let mut relay = Relay { workers: Vec::new(), events: Arc::clone(&events) as _, opener, delays, recorder };
         for number in 0..settings.workers {
             let poll = Poll::new()?;
             let (sender, receiver) = inbox::inbox(Waker::new(&poll));
@@ -140,7 +149,10 @@ impl Relay {
     pub fn command(&self, command: Command) {
         let (flow, opens) = match &command {
             Command::Open { flow, .. } | Command::Add { flow, .. } => (*flow, true),
-            Command::Set { flow, .. } | Command::Clear { flow, .. } | Command::Close { flow } => (*flow, false),
+            Command::Set { flow, .. }
+            | Command::Clear { flow, .. }
+            | Command::Record { flow, .. }
+            | Command::Close { flow } => (*flow, false),
         };
         let Some(worker) = self.worker(flow) else { return };
         if opens && worker.inbox.is_full() {
@@ -182,6 +194,11 @@ impl Relay {
         }
     }
 
+    /// What recordings came to; `None` if there are none.
+    pub fn recordings(&self) -> Option<&RecorderCounts> {
+        self.opener.recorder.as_ref().map(Inlet::counts)
+    }
+
     /// How long packets stayed, of one flow in [`crate::limits::RELAY_TIMED_EVERY`], up to the last tick.
     pub fn delays(&self) -> &Histogram {
         &self.delays
@@ -208,7 +225,7 @@ impl Relay {
         match command {
             Command::Open { flow, .. } => (self.events)(Event::Failed { flow, reason: "the relay has stopped" }),
             Command::Add { flow, line, .. } => (self.events)(Event::Added { flow, line, ports: None }),
-            Command::Set { .. } | Command::Clear { .. } => {}
+            Command::Set { .. } | Command::Clear { .. } | Command::Record { .. } => {}
             Command::Close { flow } => (self.events)(Event::Closed { flow, report: Box::default() }),
         }
     }
@@ -225,6 +242,8 @@ impl Drop for Relay {
                 tracing::error!("a relay worker panicked");
             }
         }
+        self.opener.recorder = None;
+        self.recorder = None;
     }
 }
 

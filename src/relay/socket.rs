@@ -5,6 +5,7 @@
 use crate::limits;
 use crate::relay::offload::{Lane, Offload};
 use crate::relay::ports::{Lease, Ports};
+use crate::relay::recorder::Inlet;
 use crate::relay::{delay, icmp};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -50,6 +51,7 @@ pub(super) struct Opener {
     /// For how many flows a worker may keep sockets open that no flow uses.
     pub(super) kept_max: usize,
     pub(super) offload: Option<Arc<Offload>>,
+    pub(super) recorder: Option<Inlet>,
 }
 
 impl Opener {
@@ -197,7 +199,7 @@ mod tests {
     fn a_flood_of_errors_is_no_longer_listened_to_until_signalling_says_something() {
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let ports = Arc::new(Ports::new(&[address], 26_000..=27_999, [9; 32], Clock::start()));
-        let opener = Opener { ports, open: Arc::default(), dscp: None, kept_max: 0, offload: None };
+        let opener = Opener { ports, open: Arc::default(), dscp: None, kept_max: 0, offload: None, recorder: None };
         let mut leg = opener.open(address).unwrap();
         let closed = UdpSocket::bind((address, 0)).unwrap().local_addr().unwrap();
         // On loopback the answer is there when the send returns.

@@ -4,6 +4,7 @@
 mod hearing;
 mod lines;
 mod ports;
+mod recording;
 
 use super::*;
 use crate::id::Side;
@@ -39,6 +40,7 @@ fn settings(workers: usize, port_min: u16, port_max: u16) -> RelaySettings {
         kept_max: 1_000,
         sounds: sounds(),
         offload: None,
+        recorder: None,
         seed,
     }
 }
@@ -115,6 +117,7 @@ impl Phone {
             sends: true,
             silence_max: None,
             keys: None,
+            recording: None,
         }
     }
 

@@ -231,6 +231,12 @@ impl<F: Fn(Event)> Worker<F> {
                     self.state.beat.note(now, key, bridge);
                 }
             }
+            Command::Record { flow, file, sides } => {
+                let inlet = self.opener.recorder.clone();
+                if let Some((bridge, inlet)) = self.by_id(flow).zip(inlet) {
+                    bridge.record(now, file, sides, &inlet);
+                }
+            }
             Command::Clear { flow, side } => {
                 for line in Line::ALL {
                     if let Some(bridge) = self.by_id((flow, line)) {
@@ -355,6 +361,7 @@ impl<F: Fn(Event)> Worker<F> {
         for (key, bridge) in &mut self.state.bridges {
             self.state.at_work = Some(key);
             bridge.handle_timeout(now, &*self.tell);
+            self.state.beat.note(now, key, bridge);
         }
         self.state.at_work = None;
         self.state.delays.flush();

@@ -29,6 +29,11 @@ impl Agreement {
         let list = codecs.into_iter().map(agreed).collect();
         Agreement { audio: Codecs { list, caller: Wishes::default(), client: Wishes::default() }, video: None }
     }
+
+    /// The same with G.711 and keys alone for audio: what we can make words of. Video stays as it is.
+    pub fn telephony_only(&self) -> Result<Agreement, NotAgreed> {
+        Ok(Agreement { audio: self.audio.telephony_only()?, video: self.video.clone() })
+    }
 }
 
 /// Makes one agreement of both legs' offers, with codecs in the caller's order of preference. Each leg is then answered with
@@ -85,15 +90,11 @@ pub fn telephony(offer: &Description<'_>) -> Option<Agreement> {
     let mut has_audio = false;
     own.formats.retain(|format| {
         let role = format.encoding.map(|encoding| encoding.role());
-        let is_first = !has_audio && format.encoding.is_some_and(is_g711);
+        let is_first = !has_audio && format.encoding.is_some_and(|encoding| encoding.is_g711());
         has_audio |= is_first;
         is_first || role == Some(Role::TelephoneEvent)
     });
     Some(Agreement { audio: answer::agree(&own, &own).ok()?, video: None })
-}
-
-fn is_g711(encoding: Encoding<'_>) -> bool {
-    ["PCMU", "PCMA"].into_iter().any(|name| encoding == Encoding { name, clock_rate: 8_000, channels: 1 })
 }
 
 #[cfg(test)]

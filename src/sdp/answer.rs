@@ -101,6 +101,13 @@ impl fmt::Display for NotAgreed {
 impl std::error::Error for NotAgreed {}
 
 impl Codecs {
+    /// The same of G.711 and keys alone: what we can make words of.
+    pub(super) fn telephony_only(&self) -> Result<Codecs, NotAgreed> {
+        let is_ours = |agreed: &&Agreed| agreed.telephone_event || agreed.encoding(Side::Caller).is_g711();
+        let list = self.list.iter().filter(is_ours).cloned().collect();
+        Codecs::new(list, self.caller, self.client)
+    }
+
     /// The one that is preferred: for records.
     pub fn first(&self) -> Option<&Agreed> {
         self.list.first()

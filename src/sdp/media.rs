@@ -277,6 +277,11 @@ impl Encoding<'_> {
         }
     }
 
+    /// Whether it is G.711.
+    pub fn is_g711(&self) -> bool {
+        ["PCMU", "PCMA"].into_iter().any(|name| *self == Encoding { name, clock_rate: 8_000, channels: 1 })
+    }
+
     /// What a number means that no `a=rtpmap` explains (RFC 3551 §6, tables 4 and 5).
     pub fn of_static(payload_type: u8) -> Option<Encoding<'static>> {
         let (name, clock_rate, channels) = match payload_type {

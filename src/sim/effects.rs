@@ -275,7 +275,7 @@ impl World<'_> {
                     self.nodes[node].calls.let_go(call, id);
                 }
             }
-            Command::Add { .. } | Command::Set { .. } | Command::Clear { .. } => {}
+            Command::Add { .. } | Command::Set { .. } | Command::Clear { .. } | Command::Record { .. } => {}
         }
     }
 
@@ -447,6 +447,7 @@ fn short(command: &Command) -> String {
         Command::Open { flow, .. } => format!("open {:x}", flow.0),
         Command::Add { flow, .. } => format!("add {:x}", flow.0),
         Command::Set { flow, side, stream } => format!("set {:x} {} {:?}", flow.0, side.as_str(), stream.remote_rtp),
+        Command::Record { flow, file, .. } => format!("record {:x} {file}", flow.0),
         Command::Clear { flow, side } => format!("clear {:x} {}", flow.0, side.as_str()),
         Command::Close { flow } => format!("close {:x}", flow.0),
     }

@@ -117,6 +117,7 @@ impl Office {
                 name: self.names[usize::from(called_name(called))].clone(),
                 ring: terms.ring,
                 hears: None,
+                record: None,
                 park: Duration::from_millis(terms.park_ms.into()),
                 fallback_status: terms.fallback,
                 invites: called.rings(),
@@ -135,6 +136,7 @@ impl Office {
             session_timer: crate::call::SessionTerms { expires_seconds: 1800, min_seconds: 90 },
             srtp: crate::call::SrtpTerms { reach: crate::call::KeyReach::Anywhere, is_required: false },
             hold_sound: None,
+            recording: None,
         };
         Settings {
             node: node.into(),

@@ -111,6 +111,12 @@ impl Relay {
                 }
                 Vec::new()
             }
+            Command::Record { flow, .. } => {
+                if let Some(open) = self.flows.get_mut(flow) {
+                    open.flow.record();
+                }
+                Vec::new()
+            }
             Command::Clear { flow, side } => {
                 if let Some(open) = self.flows.get_mut(flow) {
                     open.flow.clear(now, *side);

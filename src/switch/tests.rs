@@ -33,6 +33,7 @@ pub(super) fn switch() -> Switch {
         session_timer: crate::call::SessionTerms { expires_seconds: 1800, min_seconds: 90 },
         srtp: crate::call::SrtpTerms { reach: crate::call::KeyReach::Anywhere, is_required: false },
         hold_sound: None,
+        recording: None,
     };
     let trunk =
         Trunk { name: "t".into(), allow: vec!["192.0.2.0/24".parse().unwrap()], calls_max: 9, ..Trunk::default() };
@@ -44,6 +45,7 @@ pub(super) fn switch() -> Switch {
         ring,
         park,
         hears: None,
+        record: None,
         fallback_status: 480,
         invites: false,
         data: None,
@@ -109,6 +111,7 @@ fn done(switch: &mut Switch) -> Vec<String> {
         Effect::Media(media::Command::Open { .. }) => "open".into(),
         Effect::Media(media::Command::Add { .. }) => "add".into(),
         Effect::Media(media::Command::Set { .. }) => "set".into(),
+        Effect::Media(media::Command::Record { .. }) => "record".into(),
         Effect::Media(media::Command::Clear { .. }) => "clear".into(),
         Effect::Media(media::Command::Close { .. }) => "close".into(),
         Effect::Notify(Notice::Incoming(_)) => "incoming".into(),

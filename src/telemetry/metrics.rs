@@ -116,9 +116,15 @@ pub struct Metrics {
     pub rtp_offloaded: Gauge,
     /// RTP packets that it has forwarded so, of calls that go on, too; they are among `rtp_packets_total` once their call has ended.
     pub rtp_offloaded_packets_total: Counter,
+    /// Recordings that are made now.
+    pub recordings: Gauge,
+    /// Recordings that ended: `finished`, `failed` (the disk did not take them, or not all of them).
+    pub recordings_total: Family<Counter>,
+    /// Pieces of audio, 20 ms each, that are in no recording though they should be: too late, or the disk was behind.
+    pub recording_dropped_total: Counter,
     /// RTP packets forwarded.
     pub rtp_packets_total: Counter,
-    /// RTP and RTCP packets dropped: `source`, `malformed`, `unbridged`, `unsent`.
+    /// RTP and RTCP packets dropped: `source`, `malformed`, `unbridged`, `replaced` by the announcement of a recording, `unsent`.
     pub rtp_dropped_total: Family<Counter>,
     /// What was wrong with RTP packets that came: `lost`, `reordered`, `duplicated`.
     pub rtp_irregular_total: Family<Counter>,
@@ -193,10 +199,13 @@ impl Metrics {
             rtp_gathering: Gauge::default(),
             rtp_offloaded: Gauge::default(),
             rtp_offloaded_packets_total: Counter::default(),
+            recordings: Gauge::default(),
+            recordings_total: Family::one(&["result"], &["finished", "failed"]),
+            recording_dropped_total: Counter::default(),
             rtp_packets_total: Counter::default(),
             rtp_dropped_total: Family::one(
                 &["reason"],
-                &["source", "malformed", "unauthentic", "replayed", "unbridged", "unsent"],
+                &["source", "malformed", "unauthentic", "replayed", "unbridged", "replaced", "unsent"],
             ),
             rtp_irregular_total: Family::one(&["kind"], &["lost", "reordered", "duplicated"]),
             rtp_icmp_total: Family::one(&["kind"], &["refused", "unreachable"]),
@@ -329,6 +338,13 @@ impl Metrics {
         );
         page.counter("parkway_rtp_packets_total", "RTP packets forwarded.", &self.rtp_packets_total);
         page.counters("parkway_rtp_dropped_total", "RTP and RTCP packets dropped.", &self.rtp_dropped_total);
+        page.gauge("parkway_recordings", "Recordings that are made now.", &self.recordings);
+        page.counters("parkway_recordings_total", "Recordings that ended.", &self.recordings_total);
+        page.counter(
+            "parkway_recording_dropped_total",
+            "Pieces of audio that are in no recording though they should be.",
+            &self.recording_dropped_total,
+        );
     }
 
     fn render_quality(&self, page: &mut Page) {

@@ -14,7 +14,9 @@ pub(crate) fn describe(record: &Record) -> String {
         "outcome={} ended_by={by} status={status} waited={waited_ms} talked={talked_ms} refused={refused_callbacks} reason={reason}",
         outcome.as_str()
     );
+    let failed = record.recording.as_ref().and_then(|recording| recording.failed.as_deref());
     let more = [
+        ("recording", failed),
         ("winner", record.winner.as_deref()),
         ("codec", record.codec.as_deref()),
         ("video", Some(record.video.as_ref().and_then(|video| video.codec.as_deref()).unwrap_or("none"))),

@@ -7,6 +7,7 @@ use parkway::event::{Herald, Signer};
 use parkway::name::Name;
 use parkway::policy::{
     Algorithm, Answer, Decision, Grant, Grants, Keyring, MediaKinds, Order, PolicyEngine, Query, Question, Reason,
+    RecordRule,
     SigningKey, Verdict, VerifyingKey, mint,
 };
 use parkway::registrar::Registrar;
@@ -48,6 +49,8 @@ pub(crate) struct Plan {
     pub(crate) srtp_required: bool,
     pub(crate) hears: Option<parkway::media::SoundId>,
     pub(crate) hold_sound: Option<parkway::media::SoundId>,
+    pub(crate) record: Option<parkway::media::Sides>,
+    pub(crate) recording: Option<call::RecordingTerms>,
 }
 
 impl Default for Plan {
@@ -71,6 +74,8 @@ impl Default for Plan {
             srtp_required: false,
             hears: None,
             hold_sound: None,
+            record: None,
+            recording: Some(call::RecordingTerms { announces: None, every: None, is_required: true }),
         }
     }
 }
@@ -98,6 +103,19 @@ impl Plan {
         self.srtp_required |= words.has("srtp_required");
         self.hears = words.number("hears")?.map(parkway::media::SoundId).or(self.hears);
         self.hold_sound = words.number("hold_sound")?.map(parkway::media::SoundId).or(self.hold_sound);
+        self.record = match words.value("record") {
+            None => self.record,
+            Some("both") => Some(parkway::media::Sides::Both),
+            Some("caller") => Some(parkway::media::Sides::Caller),
+            Some(word) => return Err(format!("`{word}` is nobody who is recorded")),
+        };
+        if let Some(terms) = &mut self.recording {
+            terms.announces = words.number("announce")?.map(parkway::media::SoundId).or(terms.announces);
+            terms.is_required &= !words.has("unless_possible");
+        }
+        if words.has("no_recorder") {
+            self.recording = None;
+        }
         self.reliable |= words.has("reliable");
         self.rings |= words.has("rings");
         self.asks |= words.value("policy") == Some("asks");
@@ -150,6 +168,7 @@ impl Plan {
             name: name(NAME),
             ring: self.ring,
             hears: self.hears,
+            record: self.record,
             park: self.park,
             fallback_status: self.fallback,
             data: None,
@@ -166,6 +185,7 @@ impl Plan {
             session_timer: call::SessionTerms { expires_seconds: self.session_expires, min_seconds: 90 },
             srtp: call::SrtpTerms { reach: self.keys, is_required: false },
             hold_sound: self.hold_sound,
+            recording: self.recording,
         };
         let (number, name) = (Pattern::parse(OTHER.0).expect("a number"), name(OTHER.1));
         let other = Route { number, name, ..route.clone() };
@@ -177,7 +197,7 @@ impl Plan {
     pub(crate) fn jwt(&self, kind: &str, subject: &str, now: Wall) -> Result<String, String> {
         let hour = Duration::from_secs(3600);
         let (issued, names) = match kind {
-            "" | "forged" | "seeing" => (now, vec![name(NAME), name(OTHER.1)]),
+            "" | "forged" | "seeing" | "recorded" | "unrecorded" => (now, vec![name(NAME), name(OTHER.1)]),
             "demo" => (now, vec![name(NAME)]),
             "expired" => (Wall(now.0 - 7_200_000), vec![name(NAME)]),
             "ungranted" => (now, vec![name("other")]),
@@ -192,6 +212,11 @@ impl Plan {
             dial: true,
             media: if kind == "seeing" { MediaKinds::AUDIO | MediaKinds::VIDEO } else { MediaKinds::AUDIO },
             concurrent: self.concurrent,
+            record: match kind {
+                "recorded" => Some(RecordRule::Require),
+                "unrecorded" => Some(RecordRule::Forbid),
+                _ => None,
+            },
             ..Grant::default()
         };
         let order = Order { subject, audience: "parkway", issued, expires: issued + hour, not_before: None, grant };

@@ -351,8 +351,16 @@ impl Stage {
                 });
                 let verb = if stream.line == media::Line::Video { "see" } else { "set" };
                 let text = format!("{verb} {side} remote={remote} sends={sends} silence={silence} map={numbers}");
-                (format!("{text} keys={keys} plays={plays}"), None)
+                let recording = stream.recording.as_deref().map_or(String::new(), |recording| {
+                    let laws = recording.laws.iter().map(|(number, law)| format!("{number}:{law:?}"));
+                    let announces = recording.announces.map_or("none".into(), |it| {
+                        format!("{}:{:?}:{}", it.play.sound.0, it.play.law, it.play.payload_type)
+                    });
+                    format!(" recorded={} announces={announces}", laws.collect::<Vec<_>>().join(","))
+                });
+                (format!("{text} keys={keys} plays={plays}{recording}"), None)
             }
+            Command::Record { file, sides, .. } => (format!("record {sides:?} {file}"), None),
             Command::Clear { side, .. } => (format!("clear {}", side.as_str()), None),
             Command::Close { flow } => {
                 ("close".into(), Some(media::Event::Closed { flow: *flow, report: Box::default() }))

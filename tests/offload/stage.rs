@@ -146,6 +146,7 @@ impl Stage {
             kept_max: 0,
             sounds: Arc::from([]),
             offload: None,
+            recorder: None,
             seed: [7; 32],
         };
         let (sender, events) = channel();
@@ -228,6 +229,7 @@ impl Stage {
             sends,
             silence_max: None,
             keys: None,
+            recording: None,
         };
         self.relay.command(Command::Set { flow: FLOW, side, stream });
     }

@@ -56,7 +56,11 @@ fn number(message: &Message) -> Option<u64> {
     match message {
         Message::Command(command) => match **command {
             Command::Close { flow } => Some(flow.0),
-            Command::Open { .. } | Command::Add { .. } | Command::Set { .. } | Command::Clear { .. } => {
+            Command::Open { .. }
+            | Command::Add { .. }
+            | Command::Set { .. }
+            | Command::Clear { .. }
+            | Command::Record { .. } => {
                 panic!("no test sends it")
             }
         },

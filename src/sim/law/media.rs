@@ -49,6 +49,7 @@ impl Media {
                 known.numbers[*side as usize] = stream.payload_types.iter().map(|to| (to.here, to.there)).collect();
                 Ok(())
             }
+            Command::Record { flow, .. } => self.open(*flow).map(drop),
             Command::Clear { flow, side } => {
                 let (known, side) = (self.open(*flow)?, *side as usize);
                 (known.named[side], known.sends[side], known.numbers[side]) = (Vec::new(), false, Vec::new());
@@ -109,8 +110,15 @@ impl Media {
     /// What was counted is what happened.
     pub(crate) fn counted(report: &Closed, tally: [Tally; 2]) -> Verdict {
         for (counters, tally) in [report.caller, report.client].iter().zip(tally) {
-            let Counters { packets_forwarded, dropped_source, dropped_malformed, dropped_unbridged, .. } = *counters;
-            let sum = packets_forwarded + dropped_source + dropped_malformed + dropped_unbridged;
+            let Counters {
+                packets_forwarded,
+                dropped_source,
+                dropped_malformed,
+                dropped_unbridged,
+                packets_replaced,
+                ..
+            } = *counters;
+            let sum = packets_forwarded + dropped_source + dropped_malformed + dropped_unbridged + packets_replaced;
             hold(sum == tally.arrived, || format!("M1: {} packets came, {sum} were counted", tally.arrived))?;
             hold(packets_forwarded == tally.forwarded, || "M1: forwarded packets were not counted".into())?;
         }
