@@ -66,7 +66,9 @@ impl Check {
         let all = std::iter::once(("park.record".to_owned(), Some(raw.park.record.clone()))).chain(routes);
         let of_user = |(at, user): (usize, &raw::User)| (format!("user[{at}].record"), user.record.clone());
         let users = raw.user.iter().enumerate().map(of_user);
-        let wants = |word: &Option<String>| word.as_deref().is_some_and(|word| !matches!(word, "off" | "forbid"));
+        let wants = |word: &Option<String>| {
+            word.as_deref().is_some_and(|word| matches!(word, "caller" | "client" | "both" | "require"))
+        };
         if let Some((key, _)) = all.chain(users).find(|(_, word)| wants(word)) {
             self.note(&key, "there is nowhere to record to; give recording.directory, or leave this out");
         }
