@@ -445,7 +445,10 @@ impl Session {
     fn stream(&self, side: Side, settings: &Settings) -> Stream {
         let sends = sdp::sends(side, self.caller.directions.audio, self.client.directions.audio);
         let silence_max = Some(if sends { settings.silence } else { settings.hold_silence });
-        Stream { sends, silence_max, ..self.end_of(side).stream(side, &self.agreement) }
+        let end = self.end_of(side);
+        let play = |sound| playable(side, &self.agreement, sound, end.voice);
+        let recording = self.taping.stream(side, &self.agreement, settings, play);
+        Stream { sends, silence_max, recording, ..end.stream(side, &self.agreement) }
     }
 
     /// A camera may be switched off, so nobody waits for it.
