@@ -470,7 +470,7 @@ mod tests {
             local: address,
             ..Counters::default()
         };
-        let findings = findings_for_client(&Closed { caller: leg, client: leg, video: None });
+        let findings = findings_for_client(&Closed { caller: leg, client: leg, ..Closed::default() });
         let score = Score { mos: Some(1.23), mos_heard: Some(1.23) };
         let notice = Ended {
             call: CallId(u128::MAX),

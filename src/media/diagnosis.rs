@@ -436,18 +436,18 @@ mod tests {
                 "the caller's host said 30 times that nobody listens at its address",
             ),
         ] {
-            let found = findings_for_client(&Closed { caller, client: healthy(2), video: None });
+            let found = findings_for_client(&Closed { caller, client: healthy(2), ..Closed::default() });
             assert!(found.iter().any(|finding| finding.text == expect), "{found:?}");
         }
-        let found = findings_for_client(&Closed { caller: everything(1), client: everything(2), video: None });
+        let found = findings_for_client(&Closed { caller: everything(1), client: everything(2), ..Closed::default() });
         assert_eq!(found.len(), limits::FINDINGS_TOLD_MAX);
         assert!(found.iter().all(|finding| !finding.text.contains("192.0.2.")), "the caller's come first: {found:?}");
-        let found = findings_for_client(&Closed { caller: healthy(1), client: unheard(2), video: None });
+        let found = findings_for_client(&Closed { caller: healthy(1), client: unheard(2), ..Closed::default() });
         assert!(
             found.iter().any(|finding| finding.text.contains("192.0.2.12:20002")),
             "its own it may know: {found:?}"
         );
-        assert_eq!(findings_for_client(&Closed { caller: healthy(1), client: healthy(2), video: None }), []);
+        assert_eq!(findings_for_client(&Closed { caller: healthy(1), client: healthy(2), ..Closed::default() }), []);
     }
 
     #[test]

@@ -158,9 +158,11 @@ impl Relay {
         if opens && worker.inbox.is_full() {
             return (self.events)(match command {
                 Command::Add { line, .. } => Event::Added { flow, line, ports: None },
-                Command::Open { .. } | Command::Set { .. } | Command::Clear { .. } | Command::Close { .. } => {
-                    Event::Failed { flow, reason: "the relay is behind" }
-                }
+                Command::Open { .. }
+                | Command::Set { .. }
+                | Command::Clear { .. }
+                | Command::Record { .. }
+                | Command::Close { .. } => Event::Failed { flow, reason: "the relay is behind" },
             });
         }
         let message = Message::Command(Box::new(command));

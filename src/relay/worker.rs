@@ -233,7 +233,7 @@ impl<F: Fn(Event)> Worker<F> {
             }
             Command::Record { flow, file, sides } => {
                 let inlet = self.opener.recorder.clone();
-                if let Some((bridge, inlet)) = self.by_id(flow).zip(inlet) {
+                if let Some((bridge, inlet)) = self.by_id((flow, Line::Audio)).zip(inlet) {
                     bridge.record(now, file, sides, &inlet);
                 }
             }

@@ -105,7 +105,7 @@ impl Codecs {
     pub(super) fn telephony_only(&self) -> Result<Codecs, NotAgreed> {
         let is_ours = |agreed: &&Agreed| agreed.telephone_event || agreed.encoding(Side::Caller).is_g711();
         let list = self.list.iter().filter(is_ours).cloned().collect();
-        Codecs::new(list, self.caller, self.client)
+        Codecs::new(list, self.caller.clone(), self.client.clone())
     }
 
     /// The one that is preferred: for records.

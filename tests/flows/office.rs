@@ -7,8 +7,7 @@ use parkway::event::{Herald, Signer};
 use parkway::name::Name;
 use parkway::policy::{
     Algorithm, Answer, Decision, Grant, Grants, Keyring, MediaKinds, Order, PolicyEngine, Query, Question, Reason,
-    RecordRule,
-    SigningKey, Verdict, VerifyingKey, mint,
+    RecordRule, SigningKey, Verdict, VerifyingKey, mint,
 };
 use parkway::registrar::Registrar;
 use parkway::rng::Rng;
