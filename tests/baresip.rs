@@ -202,8 +202,10 @@ fn talk_as(account: &str, modules: &Path, daemon: &Daemon, uri: impl Fn(&str, &D
     caller.phone.be_hung_up_on();
     assert!(program::wait(&mut phone.0, Duration::from_secs(20)).is_some_and(|status| status.success()));
     let heard = recording(&dir);
-    // The last second is after the first packets and before the end.
-    let tone = dominant_hz(heard.rchunks(4000).nth(1).unwrap_or_default()).unwrap_or_default();
+    // The last seconds are after the first packets and before the end. On a busy machine the telephone may play late once, so most of them count.
+    let mut tones: Vec<_> = heard.rchunks(4000).skip(1).take(5).filter_map(dominant_hz).collect();
+    tones.sort_unstable();
+    let tone = tones.get(tones.len() / 2).copied().unwrap_or_default();
     assert!(tone.abs_diff(CALLER_HZ) <= 3, "the softphone heard {tone} Hz in {} samples", heard.len());
 
     let record = daemon.look_for_leftovers(1).remove(0);
