@@ -241,7 +241,7 @@ fn explain_policy(config: &Config, explain: &Explain) -> Result<(), Failure> {
         (None, Some(user)) => Asking::User(user),
         (None, None) => Asking::Nobody,
     };
-    let media = explain.media.iter().fold(policy::MediaKinds::NONE, |all, kind| all | *kind);
+    let media = explain.media.iter().copied().collect();
     let Explain { action, ref name, source, bridges, at, .. } = *explain;
     let now = Clock::start().now();
     let now = Now { wall: at.unwrap_or(now.wall), ..now };

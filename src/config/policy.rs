@@ -137,9 +137,7 @@ impl Check {
                 let usual = Grant::default();
                 let concurrent = rule.concurrent.unwrap_or(usual.concurrent.into());
                 let concurrent = self.number(&at("concurrent"), concurrent, 0..=u64::from(u32::MAX));
-                let media = kinds.map_or(Some(usual.media), |kinds| {
-                    kinds.map(|kinds| kinds.into_iter().fold(MediaKinds::NONE, |all, kind| all | kind))
-                });
+                let media = kinds.map_or(Some(usual.media), |kinds| kinds.map(MediaKinds::from_iter));
                 Some(Effect::Allow { media: media?, concurrent: concurrent? })
             }
             "deny" if kinds.is_some() => self.wrong(&at("media"), "a denial has no limits; leave it out"),

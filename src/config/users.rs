@@ -61,9 +61,7 @@ impl Check {
         let transfer = self.each(&at("transfer"), &user.transfer, name_of);
         let default = Grant::default();
         let media = match &user.media {
-            Some(words) => self
-                .each(&at("media"), words, media)
-                .map(|kinds| kinds.into_iter().fold(MediaKinds::NONE, |all, kind| all | kind)),
+            Some(words) => self.each(&at("media"), words, media).map(MediaKinds::from_iter),
             None => Some(default.media),
         };
         let concurrent = user.concurrent.unwrap_or(default.concurrent.into());

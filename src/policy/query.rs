@@ -123,6 +123,12 @@ impl MediaKinds {
     }
 }
 
+impl FromIterator<MediaKinds> for MediaKinds {
+    fn from_iter<I: IntoIterator<Item = MediaKinds>>(kinds: I) -> MediaKinds {
+        kinds.into_iter().fold(MediaKinds::NONE, |all, kind| all | kind)
+    }
+}
+
 impl BitOr for MediaKinds {
     type Output = MediaKinds;
     fn bitor(self, other: MediaKinds) -> MediaKinds {

@@ -82,10 +82,22 @@ fn heard(samples: &[i16], hz: u16) -> (usize, usize, f32) {
 
 fn finished(relay: &Relay, path: &Path) {
     let counts = relay.recordings().unwrap();
-    while counts.finished.load(Ordering::Relaxed) == 0 {
-        std::thread::sleep(FRAME);
-    }
-    assert!(path.exists());
+    let frames = (0..FINISHED_FRAMES_MAX).take_while(|_| counts.finished.load(Ordering::Relaxed) == 0);
+    frames.for_each(|_| std::thread::sleep(FRAME));
+    assert!(path.exists(), "no recording was finished in time");
+}
+
+/// How long a recording may take to be finished, in frames: ten seconds.
+const FINISHED_FRAMES_MAX: u32 = 500;
+
+/// A call of which both sides are recorded, where nobody has to be told.
+fn recorded_call(relay: &Relay, events: &Receiver<Event>) -> (Phone, Phone) {
+    let (mut caller, mut client) = call(relay, events);
+    begin(relay, Sides::Both);
+    relay.command(Command::Set { flow: FLOW, side: Side::Caller, stream: recorded(&caller, (101, 96), false) });
+    relay.command(Command::Set { flow: FLOW, side: Side::Client, stream: recorded(&client, (96, 101), false) });
+    introduce(events, &mut caller, &mut client);
+    (caller, client)
 }
 
 #[test]
@@ -151,11 +163,7 @@ fn one_side_alone_is_one_channel_and_nobody_is_told_where_nobody_has_to_be() {
 fn a_call_that_is_handed_on_is_one_file() {
     let directory = tempfile::tempdir().unwrap();
     let (relay, events) = start_with(recorder(directory.path()));
-    let (mut caller, mut client) = call(&relay, &events);
-    begin(&relay, Sides::Both);
-    relay.command(Command::Set { flow: FLOW, side: Side::Caller, stream: recorded(&caller, (101, 96), false) });
-    relay.command(Command::Set { flow: FLOW, side: Side::Client, stream: recorded(&client, (96, 101), false) });
-    introduce(&events, &mut caller, &mut client);
+    let (mut caller, mut client) = recorded_call(&relay, &events);
     let mut pace = Pace::new();
     pace.speak(&mut [&mut caller, &mut client], 30);
     relay.command(Command::Clear { flow: FLOW, side: Side::Client });
@@ -188,11 +196,7 @@ fn a_disk_that_does_not_take_it_costs_the_recording_and_not_the_call() {
         ("many", RecorderSettings { files_max: 0, ..good.clone() }, "0 recordings are made already"),
     ] {
         let (relay, events) = start_with(settings);
-        let (mut caller, mut client) = call(&relay, &events);
-        begin(&relay, Sides::Both);
-        relay.command(Command::Set { flow: FLOW, side: Side::Caller, stream: recorded(&caller, (101, 96), false) });
-        relay.command(Command::Set { flow: FLOW, side: Side::Client, stream: recorded(&client, (96, 101), false) });
-        introduce(&events, &mut caller, &mut client);
+        let (mut caller, mut client) = recorded_call(&relay, &events);
         Pace::new().speak(&mut [&mut caller, &mut client], 10);
         let report = close(&relay, &events, FLOW);
         let Recorded { failed, seconds, .. } = report.recording.unwrap();
@@ -207,11 +211,7 @@ fn a_call_that_is_longer_than_it_may_be_recorded_goes_on() {
     let directory = tempfile::tempdir().unwrap();
     let (relay, events) =
         start_with(RecorderSettings { longest: Duration::from_secs(1), ..recorder(directory.path()) });
-    let (mut caller, mut client) = call(&relay, &events);
-    begin(&relay, Sides::Both);
-    relay.command(Command::Set { flow: FLOW, side: Side::Caller, stream: recorded(&caller, (101, 96), false) });
-    relay.command(Command::Set { flow: FLOW, side: Side::Client, stream: recorded(&client, (96, 101), false) });
-    introduce(&events, &mut caller, &mut client);
+    let (mut caller, mut client) = recorded_call(&relay, &events);
     Pace::new().speak(&mut [&mut caller, &mut client], 75);
     let report = close(&relay, &events, FLOW);
     assert_eq!(report.recording.map(|recorded| (recorded.seconds, recorded.failed)), Some((1.0, None)));
@@ -225,11 +225,7 @@ fn a_call_that_is_longer_than_it_may_be_recorded_goes_on() {
 fn a_relay_that_stops_leaves_whole_files() {
     let directory = tempfile::tempdir().unwrap();
     let (relay, events) = start_with(recorder(directory.path()));
-    let (mut caller, mut client) = call(&relay, &events);
-    begin(&relay, Sides::Both);
-    relay.command(Command::Set { flow: FLOW, side: Side::Caller, stream: recorded(&caller, (101, 96), false) });
-    relay.command(Command::Set { flow: FLOW, side: Side::Client, stream: recorded(&client, (96, 101), false) });
-    introduce(&events, &mut caller, &mut client);
+    let (mut caller, mut client) = recorded_call(&relay, &events);
     Pace::new().speak(&mut [&mut caller, &mut client], 40);
     relay.stop();
     let channels = read(&directory.path().join("2026-11-26/one.wav"));
