@@ -71,6 +71,10 @@ impl Config {
         let allowed = last.is_some_and(|opinion| opinion.allows);
         let who = claims.map_or("nobody", Claims::subject);
         let mut lines = vec![format!("{who} wants to {} {name}", action.as_str())];
+        lines.extend(claims.and_then(Claims::application).map(|application| {
+            let parameters = application.parameters.iter().map(|(name, value)| format!(" {name}={value}"));
+            format!("its own calls are for {}{}", application.id, parameters.collect::<String>())
+        }));
         lines.extend(opinions.iter().map(ToString::to_string));
         let denied = |id: &str| Reason::ALL.iter().find(|reason| reason.as_str() == id);
         lines.extend(

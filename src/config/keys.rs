@@ -2,7 +2,7 @@
 //! Not here: what they sign or seal (`token`, `policy`).
 
 use super::{Config, Mistake};
-use crate::policy::{Algorithm, BadKey, Keyring, SigningKey, VerifyingKey};
+use crate::policy::{Algorithm, BadKey, Form, Keyring, SigningKey, VerifyingKey};
 use crate::secret::Secret;
 use crate::token;
 use base64::Engine;
@@ -29,6 +29,15 @@ pub struct PolicyKey {
     pub algorithm: Algorithm,
     /// What [`VerifyingKey::new`] takes; it was tried at load.
     pub material: Secret<Vec<u8>>,
+    /// What the tokens look like that it signs.
+    pub form: Form,
+}
+
+impl PolicyKey {
+    /// With what a token of ours can be signed.
+    fn mints(&self) -> bool {
+        is_secret(self.algorithm) && self.form == Form::Own
+    }
 }
 
 /// All keys of this node.
@@ -73,14 +82,13 @@ impl Keys {
     /// The key that `parkway token mint` signs with: the first secret among the operator's keys, else the one in the state
     /// directory. Makes none: a key that the daemon does not know is of no use.
     pub fn signing(config: &Config) -> Result<SigningKey, Mistake> {
-        let key = match (config.policy.keys.iter().find(|key| is_secret(key.algorithm)), &config.node.state_dir) {
+        let key = match (config.policy.keys.iter().find(|key| key.mints()), &config.node.state_dir) {
             (Some(key), _) => key.clone(),
             (None, Some(dir)) if config.policy.keys.is_empty() => {
                 own_policy(dir).map_err(|what| config.places.mistake("node.state_dir", what))?
             }
             (None, Some(_) | None) => {
-                let what =
-                    "there is no secret to sign with; set node.state_dir, or give a [[policy.key]] of type hs256";
+                let what = "there is no secret to sign with; set node.state_dir, or give a [[policy.key]] of type hs256 and form jwt";
                 return Err(config.places.mistake("policy.key", what));
             }
         };
@@ -120,13 +128,19 @@ impl Keys {
 fn keyring_of(keys: &[PolicyKey], config: &Config) -> Result<Keyring, BadKey> {
     let mut ring = Keyring::new(&config.policy.audience).with_skew(config.policy.skew).with_users(config.users.clone());
     for key in keys {
-        ring.add(&key.kid, VerifyingKey::new(key.algorithm, key.material.expose())?)?;
+        let verifying = VerifyingKey::new(key.algorithm, key.material.expose())?;
+        ring.add(&key.kid, verifying.with_form(key.form.clone()))?;
     }
     Ok(ring)
 }
 
 fn own_key(secret: Vec<u8>) -> PolicyKey {
-    PolicyKey { kid: Keys::OWN_KID.to_owned(), algorithm: Algorithm::Hs256, material: Secret::new(secret) }
+    PolicyKey {
+        kid: Keys::OWN_KID.to_owned(),
+        algorithm: Algorithm::Hs256,
+        material: Secret::new(secret),
+        form: Form::Own,
+    }
 }
 
 fn own_policy(dir: &Path) -> Result<PolicyKey, String> {

@@ -8,8 +8,8 @@ use super::users::{media, name_of};
 use super::{Policy, PolicyKey, address, cases};
 use crate::name::Name;
 use crate::policy::{
-    Action, Algorithm, Chain, Effect, Engine, Engines, Grant, Grants, Hours, MediaKinds, OUTCOMES, Person, Reason,
-    Rule, Rules, VerifyingKey, no_action,
+    Action, Algorithm, Chain, Effect, Engine, Engines, Form, Grant, Grants, Hours, MediaKinds, OUTCOMES, Person,
+    Reason, Rule, Rules, VerifyingKey, no_action,
 };
 use crate::secret::Secret;
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,7 +45,32 @@ impl Check {
             return self
                 .wrong(&format!("{path}.{name}"), format!("{error}; make a secret with `openssl rand -base64 48`"));
         }
-        Some(PolicyKey { kid: kid?, algorithm, material })
+        let form = self.form(path, key, algorithm)?;
+        Some(PolicyKey { kid: kid?, algorithm, material, form })
+    }
+
+    /// What the tokens look like that the key signs.
+    fn form(&mut self, path: &str, key: &raw::PolicyKey, algorithm: Algorithm) -> Option<Form> {
+        let at = |name: &str| format!("{path}.{name}");
+        let word = key.form.as_deref().unwrap_or("jwt");
+        if word != "jwt" && !keys::is_secret(algorithm) {
+            return self.wrong(
+                &at("form"),
+                format!("`{word}` is signed with a shared secret; give type hs256, hs384 or hs512"),
+            );
+        }
+        match (word, &key.account) {
+            ("access", Some(account)) => {
+                self.parsed(&at("account"), account, label).map(|account| Form::Access { account })
+            }
+            ("access", None) => self.wrong(path, "give account: the account whose key this is"),
+            ("jwt" | "capability", Some(_)) => {
+                self.wrong(&at("account"), "only a key of form access has one; leave it out")
+            }
+            ("jwt", None) => Some(Form::Own),
+            ("capability", None) => Some(Form::Capability),
+            (other, _) => self.wrong(&at("form"), format!("`{other}` is no form; write jwt, access or capability")),
+        }
     }
 
     /// The one key among the three that is given and fits the algorithm, and what it says.

@@ -227,6 +227,8 @@ pub(super) struct PolicyKey {
     pub(super) secret: Option<String>,
     pub(super) secret_file: Option<String>,
     pub(super) public_key_file: Option<String>,
+    pub(super) form: Option<String>,
+    pub(super) account: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -263,7 +265,14 @@ impl Raw {
     pub(super) fn template() -> Raw {
         let text = || Some(String::new());
         let number = || Some(0);
-        let key = PolicyKey { secret: text(), secret_file: text(), public_key_file: text(), ..PolicyKey::default() };
+        let key = PolicyKey {
+            secret: text(),
+            secret_file: text(),
+            public_key_file: text(),
+            form: text(),
+            account: text(),
+            ..PolicyKey::default()
+        };
         Raw {
             media: Media { sound: vec![SoundFile::default()], ..Media::default() },
             policy: Policy {

@@ -226,6 +226,22 @@ const MISTAKES: &[(&str, &str)] = &[
     ("[[policy.key]]\nkid = \"a\"\ntype = \"es256\"\nsecret = \"x\"", "x.toml:1: policy.key[0]: give public_key_file"),
     ("[digest]\nrealm = \"a\\\"b\"", "x.toml:2: digest.realm: has quotes"),
     ("[digest]\nalgorithms = [\"SHA-1\"]", "x.toml:2: digest.algorithms[0]: `SHA-1` is no algorithm"),
+    (
+        "[[policy.key]]\nkid = \"a\"\ntype = \"hs256\"\nsecret = \"0123456789012345678901234567890123456789\"\nform = \"x\"",
+        "x.toml:5: policy.key[0].form: `x` is no form; write jwt, access or capability",
+    ),
+    (
+        "[[policy.key]]\nkid = \"a\"\ntype = \"hs256\"\nsecret = \"0123456789012345678901234567890123456789\"\nform = \"access\"",
+        "x.toml:1: policy.key[0]: give account",
+    ),
+    (
+        "[[policy.key]]\nkid = \"a\"\ntype = \"hs256\"\nsecret = \"0123456789012345678901234567890123456789\"\nform = \"capability\"\naccount = \"AC1\"",
+        "x.toml:6: policy.key[0].account: only a key of form access has one",
+    ),
+    (
+        "[[policy.key]]\nkid = \"a\"\ntype = \"hs256\"\nsecret = \"0123456789012345678901234567890123456789\"\nform = \"access\"\naccount = \"\"",
+        "x.toml:6: policy.key[0].account: ",
+    ),
     ("[[user]]\nname = \"a\"", "x.toml:1: user[0]: give exactly one of secret_file and secret"),
     ("[[user]]\nname = \"a:b\"\nsecret = \"x\"", "x.toml:2: user[0].name: `a:b` has a colon"),
     ("[[user]]\nname = \"a\"\nsecret = \"\"", "x.toml:3: user[0].secret: empty"),

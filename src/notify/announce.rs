@@ -104,6 +104,7 @@ fn not_told(reason: Reason) -> NotTold {
         Reason::TransferNotGranted | Reason::PolicyUnavailable => NotTold::Withheld,
         Reason::NoCredential
         | Reason::TokenMalformed
+        | Reason::TokenIdentity
         | Reason::TokenExpired
         | Reason::TokenNotYetValid
         | Reason::TokenWrongAudience

@@ -80,6 +80,7 @@ pub fn is_about_credential(reason: Reason) -> bool {
     match reason {
         Reason::NoCredential
         | Reason::TokenMalformed
+        | Reason::TokenIdentity
         | Reason::TokenExpired
         | Reason::TokenNotYetValid
         | Reason::TokenWrongAudience

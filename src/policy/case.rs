@@ -78,6 +78,7 @@ impl Case {
             expires: Wall(u64::MAX),
             not_before: None,
             grant: self.grant.clone(),
+            application: None,
         });
         let subject = match &claims {
             None => Subject::Nobody,

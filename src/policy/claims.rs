@@ -7,6 +7,7 @@ use crate::time::Wall;
 use crate::token::SubjectHash;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeMap;
 
 /// The claims of a verified JWT. Only [`verify`](super::verify) makes them: to have them is to know that they are true.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -15,6 +16,7 @@ pub struct Claims {
     pub(super) expires: Wall,
     pub(super) not_before: Option<Wall>,
     pub(super) grant: Grant,
+    pub(super) application: Option<Application>,
 }
 
 impl Claims {
@@ -43,6 +45,20 @@ impl Claims {
     pub fn grant(&self) -> &Grant {
         &self.grant
     }
+
+    /// The application that its own calls go to, if a helper library's token names one.
+    pub fn application(&self) -> Option<&Application> {
+        self.application.as_ref()
+    }
+}
+
+/// What answers calls that a client begins, and what it is told of each.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Application {
+    /// As its operator calls it.
+    pub id: String,
+    /// Handed on unread.
+    pub parameters: BTreeMap<String, String>,
 }
 
 /// What a JWT grants: its member `parkway`. The default grants nothing.

@@ -1,9 +1,10 @@
 //! JSON web tokens (RFC 7519) in the compact form of JWS (RFC 7515 §3.1), verified with care (RFC 8725): bytes go in,
 //! [`Claims`] come out or the [`Reason`] why not.
-//! Not here: where a token comes from (`sip`, `http`), what it allows (`grants`). Nothing of the payload is read before its
-//! signature is good, and nothing a token says chooses how it is checked.
+//! Not here: where a token comes from (`sip`, `http`), what it allows (`grants`). Nothing of the payload is believed before its
+//! signature is good, and nothing a token says chooses how it is checked: its key does, and the form of the payload with it (`access`).
 
-use super::{Algorithm, Claims, Grant, Keyring, Reason};
+use super::access::{self, Form};
+use super::{Algorithm, Claims, Grant, Keyring, Reason, VerifyingKey};
 use crate::limits;
 use crate::time::{Duration, Wall};
 use base64::Engine as _;
@@ -18,26 +19,40 @@ use std::marker::PhantomData;
 /// Verifies a JWT: the part after `Bearer ` (RFC 6750 §2.1, RFC 8898 §2).
 pub fn verify(keyring: &Keyring, now: Wall, text: &[u8]) -> Result<Claims, Reason> {
     let jws = Compact::split(text).ok_or(Reason::TokenMalformed)?;
-    check_signature(keyring, &jws)?;
-    let payload = decode(jws.payload).ok_or(Reason::TokenMalformed)?;
-    let payload: Payload<'_> = parse_object(&payload).ok_or(Reason::TokenMalformed)?;
-    payload.judge(keyring, now)
-}
-
-fn check_signature(keyring: &Keyring, jws: &Compact<'_>) -> Result<(), Reason> {
     let header = decode(jws.header).ok_or(Reason::TokenMalformed)?;
     let header: Header<'_> = parse_object(&header).ok_or(Reason::TokenMalformed)?;
+    let (kid, key) = check_signature(keyring, &jws, &header)?;
+    let payload = decode(jws.payload).ok_or(Reason::TokenMalformed)?;
+    match key.form() {
+        Form::Own => {
+            let payload: Payload<'_> = parse_object(&payload).ok_or(Reason::TokenMalformed)?;
+            payload.judge(keyring, now)
+        }
+        Form::Access { account } if header.cty.as_deref() == Some(access::CONTENT_TYPE) => {
+            access::read(&payload, kid, account)?.judge(keyring, now)
+        }
+        Form::Access { .. } => Err(Reason::TokenMalformed),
+        Form::Capability => access::read_capability(&payload, kid)?.judge(keyring, now),
+    }
+}
+
+/// The key that signed it, with its id.
+fn check_signature<'k>(
+    keyring: &'k Keyring,
+    jws: &Compact<'_>,
+    header: &Header<'_>,
+) -> Result<(&'k str, &'k VerifyingKey), Reason> {
     let algorithm = Algorithm::from_word(&header.alg).ok_or(Reason::TokenAlgorithm)?;
     if header.demands_or_brings_a_key() {
         return Err(Reason::TokenAlgorithm);
     }
-    let key = keyring.find(header.kid.as_deref()).ok_or(Reason::TokenUnknownKey)?;
+    let (kid, key) = jws.find_key(keyring, header).ok_or(Reason::TokenUnknownKey)?;
     // RFC 8725 §3.1: the key says how it is used; the token's word can only agree.
     if key.algorithm() != algorithm {
         return Err(Reason::TokenAlgorithm);
     }
     let signature = decode(jws.signature).ok_or(Reason::TokenMalformed)?;
-    if key.signed(jws.signing_input, &signature) { Ok(()) } else { Err(Reason::TokenBadSignature) }
+    if key.signed(jws.signing_input, &signature) { Ok((kid, key)) } else { Err(Reason::TokenBadSignature) }
 }
 
 /// RFC 7515 §7.1: `BASE64URL(header) . BASE64URL(payload) . BASE64URL(signature)`.
@@ -59,6 +74,27 @@ impl<'a> Compact<'a> {
         let signing_input = text.get(..header.len() + 1 + payload.len())?;
         parts.next().is_none().then_some(Compact { header, payload, signature, signing_input })
     }
+
+    /// The key that the header names. A token of a helper library's names its own as the issuer alone: that is looked at where there are
+    /// such keys, to know which signature to check.
+    fn find_key<'k>(&self, keyring: &'k Keyring, header: &Header<'_>) -> Option<(&'k str, &'k VerifyingKey)> {
+        let by_issuer = || {
+            let payload = decode(self.payload)?;
+            let issued: Issued<'_> = parse_object(&payload)?;
+            keyring.find_issuer(&issued.iss)
+        };
+        match header.kid.as_deref() {
+            None if keyring.has_issuers() => by_issuer().or_else(|| keyring.find(None)),
+            kid => keyring.find(kid),
+        }
+    }
+}
+
+/// RFC 7519 §4.1.1.
+#[derive(Deserialize)]
+struct Issued<'a> {
+    #[serde(borrow)]
+    iss: Cow<'a, str>,
 }
 
 /// Strict: no padding, no other alphabet, no stray bits (RFC 7515 §2).
@@ -66,7 +102,7 @@ fn decode(part: &[u8]) -> Option<Vec<u8>> {
     BASE64_URL_SAFE_NO_PAD.decode(part).ok()
 }
 
-fn parse_object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
+pub(super) fn parse_object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
     let text = std::str::from_utf8(bytes).ok()?;
     serde_json::from_str::<Object<T>>(text).ok().map(|object| object.0)
 }
@@ -78,6 +114,9 @@ struct Header<'a> {
     alg: Cow<'a, str>,
     #[serde(borrow, default, deserialize_with = "some")]
     kid: Option<Cow<'a, str>>,
+    /// RFC 7519 §5.2. Only where the key is for tokens that have one: any other value is as good as none.
+    #[serde(borrow, default)]
+    cty: Option<Cow<'a, str>>,
     #[serde(default, deserialize_with = "some")]
     crit: Option<IgnoredAny>,
     #[serde(default, deserialize_with = "some")]
@@ -123,18 +162,35 @@ impl Payload<'_> {
         if !self.aud.0.iter().any(|audience| audience == keyring.audience()) {
             return Err(Reason::TokenWrongAudience);
         }
+        let times = Times { expires: self.exp, not_before: self.nbf, issued: self.iat };
+        let expires = times.judge(keyring, now)?;
+        let grant = self.parkway.map(|object| object.0).unwrap_or_default();
+        let not_before = self.nbf.map(|date| date.0);
+        Ok(Claims { subject: self.sub.into_owned(), expires, not_before, grant, application: None })
+    }
+}
+
+/// The dates of a token.
+pub(super) struct Times {
+    pub(super) expires: NumericDate,
+    pub(super) not_before: Option<NumericDate>,
+    pub(super) issued: Option<NumericDate>,
+}
+
+impl Times {
+    /// Until when it is good, if it is now.
+    pub(super) fn judge(&self, keyring: &Keyring, now: Wall) -> Result<Wall, Reason> {
         // RFC 7519 §4.1.4: "on or after which the JWT MUST NOT be accepted", with a leeway for skew.
-        let expires = self.exp.0 + keyring.skew();
+        let expires = self.expires.0 + keyring.skew();
         if now >= expires {
             return Err(Reason::TokenExpired);
         }
         // §4.1.5. A signer whose clock is ahead by more than the skew (`iat`) is refused as well: its `exp` is no better.
-        let starts = self.nbf.iter().chain(&self.iat).map(|date| date.0).max();
+        let starts = self.not_before.iter().chain(&self.issued).map(|date| date.0).max();
         if starts.is_some_and(|starts| now + keyring.skew() < starts) {
             return Err(Reason::TokenNotYetValid);
         }
-        let grant = self.parkway.map(|object| object.0).unwrap_or_default();
-        Ok(Claims { subject: self.sub.into_owned(), expires, not_before: self.nbf.map(|date| date.0), grant })
+        Ok(expires)
     }
 }
 
@@ -144,12 +200,12 @@ pub(super) fn is_subject(text: &str) -> bool {
 }
 
 /// A member that may be missing but not `null`: serde by itself takes `null` for missing.
-fn some<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+pub(super) fn some<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
     T::deserialize(from).map(Some)
 }
 
 /// A JSON object: serde by itself also takes an array for a struct, member by member.
-struct Object<T>(T);
+pub(super) struct Object<T>(pub(super) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Object<T>, D::Error> {
@@ -169,7 +225,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 
 /// Seconds since 1970, possibly with a fraction (RFC 7519 §2); never negative here.
 #[derive(Clone, Copy)]
-struct NumericDate(Wall);
+pub(super) struct NumericDate(pub(super) Wall);
 
 impl<'de> Deserialize<'de> for NumericDate {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<NumericDate, D::Error> {
@@ -224,11 +280,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Audiences<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{encode, signed_with};
     use super::super::{MediaKinds, VerifyingKey};
     use super::*;
     use crate::name::Name;
     use proptest::prelude::{any, prop_assert, proptest};
-    use ring::hmac;
 
     const SECRET: [u8; 32] = [0x5a; 32];
     const NOW: Wall = Wall(1_795_000_000_000);
@@ -243,17 +299,6 @@ mod tests {
         let mut keyring = Keyring::new("parkway");
         keys.iter().for_each(|(kid, key)| keyring.add(kid, key.clone()).unwrap());
         keyring
-    }
-
-    fn encode(part: &str) -> String {
-        BASE64_URL_SAFE_NO_PAD.encode(part)
-    }
-
-    /// Signed with `secret` by HMAC-SHA256, whatever the header says.
-    fn signed_with(secret: &[u8], header: &str, payload: &str) -> String {
-        let message = format!("{}.{}", encode(header), encode(payload));
-        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), message.as_bytes());
-        format!("{message}.{}", BASE64_URL_SAFE_NO_PAD.encode(tag))
     }
 
     fn verified(header: &str, payload: &str) -> Result<Claims, Reason> {

@@ -3,6 +3,7 @@
 //! Not here: fetching keys, or taking one from a token (`jku`, `jwk`, `x5u`): a key is configured or it is none.
 
 use super::Users;
+use super::access::Form;
 use crate::limits;
 use crate::time::Duration;
 use base64::Engine as _;
@@ -79,6 +80,7 @@ impl std::error::Error for BadKey {}
 pub struct VerifyingKey {
     algorithm: Algorithm,
     material: Material,
+    form: Form,
 }
 
 #[derive(Clone)]
@@ -101,7 +103,17 @@ impl VerifyingKey {
                 Material::Public(unparsed(&signature::ED25519, public_key(material, &ED25519_PREFIX, 32))?)
             }
         };
-        Ok(VerifyingKey { algorithm, material })
+        Ok(VerifyingKey { algorithm, material, form: Form::Own })
+    }
+
+    /// The same, for tokens of another form; [`Form::Own`] unless said.
+    pub fn with_form(self, form: Form) -> VerifyingKey {
+        VerifyingKey { form, ..self }
+    }
+
+    /// The form of the tokens that it signs.
+    pub(super) fn form(&self) -> &Form {
+        &self.form
     }
 
     /// How it signs.
@@ -223,12 +235,26 @@ impl Keyring {
         self.skew
     }
 
-    /// The key that a token names. A token that names none means the only key; where there are several, nobody guesses.
-    pub(super) fn find(&self, kid: Option<&str>) -> Option<&VerifyingKey> {
+    /// The key that a token names, with its id. A token that names none means the only key of its form; where there are several, nobody guesses.
+    pub(super) fn find(&self, kid: Option<&str>) -> Option<(&str, &VerifyingKey)> {
         match kid {
-            Some(kid) => self.keys.get(kid),
-            None => self.keys.values().next().filter(|_| self.keys.len() == 1),
+            Some(kid) => self.keys.get_key_value(kid),
+            None => {
+                let mut own = self.keys.iter().filter(|(_, key)| key.form == Form::Own);
+                own.next().filter(|_| own.next().is_none())
+            }
         }
+        .map(|(kid, key)| (kid.as_str(), key))
+    }
+
+    /// Whether there are keys that tokens name as their issuer.
+    pub(super) fn has_issuers(&self) -> bool {
+        self.keys.values().any(|key| key.form != Form::Own)
+    }
+
+    /// The key of that id, if tokens name it as their issuer.
+    pub(super) fn find_issuer(&self, issuer: &str) -> Option<(&str, &VerifyingKey)> {
+        self.find(Some(issuer)).filter(|(_, key)| key.form != Form::Own)
     }
 }
 

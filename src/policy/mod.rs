@@ -8,6 +8,7 @@
 //!                                      │              │ Question ─▶ (the shell asks) ─▶ Answer ─▶ [`settle`] ─▶ Verdict
 //! ```
 
+mod access;
 mod case;
 mod claims;
 mod engines;
@@ -24,8 +25,9 @@ mod testing;
 mod users;
 mod verdict;
 
+pub use access::Form;
 pub use case::{Case, OUTCOMES, no_action, parse_instant};
-pub use claims::{Claims, Grant, RecordRule};
+pub use claims::{Application, Claims, Grant, RecordRule};
 pub use engines::{Chain, Engine, Engines, Opinion};
 pub use grants::Grants;
 pub use hours::{BadHours, Hours};

@@ -22,6 +22,8 @@ pub enum Reason {
     TokenUnknownKey,
     /// The JWT's `alg` is not its key's, or it demands something of us that we do not do.
     TokenAlgorithm,
+    /// The JWT of a helper library is for nobody, or for somebody whose identity is no name.
+    TokenIdentity,
     /// The user is unknown, or the proof of the password is wrong; which, nobody is told.
     PasswordWrong,
     /// The proof is right, but for a challenge that is too old or was answered before.
@@ -48,7 +50,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order above.
-    pub const ALL: [Reason; 19] = [
+    pub const ALL: [Reason; 20] = [
         Reason::NoCredential,
         Reason::TokenMalformed,
         Reason::TokenExpired,
@@ -57,6 +59,7 @@ impl Reason {
         Reason::TokenBadSignature,
         Reason::TokenUnknownKey,
         Reason::TokenAlgorithm,
+        Reason::TokenIdentity,
         Reason::PasswordWrong,
         Reason::NonceStale,
         Reason::NameNotGranted,
@@ -106,6 +109,9 @@ impl Reason {
             ),
             Reason::TokenAlgorithm => {
                 ("token_algorithm", "token-algorithm", "The access token's algorithm is not its key's")
+            }
+            Reason::TokenIdentity => {
+                ("token_identity", "token-identity", "The access token's identity is not fit to be a name")
             }
             Reason::PasswordWrong => ("password_wrong", "password-wrong", "The user name or the password is wrong"),
             Reason::NonceStale => ("nonce_stale", "nonce-stale", "The challenge that was answered is used up"),

@@ -57,7 +57,7 @@ impl Users {
     /// Adds a user, in place of one of the same name. The name is also his subject: a JWT with the same `sub` is the same client.
     pub fn add(&mut self, name: &str, password: &str, grant: Grant) {
         let secrets = Secrets::new(name, &self.realm, password);
-        let claims = Claims { subject: name.to_owned(), expires: NEVER, not_before: None, grant };
+        let claims = Claims { subject: name.to_owned(), expires: NEVER, not_before: None, grant, application: None };
         self.by_name.insert(name.to_owned(), User { secrets, claims });
     }
 
