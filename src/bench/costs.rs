@@ -6,30 +6,36 @@ use super::plot::{Line, Plot, Point};
 use super::run::Run;
 use super::server::Forwarder;
 use super::table;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What so many sessions cost.
 pub(super) struct Costs {
     pub(super) sessions: u16,
-    pub(super) runs: BTreeMap<Forwarder, Vec<Run>>,
+    pub(super) rounds: Vec<Round>,
 }
 
+/// All forwarders, one soon after the other.
+pub(super) type Round = BTreeMap<Forwarder, Run>;
+
 impl Costs {
-    fn of(&self, forwarder: Forwarder, value: impl Fn(&Run) -> f64) -> Vec<f64> {
-        self.runs.get(&forwarder).map(|runs| runs.iter().map(value).collect()).unwrap_or_default()
+    fn forwarders(&self) -> BTreeSet<Forwarder> {
+        self.rounds.iter().flat_map(|round| round.keys().copied()).collect()
     }
 
-    /// CPU time a packet in all, nanoseconds; nothing if it cannot be known, because there was no direct packet.
+    fn of(&self, forwarder: Forwarder, value: impl Fn(&Run) -> f64) -> Vec<f64> {
+        self.rounds.iter().filter_map(|round| round.get(&forwarder)).map(value).collect()
+    }
+
+    /// CPU time a packet in all, nanoseconds; nothing if it cannot be known, because there was no direct packet in the same round.
     fn in_all(&self, forwarder: Forwarder, place: &Place) -> Vec<f64> {
         if place.is_wired() {
             return self.of(forwarder, Run::nanos);
         }
-        let direct = self.of(Forwarder::Nobody, Run::sending_nanos);
-        if direct.is_empty() {
-            return Vec::new();
-        }
-        let direct = table::median(&direct);
-        self.of(forwarder, |run| run.nanos() + run.sending_nanos() - direct)
+        let in_all = |round: &Round| {
+            let (run, direct) = (round.get(&forwarder)?, round.get(&Forwarder::Nobody)?);
+            Some(run.nanos() + run.sending_nanos() - direct.sending_nanos())
+        };
+        self.rounds.iter().filter_map(in_all).collect()
     }
 
     /// A row for each forwarder, then what we mean to reach.
@@ -49,9 +55,9 @@ impl Costs {
                 table::spread(&self.of(forwarder, Run::lost_per_mille), 2),
             ]
         };
-        let repeats = self.runs.values().map(Vec::len).max().unwrap_or_default();
+        let repeats = self.rounds.len();
         println!("\n{} sessions {}, medians of {repeats} (least–most):", self.sessions, where_of(place));
-        let rows: Vec<_> = self.runs.keys().map(row).collect();
+        let rows: Vec<_> = self.forwarders().iter().map(row).collect();
         let head = [
             "forwarder",
             "its process, ns a packet",
@@ -94,7 +100,7 @@ impl Costs {
 
 /// A line for each forwarder, over the numbers of sessions: all that a packet costs, or what it costs in the process where that is all we know.
 pub(super) fn plot(all: &[Costs], place: &Place) -> Plot {
-    let is_known = all.iter().all(|costs| costs.runs.keys().any(|who| !costs.in_all(*who, place).is_empty()));
+    let is_known = all.iter().all(|costs| costs.forwarders().iter().any(|who| !costs.in_all(*who, place).is_empty()));
     let value = |costs: &Costs, forwarder| {
         if is_known { costs.in_all(forwarder, place) } else { costs.of(forwarder, Run::process_nanos) }
     };
@@ -111,8 +117,7 @@ pub(super) fn plot(all: &[Costs], place: &Place) -> Plot {
         };
         Line { name: forwarder.name(), colour: forwarder as usize, points: all.iter().filter_map(point).collect() }
     };
-    let forwarders: std::collections::BTreeSet<Forwarder> =
-        all.iter().flat_map(|costs| costs.runs.keys().copied()).collect();
+    let forwarders: BTreeSet<Forwarder> = all.iter().flat_map(Costs::forwarders).collect();
     let lines = forwarders.into_iter().filter(|forwarder| *forwarder != Forwarder::Nobody).map(line).collect();
     let part = if is_known { "all of its CPU time" } else { "CPU time of the process" };
     Plot {

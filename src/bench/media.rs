@@ -6,18 +6,18 @@
 //! than with nobody between the two ends, and the server's own time. Over wires it is the time of all the server's threads, the kernel's that
 //! take packets from the wires among them; nothing is subtracted.
 
-use super::costs::{self, Costs};
+use super::costs::{self, Costs, Round};
 use super::cpu::{self, First};
+use super::failed;
 use super::nat::Nat;
 use super::options::{Measure, Options};
 use super::place::Place;
+use super::rates::{Rates, Search};
 use super::rtp::Plan;
 use super::rtpengine::Rtpengine;
-use super::run::Run;
+use super::run::Bridged;
 use super::server::{Forwarder, Server, Setting};
-use super::{failed, table};
 use crate::daemon::{Code, Failure};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -120,55 +120,36 @@ impl Bench {
     /// Each forwarder in its turn, as often as is asked for.
     fn cost(&self, forwarders: &[Forwarder], sessions: u16) -> Result<Costs, Failure> {
         let plan = self.plan(SESSION_RATE * u32::from(sessions));
-        let mut runs: BTreeMap<Forwarder, Vec<Run>> = BTreeMap::new();
+        let mut rounds = Vec::new();
         for _ in 0..self.options.repeats() {
+            let mut round = Round::new();
             for forwarder in forwarders {
                 for _ in 0..TRIES {
-                    let run = Run::make(*forwarder, &self.setting(), sessions, plan)?;
+                    let run = Bridged::start(*forwarder, &self.setting(), sessions)?.measure(plan)?;
                     if run.counts() || self.options.test {
-                        runs.entry(*forwarder).or_default().push(run);
+                        round.insert(*forwarder, run);
                         break;
                     }
                 }
             }
+            rounds.push(round);
         }
-        Ok(Costs { sessions, runs })
+        Ok(Costs { sessions, rounds })
     }
 
-    /// The highest rate at which nothing is lost, by steps of a fifth and then halving the last one twice.
+    /// The highest rate of each forwarder that is a process, by turns.
     fn rate(&self, forwarders: &[Forwarder]) -> Result<(), Failure> {
         let sessions = self.options.sessions().first().copied().unwrap_or_default();
-        let mut found = BTreeMap::new();
-        for forwarder in forwarders.iter().filter(|forwarder| forwarder.is_a_process()) {
-            let holds = |rate: u32| -> Result<bool, Failure> {
-                // Twice: the machine may have been busy with something else.
-                for _ in 0..2 {
-                    if Run::make(*forwarder, &self.setting(), sessions, self.plan(rate))?.is_sustained() {
-                        return Ok(true);
-                    }
-                }
-                Ok(false)
-            };
-            let (mut low, mut high) = (0, SESSION_RATE * u32::from(sessions));
-            while holds(high)? {
-                (low, high) = (high, high + high / 5);
-                if self.options.test {
-                    break;
-                }
+        let mut rates = Rates::default();
+        for _ in 0..self.options.repeats() {
+            for forwarder in forwarders.iter().filter(|forwarder| forwarder.is_a_process()) {
+                let mut bridged = Bridged::start(*forwarder, &self.setting(), sessions)?;
+                let search =
+                    Search { first: SESSION_RATE * u32::from(sessions), plan: self.plan(0), short: self.options.test };
+                rates.add(*forwarder, search.run(&mut bridged)?);
             }
-            for _ in 0..if self.options.test { 0 } else { 2 } {
-                let middle = low.midpoint(high);
-                if middle > low && holds(middle)? { low = middle } else { high = middle }
-            }
-            found.insert(*forwarder, vec![f64::from(low)]);
         }
-        let of = |forwarder| found.get(&forwarder).map(Vec::as_slice).unwrap_or_default();
-        let row = |forwarder: Forwarder| {
-            let what = format!("loss-free packets a second on one core, {}", forwarder.name());
-            table::compare(&what, of(forwarder), of(Forwarder::Rtpengine), "≥ 1.3", 0)
-        };
-        let rows = [row(Forwarder::AtOnce), row(Forwarder::Gathering)];
-        table::print_rows(["what", "Parkway", "rtpengine", "ratio", "goal"], &rows);
+        rates.print();
         Ok(())
     }
 }

@@ -21,6 +21,7 @@ pub mod parkway;
 mod phones;
 mod place;
 mod plot;
+mod rates;
 mod rtp;
 mod rtpengine;
 mod run;

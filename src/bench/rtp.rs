@@ -86,6 +86,8 @@ pub(super) struct Audio<'a> {
     sockets: [UdpSocket; 2],
     /// A session's caller, its client, the next session's caller …
     legs: Vec<Leg>,
+    /// The number of the next packet: legs go on where they were.
+    next: u64,
 }
 
 /// One leg.
@@ -102,7 +104,7 @@ impl Audio<'_> {
         let sockets = place.sockets()?;
         let prepared = sockets.iter().try_for_each(prepare);
         prepared.map_err(|error| failed(format!("a socket for audio does not go on without waiting: {error}")))?;
-        Ok(Audio { place, sockets, legs: Vec::new() })
+        Ok(Audio { place, sockets, legs: Vec::new(), next: 0 })
     }
 
     /// The legs of a session; their key is new.
@@ -124,16 +126,17 @@ impl Audio<'_> {
         Ok(())
     }
 
-    /// Sends and checks; `look` is how the server is looked at.
+    /// Sends and checks, as often as one likes; `look` is how the server is looked at.
     pub(super) fn run<L>(&mut self, plan: Plan, mut look: impl FnMut() -> L) -> Outcome<L> {
         let packets = |time: Duration| (time.as_secs_f64() * f64::from(plan.rate)) as u64;
-        let (uncounted, counted) = (packets(plan.warm_up), packets(plan.measured));
+        let first = self.next;
+        let (uncounted, counted) = (first + packets(plan.warm_up), packets(plan.measured));
         let mut hearing = Hearing::new(self.legs.len(), uncounted);
         let pause = Duration::from_secs(1).div_f64(f64::from(plan.rate));
         let start = Instant::now();
         let burst = u64::from(plan.burst);
-        let due = |packet: u64| start + pause.mul_f64((packet / burst * burst) as f64);
-        let (mut next, mut before, mut late) = (0, look(), Duration::ZERO);
+        let due = |packet: u64| start + pause.mul_f64(((packet - first) / burst * burst) as f64);
+        let (mut next, mut before, mut late) = (first, look(), Duration::ZERO);
         let mut sending = Vec::with_capacity(counted as usize);
         while next < uncounted + counted {
             for _ in 0..SENT_AT_ONCE {
@@ -153,6 +156,7 @@ impl Audio<'_> {
             }
             self.take(start, &mut hearing);
         }
+        self.next = next;
         let (after, in_time) = (look(), hearing.received);
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {

@@ -1,9 +1,8 @@
-//! One time: a server is started, gets its sessions, forwards their packets and ends.
-//! Not here: how often, and what is made of it (`media`).
+//! A server is started, gets its sessions and forwards their packets, once or at several rates.
+//! Not here: how often, and what is made of it (`costs`, `rates`).
 
 use super::failed;
 use super::kernel::{self, Times};
-use super::place::Place;
 use super::rtp::{Audio, Faults, Outcome, Plan};
 use super::secure::Suite;
 use super::server::{Forwarder, Server, Setting};
@@ -16,16 +15,25 @@ const LATE_MAX: Duration = Duration::from_millis(20);
 /// A rate counts as sustained with a lower median only: socket buffers hide an overload for seconds.
 const MEDIAN_MAX: Duration = Duration::from_millis(10);
 
-/// What one time gave.
-pub(super) struct Run {
-    outcome: Outcome<Times>,
+/// A server with its sessions, and both ends of each.
+pub(super) struct Bridged<'a> {
+    forwarder: Forwarder,
+    /// Ends with this value.
+    _server: Server,
+    audio: Audio<'a>,
+    /// Whose time a packet costs.
+    threads: Vec<u32>,
+    sessions: u16,
     /// Of the server, bytes a session.
-    pub(super) memory: f64,
+    memory: f64,
 }
 
-impl Run {
-    /// An error if packets came that nobody sent so: then nothing else that was measured counts.
-    pub(super) fn make(forwarder: Forwarder, setting: &Setting<'_>, sessions: u16, plan: Plan) -> Result<Run, Failure> {
+impl Bridged<'_> {
+    pub(super) fn start<'a>(
+        forwarder: Forwarder,
+        setting: &Setting<'a>,
+        sessions: u16,
+    ) -> Result<Bridged<'a>, Failure> {
         let (mut server, mut audio) = (Server::start(forwarder, setting)?, Audio::new(setting.place)?);
         // The first sessions pay for what all share.
         let first = sessions / 10;
@@ -34,8 +42,14 @@ impl Run {
         bridge(&mut server, &mut audio, setting.suite, first..sessions)?;
         let memory = server.memory_bytes().saturating_sub(before) as f64 / f64::from(sessions - first);
         server.settle()?;
-        let threads = threads(&server, setting.place);
-        let run = Run { outcome: audio.run(plan, || kernel::cpu_times(&threads)), memory };
+        let threads = [&server.ids(), setting.place.receivers()].concat();
+        Ok(Bridged { forwarder, _server: server, audio, threads, sessions, memory })
+    }
+
+    /// Sends for a while. An error if packets came that nobody sent so: then nothing else that was measured counts.
+    pub(super) fn measure(&mut self, plan: Plan) -> Result<Run, Failure> {
+        let Bridged { forwarder, audio, threads, sessions, .. } = self;
+        let run = Run { outcome: audio.run(plan, || kernel::cpu_times(threads)), memory: self.memory };
         let Outcome { sent, received, faults, .. } = &run.outcome;
         println!(
             "{}, {sessions} sessions, {} packets a second: {} of {sent} lost, {:.0} ns each, {:.0} ns to send, p50 {:.0} µs",
@@ -51,7 +65,16 @@ impl Run {
         }
         Ok(run)
     }
+}
 
+/// What one time gave.
+pub(super) struct Run {
+    outcome: Outcome<Times>,
+    /// Of the server, bytes a session.
+    pub(super) memory: f64,
+}
+
+impl Run {
     /// Whether the generator sent when packets were due; says so if not.
     pub(super) fn counts(&self) -> bool {
         let in_time = self.outcome.late <= LATE_MAX;
@@ -96,10 +119,11 @@ impl Run {
         times.get(at).copied().unwrap_or_default().as_secs_f64() * 1e6
     }
 
-    /// Less than one in a thousand lost, and less than one in a hundred still under way at the end.
+    /// Sent when it was due, less than one in a thousand lost, and less than one in a hundred still under way at the end.
     pub(super) fn is_sustained(&self) -> bool {
         let Outcome { sent, received, in_time, .. } = self.outcome;
-        (sent - received) * 1_000 < sent
+        self.counts()
+            && (sent - received) * 1_000 < sent
             && sent.saturating_sub(in_time) * 100 < sent
             && self.transit_micros(500) < MEDIAN_MAX.as_secs_f64() * 1e6
     }
@@ -116,9 +140,4 @@ fn bridge(
         audio.add(&own, &server.bridge(session, &own)?)?;
     }
     Ok(())
-}
-
-/// Whose time a packet costs.
-fn threads(server: &Server, place: &Place) -> Vec<u32> {
-    [&server.ids(), place.receivers()].concat()
 }

@@ -13,21 +13,21 @@ use crate::daemon::Failure;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-/// Whom we measure, in the order of the table.
+/// Whom we measure, in the order of the table and of a round: what the kernel forwards soon after nobody, from whose packets it is told apart.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Forwarder {
     /// There is nothing between the two ends.
     Nobody,
     /// Parkway: the kernel forwards by itself what Parkway told it (`media.offload`).
     Kernel,
+    /// The kernel's NAT.
+    Nat,
     /// Parkway's sockets: each packet as soon as it comes.
     AtOnce,
     /// Parkway's sockets: packets gather for a while.
     Gathering,
     /// rtpengine in user space.
     Rtpengine,
-    /// The kernel's NAT.
-    Nat,
 }
 
 impl Forwarder {
