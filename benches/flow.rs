@@ -212,7 +212,7 @@ impl Stage {
                     media::Command::Set { .. } | media::Command::Clear { .. } | media::Command::Record { .. },
                 ) => {}
                 Effect::Notify(Notice::Incoming(incoming)) => self.heard.incoming = Some(incoming),
-                Effect::Notify(Notice::Gone(_) | Notice::Ended(_)) => {}
+                Effect::Notify(Notice::Gone(_) | Notice::Personal(_)) => {}
                 Effect::Record(_) => self.records += 1,
                 Effect::Ask { .. } => panic!("the grants engine asks nobody"),
                 Effect::Locate(_) => panic!("no trunk is gone to"),
@@ -295,6 +295,7 @@ fn settings() -> Settings {
             srtp: call::SrtpTerms { reach: call::KeyReach::Encrypted, is_required: false },
             hold_sound: None,
             recording: None,
+            digits: call::DigitTerms::default(),
         }),
         pass_headers: Vec::new(),
         caps: Caps { total: many, per_name: many, per_source: many, retry_after: Duration::from_secs(10) },

@@ -72,6 +72,7 @@ fn bridged(id: FlowId, caller: SocketAddr) -> Flow {
         silence_max: Some(Duration::from_secs(60)),
         keys: None,
         recording: None,
+        digits: parkway::media::Digits::default(),
     };
     let client = SocketAddr::new([127, 4, 5, 6].into(), 4_000);
     let mut flow = Flow::new(id);

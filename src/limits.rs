@@ -73,6 +73,8 @@ pub const EVENT_CLOCK_RATES: RangeInclusive<u32> = 8_000..=192_000;
 /// How long after its last packet a key whose end packets were all lost counts as released: RFC 4733 §2.6.1 asks for packets
 /// every 50 ms at most, so this is twenty lost ones.
 pub const DTMF_GAP_MAX: Duration = Duration::from_secs(1);
+/// Keys of one leg that are told in a second, by each means: machines dial ten, with tones and pauses of 50 ms; the rest are counted.
+pub const DIGITS_TOLD_PER_SECOND_MAX: u32 = 20;
 
 /// How long a freed pair of ports rests, so that late packets of the old call find nobody.
 pub const PORT_REST: Duration = Duration::from_secs(5);

@@ -4,11 +4,14 @@
 
 mod common;
 
+use common::credentials::Rights;
+use common::setup::Setup;
 use common::story::{NUMBER, credentials};
 use common::voice::describe;
 use common::{Daemon, Phone, Subscriber, Wire};
 use parkway::media::dtmf::KeyWriter;
 use parkway::media::header::Rtp;
+use serde_json::json;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
@@ -115,6 +118,59 @@ fn a_key_keeps_its_length_across_clocks() {
     caller.phone.hang_up();
     other.phone.be_hung_up_on();
     let record = daemon.finish(1).remove(0);
-    let digits = ["caller", "client"].map(|side| record["media"][side]["dtmf_digits"].as_u64());
+    let digits = ["caller", "client"].map(|side| record["digits"][side]["rfc4733"].as_u64());
     assert_eq!(digits, [Some(1), Some(1)]);
+}
+
+/// Each key, from either side and however it was sent; as shipped nobody is told, and no log has any.
+#[test]
+fn the_client_that_has_the_call_is_told_each_key_where_the_operator_wants_it() {
+    const KEYS: &[(u8, &str)] = &[(0, "PCMU/8000"), (101, "telephone-event/8000")];
+    for tells in [true, false] {
+        let reporting = if tells { "tell" } else { "count" };
+        let setup = Setup::with(&[&format!("media.digits={reporting}")]);
+        let daemon = Daemon::start_as(&setup);
+        let mut client = Subscriber::ready(&daemon, "demo");
+        // Of the same name, and not the one that has the call.
+        let rights = Rights { subject: "somebody else".into(), ..Rights::full("demo") };
+        let mut another = Subscriber::open(&daemon, "demo", &rights);
+        another.expect("synced");
+        let (caller, other) = (Keypad::new(&daemon, KEYS), Keypad::new(&daemon, KEYS));
+        let (mut caller, mut other) = bridge(&daemon, &mut client, caller, other, "");
+        for (from_caller, key, leg) in [(true, '4', "caller"), (false, '#', "client")] {
+            let (here, there) = if from_caller { (&mut caller, &mut other) } else { (&mut other, &mut caller) };
+            for packet in KeyWriter::new(key, 4_000, 8_000, STEP, Duration::from_millis(100)).unwrap() {
+                here.send(101, packet.marker, packet.timestamp, &packet.payload);
+                there.hear(101);
+            }
+            if tells {
+                let told = client.expect("digit");
+                let said = ["leg", "key", "heard"].map(|member| told[member].as_str().unwrap().to_owned());
+                assert_eq!(said, [leg, &key.to_string(), "rfc4733"]);
+                assert_eq!(told["duration_ms"], 100);
+            }
+        }
+        // As softphones in browsers write it.
+        let (body, kind) = ("Signal=7\r\nDuration=160", "Content-Type: application/dtmf-relay\r\n");
+        other.phone.request_with("INFO", kind, body);
+        let carried = caller.phone.expect_request("INFO");
+        caller.phone.answer(&carried, 200, "");
+        other.phone.expect(200);
+        if tells {
+            let told = client.expect("digit");
+            assert_eq!((&told["leg"], &told["key"], &told["heard"]), (&json!("client"), &json!("7"), &json!("info")));
+            assert_eq!(told["duration_ms"], 160);
+        }
+        caller.phone.hang_up();
+        other.phone.be_hung_up_on();
+        client.expect("ended");
+        let incoming = another.incoming();
+        another.gone(&incoming.call, "answered_elsewhere");
+        another.stays_silent();
+        assert!(!daemon.log().contains("Signal"), "a key in the log");
+        daemon.wait_for_metric("parkway_digits_total{heard=\"rfc4733\"}", STEP * 250, |count| count == 2.0);
+        let record = daemon.finish(1).remove(0);
+        let expected = |rfc4733, info| json!({"rfc4733": rfc4733, "in_band": 0, "info": info, "untold": 0});
+        assert_eq!(record["digits"], json!({"caller": expected(1, 0), "client": expected(1, 1)}));
+    }
 }

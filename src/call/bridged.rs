@@ -5,6 +5,7 @@ use super::change::Change;
 use super::ending::{Ending, Holder};
 use super::info::Infos;
 use super::leg::{Answered, plain, status};
+use super::notice::Digit;
 use super::session::Session;
 use super::talk::Talk;
 use super::{EndedBy, Event, Facts, GoneReason, Outcome, State, Turn};
@@ -102,6 +103,10 @@ impl Bridged {
                 self.end(End::failed("no ACK for our 200"), facts, turn)
             }
             Event::Media(media::Event::Silent { side, .. }) => self.end(End::silent(side), facts, turn),
+            Event::Media(media::Event::Dtmf { side: leg, digit: key, duration_ms, heard, .. }) => {
+                self.tell_digit(Digit { leg, key, duration_ms: Some(duration_ms), heard }, facts, turn);
+                self.stay()
+            }
             Event::Media(media::Event::Added { ports, .. }) => {
                 self.video_opened(ports, turn);
                 self.stay()
@@ -139,7 +144,7 @@ impl Bridged {
         match request.start().method() {
             Some(Method::Bye) => self.hung_up(side, transaction, facts, turn),
             Some(Method::Invite | Method::Update) => self.change(side, transaction, request, turn).stay(),
-            Some(Method::Info) => self.inform(side, transaction, request, turn).stay(),
+            Some(Method::Info) => self.inform(side, transaction, request, facts, turn).stay(),
             _ => {
                 turn.endpoint.respond(turn.now, transaction, &plain(200));
                 self.stay()
@@ -230,7 +235,7 @@ impl Bridged {
     fn finish(self: Box<Self>, bye: Option<(Side, ServerId)>, end: End, facts: &Facts, turn: &mut Turn<'_>) -> State {
         let mut record =
             facts.record(Some(self.caller.dialog), &super::Over::after_bridge(end.outcome, end.by, end.reason), turn);
-        self.session.write(&mut record);
+        self.session.write(&mut record, turn.settings);
         record.recording = self.session.taping.missed();
         self.talk(turn).write(&mut record, facts);
         if let Some(received) = self.unanswered_change().filter(|_| !planted(Mutant::ChangeLeftOpen)) {

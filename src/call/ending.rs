@@ -1,15 +1,15 @@
 //! Ending: both sides are told that it is over, the relay gives its ports back and its counters, the record is written. Then nothing is left.
 
 use super::leg::Leaving;
-use super::notice::{Ended, Notice, Quality, Score};
+use super::notice::{Ended, News, Notice, Personal, Quality, Score};
 use super::{Event, Facts, Record, State, Turn};
-use crate::id::{FlowId, Side};
+use crate::id::{CallId, FlowId, Side};
 use crate::limits;
 use crate::media;
 use crate::mutant::{Mutant, planted};
 use crate::name::Name;
 use crate::sip::endpoint::DialogId;
-use crate::time::Instant;
+use crate::time::{Instant, Wall};
 use crate::token::SubjectHash;
 
 /// A call that is being taken down.
@@ -45,17 +45,19 @@ impl Holder {
     fn ended(self, record: &Record) -> Notice {
         let score = |leg: &media::Counters| Score { mos: leg.mos, mos_heard: leg.mos_heard };
         let quality = |closed: &media::Closed| Quality { caller: score(&closed.caller), client: score(&closed.client) };
-        Notice::Ended(Box::new(Ended {
-            call: record.call,
-            name: self.name,
-            holder: self.subject,
+        let ended = Ended {
             ended_by: record.ended_by,
             talked_ms: record.talked_ms,
             quality: record.media.as_ref().map(quality),
             findings: record.media.as_ref().map(media::diagnosis::findings_for_client).unwrap_or_default(),
-            at: record.ended,
-            rings: self.rings,
-        }))
+        };
+        self.told(record.call, News::Ended(ended), record.ended)
+    }
+
+    /// Something that it is told, and nobody else.
+    pub(super) fn told(self, call: CallId, news: News, at: Wall) -> Notice {
+        let Holder { name, subject: holder, rings } = self;
+        Notice::Personal(Box::new(Personal { call, name, holder, news, at, rings }))
     }
 }
 
@@ -150,6 +152,7 @@ impl Ending {
             record.findings = report.as_ref().map(media::diagnosis::findings).unwrap_or_default();
             let recording = report.as_mut().and_then(|report| report.recording.take());
             record.recording = recording.or(record.recording);
+            record.add_digits(report.as_ref());
             record.media = report;
             let ended = self.holder.take().map(|holder| holder.ended(&record));
             turn.write(record);

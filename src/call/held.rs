@@ -395,7 +395,7 @@ impl Held {
     ) -> (State, Option<u16>) {
         let over = Over::after_bridge(Outcome::Answered, verdict.by, verdict.reason);
         let mut record = facts.record(Some(self.caller.dialog), &over, turn);
-        self.session.write(&mut record);
+        self.session.write(&mut record, turn.settings);
         self.talk.write(&mut record, facts);
         let because = verdict.gone.reason_header();
         let client = match self.rejoining.take() {

@@ -8,6 +8,7 @@
 
 use super::bridged::{Bridged, End};
 use super::leg::{plain, status};
+use super::signal::Signal;
 use super::{Facts, State, Turn};
 use crate::id::Side;
 use crate::limits;
@@ -38,6 +39,7 @@ impl Bridged {
         from: Side,
         received: ServerId,
         request: &Message<'_>,
+        facts: &Facts,
         turn: &mut Turn<'_>,
     ) -> Box<Self> {
         let refused = |status, headers| Some(Reply { headers, ..plain(status) });
@@ -48,7 +50,12 @@ impl Bridged {
             refused(200, &[])
         } else {
             match self.carry_info(from, received, request, turn) {
-                Ok(()) => None,
+                Ok(()) => {
+                    if let Some(Signal { key, duration_ms }) = Signal::parse(request.body()) {
+                        self.pressed_by_info(from, (key, duration_ms), facts, turn);
+                    }
+                    None
+                }
                 Err(415) => refused(415, &[("Accept", ACCEPT)]),
                 Err(503) => refused(503, &[("Retry-After", "1")]),
                 Err(status) => refused(status, &[]),

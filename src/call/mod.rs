@@ -21,6 +21,8 @@ mod merging;
 mod notice;
 mod parked;
 mod party;
+mod phase;
+mod pressed;
 mod record;
 mod refresh;
 mod rejoining;
@@ -28,6 +30,7 @@ mod rewrite;
 mod route;
 mod session;
 mod session_timer;
+mod signal;
 mod talk;
 mod taping;
 mod transfer;
@@ -38,7 +41,11 @@ pub use joining::{Joining, Rung};
 pub use keying::{KeyReach, Keying, SrtpTerms};
 pub use leg::{Pending, Refusal, Ring, plain, too_early};
 pub use merging::Callback;
-pub use notice::{ClientMessage, ClientMessageKind, Ended, Gone, GoneReason, Incoming, Notice, Quality, Score};
+pub use notice::{
+    ClientMessage, ClientMessageKind, Digit, Ended, Gone, GoneReason, Incoming, News, Notice, Personal, Quality, Score,
+};
+pub use phase::Phase;
+pub use pressed::{DigitCounts, DigitTerms, SideDigits};
 pub use record::{Encrypted, EndedBy, Outcome, Record, Transfer, Video};
 pub use rewrite::Rewrite;
 pub use route::{Identity, Pattern, Route, Trunk};
@@ -46,6 +53,8 @@ pub use session_timer::Terms as SessionTerms;
 pub use taping::RecordingTerms;
 pub use transfer::Referral;
 pub use transferor::FromTransferor;
+
+use bridged::Bridged;
 
 use crate::id::{CallId, CallRef, FlowId, Side};
 use crate::media;
@@ -77,7 +86,7 @@ enum State {
     Arriving(arriving::Arriving),
     Parked(parked::Parked),
     Merging(Box<merging::Merging>),
-    Bridged(Box<bridged::Bridged>),
+    Bridged(Box<Bridged>),
     Held(Box<held::Held>),
     Ending(Box<ending::Ending>),
     /// Nothing is left of it.
@@ -136,6 +145,8 @@ pub struct Settings {
     pub hold_sound: Option<media::SoundId>,
     /// How calls are recorded; `None`: they cannot be.
     pub recording: Option<RecordingTerms>,
+    /// What becomes of keys.
+    pub digits: DigitTerms,
 }
 
 /// How we are reached from outside of our own networks.
@@ -421,6 +432,7 @@ impl Facts {
             codec: None,
             srtp: Encrypted::default(),
             recording: None,
+            digits: None,
             media: None,
             video: None,
             findings: Vec::new(),
@@ -566,35 +578,4 @@ pub fn acceptable(offer: &[u8], transport: Transport, trunk: &Trunk, settings: &
 /// Whether the session interval that an INVITE asks for can be granted: else 422 (RFC 4028 §9).
 pub fn check_session_timer(invite: &Message<'_>, settings: &Settings) -> Result<(), Refusal> {
     session_timer::Asked::of(invite, settings.session_timer).map(|_| ())
-}
-
-/// The state of a call, as others see it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Phase {
-    /// It is not settled where it goes.
-    Arriving,
-    /// It waits for a callback.
-    Parked,
-    /// A callback is being joined to it.
-    Merging,
-    /// The two sides talk.
-    Bridged,
-    /// It is being taken down.
-    Ending,
-}
-
-impl Phase {
-    /// All of them.
-    pub const ALL: [Phase; 5] = [Phase::Arriving, Phase::Parked, Phase::Merging, Phase::Bridged, Phase::Ending];
-
-    /// `arriving`, `parked`, `merging`, `bridged` or `ending`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Phase::Arriving => "arriving",
-            Phase::Parked => "parked",
-            Phase::Merging => "merging",
-            Phase::Bridged => "bridged",
-            Phase::Ending => "ending",
-        }
-    }
 }

@@ -3,8 +3,8 @@
 //! Not here: who listens and how an event is written (`notify`), and what a decline does to the call (`call`, `switch`).
 
 use crate::call::EndedBy;
-use crate::id::CallId;
-use crate::media::Finding;
+use crate::id::{CallId, Side};
+use crate::media::{Finding, Means};
 use crate::name::Name;
 use crate::policy::MediaKinds;
 use crate::time::Wall;
@@ -19,8 +19,8 @@ pub enum Notice {
     Incoming(Incoming),
     /// A call waits no more. Sent once for each [`Notice::Incoming`].
     Gone(Gone),
-    /// A client's talk is over: for that client alone.
-    Ended(Box<Ended>),
+    /// Something for the client alone that has a call, or had it.
+    Personal(Box<Personal>),
 }
 
 /// A parked call, as much of it as a client is told. Kept for as long as the call is parked, for clients that subscribe meanwhile:
@@ -68,15 +68,48 @@ pub struct Gone {
     pub rings: bool,
 }
 
-/// A call that a client had and that is over, with what its record says of how it was heard.
+/// What the client is told that has a call: it alone, on each channel that it has under the name.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Ended {
+pub struct Personal {
     /// The call.
     pub call: CallId,
     /// The name under which the client answered.
     pub name: Name,
     /// Who it is: nobody else is told, under whatever name.
     pub holder: SubjectHash,
+    /// What happened.
+    pub news: News,
+    /// When.
+    pub at: Wall,
+    /// Whether telephones that registered were rung, and not told.
+    pub rings: bool,
+}
+
+/// What happened to a client's call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum News {
+    /// It is over.
+    Ended(Ended),
+    /// A key was pressed.
+    Digit(Digit),
+}
+
+/// A key that was pressed in a call. It may be part of a PIN, so it is nobody else's, and stands in no log and no record.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Digit {
+    /// Who pressed it.
+    pub leg: Side,
+    /// `0`–`9`, `*`, `#`, `A`–`D`.
+    pub key: char,
+    /// For how long, milliseconds, if that was said.
+    pub duration_ms: Option<u32>,
+    /// How it was heard.
+    pub heard: Means,
+}
+
+/// How a call was that is over, with what its record says of how it was heard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
     /// Who ended it.
     pub ended_by: EndedBy,
     /// How long both sides were joined, by all clients together.
@@ -85,10 +118,6 @@ pub struct Ended {
     pub quality: Option<Quality>,
     /// What was wrong with the audio, the worst first; no address of the caller's is in it.
     pub findings: Vec<Finding>,
-    /// When.
-    pub at: Wall,
-    /// Whether telephones that registered were rung, and not told.
-    pub rings: bool,
 }
 
 /// How well the two sides were heard.

@@ -1,6 +1,7 @@
 //! The call detail record: one a call, made when the call is over, the same whoever reads it.
 //! Not here: where it is written (`telemetry`).
 
+use super::pressed::DigitCounts;
 use crate::id::{CallId, Side};
 use crate::media::{Closed, Finding, Recorded};
 use crate::sip::endpoint::{DialogId, Endpoint};
@@ -127,6 +128,8 @@ pub struct Record {
     pub srtp: Encrypted,
     /// What became of its recording; `null` where there was to be none.
     pub recording: Option<Recorded>,
+    /// How many keys were pressed in the bridge, and never which; `null` where nobody counts.
+    pub digits: Option<DigitCounts>,
     /// What the relay counted.
     pub media: Option<Closed>,
     /// The video of a call that had some; `null` of others.

@@ -6,13 +6,14 @@ use super::joining::Joining;
 use super::keying::{self, Keying, Protection};
 use super::leg::Refusal;
 use super::party::Party;
+use super::pressed::Pressed;
 use super::record::Video;
 use super::taping::{self, Taping};
 use super::{Encrypted, Facts, Record, Settings, Turn};
 use crate::id::{FlowId, Side};
 use crate::limits;
 use crate::media::tone::Law;
-use crate::media::{Codec, Command, Line, Mapping, Play, RtcpPort, SoundId, Stream, Trust};
+use crate::media::{Codec, Command, Digits, Line, Mapping, Play, Reporting, RtcpPort, SoundId, Stream, Trust};
 use crate::rng::Rng;
 use crate::sdp::{
     self, AddressRules, Agreement, BadAddress, Carriage, Codecs, Description, Direction, Directions, Local,
@@ -31,6 +32,8 @@ pub(super) struct Session {
     pub agreement: Agreement,
     /// Whether it is recorded.
     pub taping: Taping,
+    /// The keys that came by INFO.
+    pub pressed: Pressed,
     caller: End,
     client: End,
 }
@@ -337,6 +340,7 @@ impl End {
             silence_max: None,
             keys: keying::keys(&ours.carriage, peer.key.as_ref()),
             recording: None,
+            digits: Digits { reporting: Reporting::Off, ..Digits::default() },
         }
     }
 
@@ -358,7 +362,7 @@ impl End {
 impl Session {
     /// Both ends have spoken.
     pub(super) fn new(flow: FlowId, agreement: Agreement, taping: Taping, [caller, client]: [End; 2]) -> Session {
-        Session { flow, agreement, taping, caller, client }
+        Session { flow, agreement, taping, pressed: Pressed::default(), caller, client }
     }
 
     /// One end.
@@ -428,8 +432,9 @@ impl Session {
         Some(Command::Record { flow: self.flow, file: taping::file(facts), sides: self.taping.sides()? })
     }
 
-    /// Writes its codecs, and how both sides are encrypted, into the record of the call.
-    pub(super) fn write(&self, record: &mut Record) {
+    /// Writes its codecs, how both sides are encrypted, and what it counts, into the record of the call.
+    pub(super) fn write(&self, record: &mut Record, settings: &Settings) {
+        record.digits = self.pressed.counts(settings.digits.reporting);
         let codec =
             |codecs: &Codecs| codecs.first().map(|codec| format!("{}/{}", codec.encoding, codec.caller.clock_rate));
         let srtp = |stream: fn(&End) -> Option<&Peer>| {
@@ -448,7 +453,13 @@ impl Session {
         let end = self.end_of(side);
         let play = |sound| playable(side, &self.agreement, sound, end.voice);
         let recording = self.taping.stream(side, &self.agreement, settings, play);
-        Stream { sends, silence_max, recording, ..end.stream(side, &self.agreement) }
+        let digits = self.digits(side, settings);
+        Stream { sends, silence_max, recording, digits, ..end.stream(side, &self.agreement) }
+    }
+
+    /// What is made of the keys of a side.
+    fn digits(&self, _side: Side, settings: &Settings) -> Digits {
+        Digits { reporting: settings.digits.reporting, ..Digits::default() }
     }
 
     /// A camera may be switched off, so nobody waits for it.

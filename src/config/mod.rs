@@ -206,6 +206,8 @@ pub struct Media {
     pub hold_sound: Option<crate::media::SoundId>,
     /// Whether the kernel forwards the audio that is certain by itself.
     pub offload: Offload,
+    /// What becomes of keys.
+    pub digits: crate::call::DigitTerms,
     /// A leg that should send and is silent this long is hung up.
     pub silence: Duration,
     /// The same for a call on hold.

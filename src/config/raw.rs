@@ -74,6 +74,7 @@ section!(Media {
     tones: String = "de",
     hold_sound: String = "",
     offload: String = "off",
+    digits: String = "count",
     silence_seconds: u64 = 60u64,
     hold_silence_seconds: u64 = 3600u64,
     // As with `policy.key`.

@@ -154,6 +154,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ("[recording]\nbeep_seconds = 3601", "x.toml:2: recording.beep_seconds: 3601 is out of range; write 0 to 3600"),
     ("[recording]\nseconds_max = 86401", "x.toml:2: recording.seconds_max: 86401 is out of range; write 1 to 86400"),
     ("[recording]\nfiles_max = 0", "x.toml:2: recording.files_max: 0 is out of range"),
+    ("[media]\ndigits = \"yes\"", "x.toml:2: media.digits: `yes` is neither off nor count nor tell"),
     ("[media]\noffload = \"yes\"", "x.toml:2: media.offload: `yes` is neither auto nor off nor required"),
     ("[media]\naddress = \"eth0\"", "x.toml:2: media.address: `eth0` is no address"),
     ("[park]\nseconds_max = 0", "x.toml:2: park.seconds_max: 0 is out of range; write 1 to 3600"),

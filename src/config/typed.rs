@@ -7,9 +7,9 @@ use super::raw::{self, Raw};
 use super::sound::Sounds;
 use super::users;
 use super::*;
-use crate::call::{Identity, KeyReach, Pattern, SessionTerms, SrtpTerms};
+use crate::call::{DigitTerms, Identity, KeyReach, Pattern, SessionTerms, SrtpTerms};
 use crate::limits;
-use crate::media::SoundId;
+use crate::media::{Reporting, SoundId};
 use crate::name::Name;
 use crate::sip::wire::Header;
 use std::num::NonZeroUsize;
@@ -179,6 +179,7 @@ impl Check {
         let silence = self.seconds("media.silence_seconds", raw.media.silence_seconds, 1..=SECONDS_A_DAY);
         let hold = self.seconds("media.hold_silence_seconds", raw.media.hold_silence_seconds, 1..=SECONDS_A_DAY);
         let srtp = self.srtp(raw);
+        let digits = self.digits(raw);
         let (port_min, port_max) = self.ports(port_min?, port_max?)?;
         let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let workers = Some(workers?).filter(|workers| *workers > 0).unwrap_or_else(cores);
@@ -197,9 +198,20 @@ impl Check {
             sounds,
             hold_sound,
             offload,
+            digits: digits?,
             silence,
             hold_silence,
         })
+    }
+
+    fn digits(&mut self, raw: &Raw) -> Option<DigitTerms> {
+        let reporting = self.parsed("media.digits", &raw.media.digits, |text| match text {
+            "off" => Ok(Reporting::Off),
+            "count" => Ok(Reporting::Count),
+            "tell" => Ok(Reporting::Tell),
+            _ => Err(format!("`{text}` is neither off nor count nor tell")),
+        });
+        Some(DigitTerms { reporting: reporting?, in_band: false })
     }
 
     fn sounds(&mut self, raw: &Raw) -> Option<Sounds> {

@@ -46,6 +46,7 @@ fn of_calls(config: &Config, listeners: &[SocketAddr]) -> call::Settings {
         srtp: config.media.srtp,
         hold_sound: config.media.hold_sound,
         recording: config.recording.as_ref().map(|recording| recording.terms),
+        digits: config.media.digits,
         silence: config.media.silence,
         hold_silence: config.media.hold_silence,
         rings_reliably: config.park.rings_reliably,

@@ -1,7 +1,7 @@
 //! What the switch thread shows of itself: whether it lives, whether it takes calls, and its counters as metrics.
 //! Not here: how the numbers are written (`telemetry`).
 
-use crate::call::{Outcome, Record};
+use crate::call::{DigitCounts, Outcome, Record};
 use crate::config::Certificate;
 use crate::media::{Counters, Finding};
 use crate::net::{self, ConnectionCounts, Streams};
@@ -85,6 +85,9 @@ impl Status {
             metrics.notify_to_claim.observe(waited);
         }
         record.media.iter().flat_map(|media| [media.caller, media.client]).for_each(|leg| self.count_leg(&leg));
+        for (means, count) in record.digits.iter().flat_map(DigitCounts::totals) {
+            metrics.digits_total.with(means.as_str()).add(count);
+        }
         for finding in &record.findings {
             metrics.call_findings_total.with(finding.id).inc();
             let Finding { id, leg, text } = finding;

@@ -258,7 +258,7 @@ impl Switchboard {
                 self.tell_ends();
                 self.publisher.publish(notice);
             }
-            Notice::Gone(_) | Notice::Ended(_) => {
+            Notice::Gone(_) | Notice::Personal(_) => {
                 let latest = || tokio::time::Instant::now() + limits::NOTICE_HELD_MAX;
                 self.ends.due.get_or_insert_with(latest);
                 self.ends.held.push(notice);

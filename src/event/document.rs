@@ -14,8 +14,8 @@
 //! it to silence a ring can as well keep the ring to itself, and what it takes back is a call that can be answered no more in any case.
 
 use super::sign::Signer;
-use crate::call::{Ended, EndedBy, Gone, Incoming, Quality};
-use crate::media::Finding;
+use crate::call::{Digit, Ended, EndedBy, Gone, Incoming, Personal, Quality};
+use crate::media::{Finding, Means};
 use crate::name::Name;
 use crate::time::Wall;
 use serde::Serialize;
@@ -177,18 +177,50 @@ struct EndedEvent<'a> {
 }
 
 /// The event that tells a client how the call was that it had. Not signed: it asks for nothing to be done.
-pub fn ended(id: EventId, ended: &Ended) -> String {
-    let (id, call, at) = (id.to_string(), ended.call.to_string(), ended.at.to_string());
+pub fn ended(id: EventId, of: &Personal, ended: &Ended) -> String {
+    let (id, call, at) = (id.to_string(), of.call.to_string(), of.at.to_string());
     text(&EndedEvent {
         v: VERSION,
         kind: "ended",
         id: &id,
         call: &call,
-        name: ended.name.as_str(),
+        name: of.name.as_str(),
         ended_by: ended.ended_by,
         talked_ms: ended.talked_ms,
         quality: ended.quality,
         findings: &ended.findings,
+        at: &at,
+    })
+}
+
+#[derive(Serialize)]
+struct DigitEvent<'a> {
+    v: u8,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: &'a str,
+    call: &'a str,
+    name: &'a str,
+    leg: EndedBy,
+    key: char,
+    duration_ms: Option<u32>,
+    heard: Means,
+    at: &'a str,
+}
+
+/// The event that tells a client of a key that was pressed in its call. Not signed, as `ended` is not.
+pub fn digit(id: EventId, of: &Personal, digit: &Digit) -> String {
+    let (id, call, at) = (id.to_string(), of.call.to_string(), of.at.to_string());
+    text(&DigitEvent {
+        v: VERSION,
+        kind: "digit",
+        id: &id,
+        call: &call,
+        name: of.name.as_str(),
+        leg: digit.leg.into(),
+        key: digit.key,
+        duration_ms: digit.duration_ms,
+        heard: digit.heard,
         at: &at,
     })
 }
@@ -285,8 +317,8 @@ fn one_line(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::{GoneReason, Score};
-    use crate::id::CallId;
+    use crate::call::{GoneReason, News, Score};
+    use crate::id::{CallId, Side};
     use crate::limits;
     use crate::media::diagnosis::findings_for_client;
     use crate::media::{Closed, Counters};
@@ -419,25 +451,60 @@ mod tests {
         }
     }
 
+    fn personal(name: &str, ended: Ended) -> Personal {
+        Personal {
+            call: CallId(1),
+            name: Name::parse(name).unwrap(),
+            holder: SubjectHash::of("ann"),
+            news: News::Ended(ended),
+            at: Wall(1_795_449_810_125),
+            rings: false,
+        }
+    }
+
+    #[test]
+    fn a_digit_event_says_who_pressed_which_key_and_how_it_was_heard() {
+        let head =
+            r#"{"v":1,"type":"digit","id":"1700000000-42","call":"00000000000000000000000000000001","name":"foo/web","#;
+        let none = Ended { ended_by: EndedBy::Caller, talked_ms: 0, quality: None, findings: Vec::new() };
+        let of = personal("foo/web", none);
+        for (leg, key, duration_ms, heard, rest) in [
+            (
+                Side::Caller,
+                '5',
+                Some(120),
+                Means::Rfc4733,
+                r#""leg":"caller","key":"5","duration_ms":120,"heard":"rfc4733","#,
+            ),
+            (Side::Client, '#', None, Means::Info, r##""leg":"client","key":"#","duration_ms":null,"heard":"info","##),
+            (
+                Side::Caller,
+                'D',
+                Some(40),
+                Means::InBand,
+                r#""leg":"caller","key":"D","duration_ms":40,"heard":"in_band","#,
+            ),
+        ] {
+            let event = digit(ID, &of, &Digit { leg, key, duration_ms, heard });
+            assert_eq!(event, format!(r#"{head}{rest}"at":"2026-11-23T16:03:30.125Z"}}"#));
+        }
+    }
+
     #[test]
     fn an_ended_event_says_how_a_call_was_heard_and_fits_a_datagram() {
         let finding = Finding { id: "lost", leg: "caller", text: "3 % of the caller's packets were lost".into() };
         let score = |mos| Score { mos, mos_heard: None };
         let mut notice = Ended {
-            call: CallId(1),
-            name: Name::parse("foo/web").unwrap(),
-            holder: SubjectHash::of("ann"),
             ended_by: EndedBy::Caller,
             talked_ms: 32_000,
             quality: Some(Quality { caller: score(Some(4.03)), client: score(None) }),
             findings: vec![finding],
-            at: Wall(1_795_449_810_125),
-            rings: false,
         };
+        let ended = |notice: &Ended| super::ended(ID, &personal("foo/web", notice.clone()), notice);
         let head =
             r#"{"v":1,"type":"ended","id":"1700000000-42","call":"00000000000000000000000000000001","name":"foo/web","#;
         assert_eq!(
-            ended(ID, &notice),
+            ended(&notice),
             head.to_owned()
                 + concat!(
                     r#""ended_by":"caller","talked_ms":32000,"#,
@@ -449,7 +516,7 @@ mod tests {
         (notice.quality, notice.findings) = (None, Vec::new());
         let none =
             r#""ended_by":"caller","talked_ms":32000,"quality":null,"findings":[],"at":"2026-11-23T16:03:30.125Z"}"#;
-        assert_eq!(ended(ID, &notice), head.to_owned() + none);
+        assert_eq!(ended(&notice), head.to_owned() + none);
     }
 
     /// RFC 3428 §8: with a head of 500 bytes it still goes over UDP.
@@ -473,17 +540,12 @@ mod tests {
         let findings = findings_for_client(&Closed { caller: leg, client: leg, ..Closed::default() });
         let score = Score { mos: Some(1.23), mos_heard: Some(1.23) };
         let notice = Ended {
-            call: CallId(u128::MAX),
-            name: Name::parse("a-name-that-is-rather-long/and-has/many-parts").unwrap(),
-            holder: SubjectHash::of("ann"),
             ended_by: EndedBy::Parkway,
             talked_ms: 86_400_000,
             quality: Some(Quality { caller: score, client: score }),
             findings,
-            at: Wall(1_795_449_810_125),
-            rings: false,
         };
-        let event = ended(ID, &notice);
+        let event = ended(ID, &personal("a-name-that-is-rather-long/and-has/many-parts", notice.clone()), &notice);
         assert!(event.len() <= limits::SIP_DATAGRAM_BYTES_MAX - 500, "{} bytes: {event}", event.len());
     }
 

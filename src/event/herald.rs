@@ -3,7 +3,7 @@
 
 use super::document::{self, EventId, Invitation};
 use super::sign::Signer;
-use crate::call::{Ended, Gone, Incoming};
+use crate::call::{Gone, Incoming, News, Personal};
 use crate::id::CallId;
 use crate::name::Name;
 use crate::policy::{
@@ -87,9 +87,13 @@ impl Herald {
         document::gone(self.id(sequence), gone)
     }
 
-    /// The event that tells a client how the call was that it had.
-    pub fn ended(&self, sequence: u64, ended: &Ended) -> String {
-        document::ended(self.id(sequence), ended)
+    /// The event that tells a client of its own call.
+    pub fn personal(&self, sequence: u64, personal: &Personal) -> String {
+        let id = self.id(sequence);
+        match &personal.news {
+            News::Ended(ended) => document::ended(id, personal, ended),
+            News::Digit(digit) => document::digit(id, personal, digit),
+        }
     }
 
     /// The URI of a name here. RFC 3261 §25.1: a user part may hold `/` and every other byte of a name, but not `@`.

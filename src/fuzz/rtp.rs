@@ -4,7 +4,9 @@
 
 use crate::id::{FlowId, Side};
 use crate::media::header::{Rtp, is_rtcp, rtcp_sender};
-use crate::media::{Codec, Counters, Event, Flow, Kind, Line, Mapping, Outcome, Packet, RtcpPort, Stream, Trust};
+use crate::media::{
+    Codec, Counters, Digits, Event, Flow, Kind, Line, Mapping, Outcome, Packet, Reporting, RtcpPort, Stream, Trust,
+};
 use crate::time::{Duration, Instant};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -94,6 +96,7 @@ impl Bridge {
             silence_max: Some(Duration::from_secs(1)),
             keys: None,
             recording: None,
+            digits: Digits { reporting: Reporting::Tell, ..Digits::default() },
         };
         self.flow.set(self.now, side, stream.clone());
         let leg = self.leg(side);

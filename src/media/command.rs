@@ -4,6 +4,7 @@
 
 use crate::id::{FlowId, Side};
 use crate::limits;
+use crate::media::digits::{Digits, Means};
 use crate::media::feedback::Reported;
 use crate::media::latch::Trust;
 use crate::media::player::Play;
@@ -117,6 +118,8 @@ pub struct Stream {
     pub keys: Option<Box<Keys>>,
     /// Of a call that is recorded.
     pub recording: Option<Box<Recording>>,
+    /// What is made of the leg's keys.
+    pub digits: Digits,
 }
 
 /// The port of a leg's RTCP, at both ends.
@@ -148,7 +151,7 @@ pub struct Mapping {
     pub clock_rate: u32,
     /// The same on the other leg: another one only of telephone-event.
     pub clock_rate_there: u32,
-    /// Whether it is telephone-event (RFC 4733), whose digits are reported.
+    /// Whether it is telephone-event (RFC 4733), whose digits are counted.
     pub telephone_event: bool,
     /// What it is coded as: for the opinion score.
     pub codec: Codec,
@@ -205,7 +208,7 @@ pub enum Event {
         /// Which leg.
         side: Side,
     },
-    /// A leg pressed a key (RFC 4733), reported once at its end.
+    /// A leg pressed a key, reported once at its end, where keys are to be told ([`crate::media::Reporting::Tell`]).
     Dtmf {
         /// The flow.
         flow: FlowId,
@@ -215,6 +218,8 @@ pub enum Event {
         digit: char,
         /// How long, milliseconds.
         duration_ms: u32,
+        /// How it was heard.
+        heard: Means,
     },
     /// The flow is gone and its ports are given back (they rest for [`limits::PORT_REST`]).
     Closed {
@@ -285,8 +290,15 @@ pub struct Counters {
     pub rtcp_forwarded: u64,
     /// RTCP packets dropped, whatever the reason.
     pub rtcp_dropped: u64,
-    /// DTMF digits seen.
+    /// Keys that came as telephone-event. In a call's record all that is counted of keys stands elsewhere.
+    #[serde(skip)]
     pub dtmf_digits: u32,
+    /// Keys that came as tones in the audio.
+    #[serde(skip)]
+    pub dtmf_in_band: u32,
+    /// Keys that came too fast to be told.
+    #[serde(skip)]
+    pub dtmf_untold: u32,
     /// The address that its SDP named last.
     pub named: Option<SocketAddr>,
     /// The address that it was heard from last.

@@ -24,6 +24,17 @@ const SEGMENT_MAX: u16 = u16::MAX;
 /// How long an event's payload is (RFC 4733 §2.3).
 pub const EVENT_BYTES: usize = 4;
 
+/// The key that a letter stands for, if it does.
+pub fn key(letter: char) -> Option<char> {
+    let letter = letter.to_ascii_uppercase();
+    KEYS.contains(&letter).then_some(letter)
+}
+
+/// The key of an event code.
+pub fn key_of(code: u8) -> Option<char> {
+    KEYS.get(usize::from(code)).copied()
+}
+
 /// A key that was pressed and released.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Digit {
@@ -57,7 +68,7 @@ impl Keypad {
     /// A telephone-event packet came. Events that are no key (flash, tones) are passed over.
     pub fn receive(&mut self, now: Instant, rtp: &Rtp, payload: &[u8], clock_rate: u32) -> Option<Digit> {
         let &[code, flags, d0, d1] = payload.first_chunk()?;
-        let key = *KEYS.get(usize::from(code))?;
+        let key = key_of(code)?;
         let duration = u16::from_be_bytes([d0, d1]);
         let fresh = Press {
             ssrc: rtp.ssrc,

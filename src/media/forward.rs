@@ -4,8 +4,9 @@
 
 use crate::id::{FlowId, Side};
 use crate::media::command::{Closed, Event, Stream};
+use crate::media::dtmf::Digit;
 use crate::media::header::{self, Rtp};
-use crate::media::leg::{Leg, Notice};
+use crate::media::leg::{Change, Leg, Notice};
 use crate::media::offload::{Carried, Rule, Standing};
 use crate::media::packet::Packet;
 use crate::media::recording::{Heard, Tape};
@@ -277,9 +278,11 @@ impl Flow {
         let mut take = |side| self.leg(side).poll_notice().map(|notice| (side, notice));
         let (side, notice) = take(Side::Caller).or_else(|| take(Side::Client))?;
         Some(match notice {
-            Notice::Latched => Event::Latched { flow, side, peer: self.leg(side).pinned()? },
-            Notice::Silent => Event::Silent { flow, side },
-            Notice::Dtmf(digit) => Event::Dtmf { flow, side, digit: digit.key, duration_ms: digit.duration_ms },
+            Notice::Presence(Change::Latched) => Event::Latched { flow, side, peer: self.leg(side).pinned()? },
+            Notice::Presence(Change::Silent) => Event::Silent { flow, side },
+            Notice::Dtmf(Digit { key: digit, duration_ms }, heard) => {
+                Event::Dtmf { flow, side, digit, duration_ms, heard }
+            }
         })
     }
 
@@ -312,11 +315,11 @@ impl Flow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::Trust;
     use crate::media::command::{Counters, Line, Mapping, RtcpPort};
     use crate::media::dtmf::KeyWriter;
     use crate::media::header::Rtp;
     use crate::media::quality::Codec;
+    use crate::media::{Digits, Means, Reporting, Trust};
     use crate::time::Duration;
 
     const CALLER: &str = "192.0.2.10:4000";
@@ -353,6 +356,7 @@ mod tests {
             silence_max: Some(Duration::from_secs(30)),
             keys: None,
             recording: None,
+            digits: Digits { reporting: Reporting::Tell, ..Digits::default() },
         }
     }
 
@@ -545,7 +549,9 @@ mod tests {
             assert_eq!(flow.hear(Instant(u64::from(n) * 20_000), Side::Caller, at(CALLER), &mut out), TO_CLIENT);
             told.extend(std::iter::from_fn(|| flow.poll_event()));
         }
-        let [Event::Dtmf { flow: FlowId(7), side: Side::Caller, digit: '#', duration_ms: 120 }] = told[..] else {
+        let [Event::Dtmf { flow: FlowId(7), side: Side::Caller, digit: '#', duration_ms: 120, heard: Means::Rfc4733 }] =
+            told[..]
+        else {
             panic!("told {told:?}");
         };
         let report = flow.report().caller;

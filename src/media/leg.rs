@@ -3,6 +3,7 @@
 
 use crate::media::command::{Counters, Mapping, RtcpPort, Stream};
 use crate::media::counted::Counted;
+use crate::media::digits::{Means, Reporting, Told};
 use crate::media::dtmf::{self, Digit, Keypad};
 use crate::media::feedback::Feedback;
 use crate::media::forward::{Kind, Reason};
@@ -24,18 +25,25 @@ use crate::time::Instant;
 use arrayvec::ArrayVec;
 use std::net::SocketAddr;
 
-/// Most notices between two looks: a packet validates its source and ends a key, and time ends a key and a leg.
-const NOTICES_MAX: usize = 4;
+/// Most changes between two looks: a packet validates its source, and time ends a leg.
+const CHANGES_MAX: usize = 2;
 
 /// What signalling is to hear of a leg.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Notice {
+    /// Whether it is there is known.
+    Presence(Change),
+    /// It pressed a key.
+    Dtmf(Digit, Means),
+}
+
+/// Something about whether a leg is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Change {
     /// Its source was validated.
     Latched,
     /// It sent nothing for too long.
     Silent,
-    /// It pressed a key.
-    Dtmf(Digit),
 }
 
 /// A leg's state; one file up are the two that make a flow.
@@ -52,6 +60,8 @@ pub(super) struct Leg {
     /// Of the port for RTCP; knows nobody where there is none.
     rtcp: Latch,
     keypad: Keypad,
+    /// Of a leg whose keys are told.
+    told: Option<Box<Told>>,
     rescaler: Rescaler,
     reception: Reception,
     presence: Presence,
@@ -62,7 +72,7 @@ pub(super) struct Leg {
     /// Since when it is silent: its last valid packet, or the last signalling.
     heard: Instant,
     told_silent: bool,
-    notices: ArrayVec<Notice, NOTICES_MAX>,
+    changes: ArrayVec<Change, CHANGES_MAX>,
 }
 
 impl Leg {
@@ -78,6 +88,9 @@ impl Leg {
         self.security = Security::follow(self.security.take(), stream.keys.clone());
         self.announcer = self.announcer.follow(stream.recording.as_deref());
         self.presence.expect(now, stream.sends);
+        if stream.digits.reporting == Reporting::Tell {
+            self.told.get_or_insert_default();
+        }
         self.counted.named = stream.remote_rtp.or(self.counted.named);
         self.stream = Some(stream);
         self.choose_sound();
@@ -116,6 +129,7 @@ impl Leg {
             let is_whole = payload.len() >= dtmf::EVENT_BYTES || !mapping.rescales();
             is_whole.then_some((rtp, payload, *mapping))
         });
+        let hears_keys = stream.digits.reporting != Reporting::Off;
         let Some((rtp, payload, mapping)) = known else {
             self.counted.dropped_malformed += 1;
             return Err(Reason::Malformed);
@@ -123,7 +137,7 @@ impl Leg {
         match self.rtp.judge(source, rtp.ssrc, Evidence::Sequence(rtp.sequence)) {
             Verdict::Accepted => {}
             Verdict::AcceptedNewSsrc => self.counted.ssrc_changes = self.counted.ssrc_changes.saturating_add(1),
-            Verdict::Latched => self.tell(Notice::Latched),
+            Verdict::Latched => self.tell(Change::Latched),
             Verdict::OnTrial | Verdict::Strange => {
                 self.counted.dropped_source += 1;
                 return Err(Reason::Source);
@@ -131,8 +145,10 @@ impl Leg {
         }
         self.count(now, &rtp, payload);
         if mapping.telephone_event {
-            let digit = self.keypad.receive(now, &rtp, payload, mapping.clock_rate);
-            self.tell_digit(digit);
+            if hears_keys {
+                let digit = self.keypad.receive(now, &rtp, payload, mapping.clock_rate);
+                self.tell_digit(now, digit, Means::Rfc4733);
+            }
         } else {
             self.reception.time(now, rtp.timestamp, mapping.clock_rate);
             if mapping.codec != Codec::Other {
@@ -360,6 +376,7 @@ impl Leg {
             reported: self.feedback.report(),
             mos: self.mos(),
             mos_heard: self.mos_heard(other),
+            dtmf_untold: self.told.as_ref().map_or(0, |told| told.untold),
             ..self.counted.report()
         }
     }
@@ -393,17 +410,18 @@ impl Leg {
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         if self.silent_at().is_some_and(|due| due <= now) {
             self.told_silent = true;
-            self.tell(Notice::Silent);
+            self.tell(Change::Silent);
         }
         let digit = self.keypad.handle_timeout(now);
-        self.tell_digit(digit);
+        self.tell_digit(now, digit, Means::Rfc4733);
         if self.announcer.handle_timeout(now) {
             self.choose_sound();
         }
     }
 
     pub(super) fn poll_notice(&mut self) -> Option<Notice> {
-        self.notices.pop_at(0)
+        let digit = |told: &mut Box<Told>| told.poll().map(|(digit, means)| Notice::Dtmf(digit, means));
+        self.changes.pop_at(0).map(Notice::Presence).or_else(|| self.told.as_mut().and_then(digit))
     }
 
     fn silent_at(&self) -> Option<Instant> {
@@ -411,18 +429,23 @@ impl Leg {
         (!self.told_silent).then_some(self.heard + silence_max)
     }
 
-    fn tell_digit(&mut self, digit: Option<Digit>) {
-        if let Some(digit) = digit {
-            self.counted.dtmf_digits = self.counted.dtmf_digits.saturating_add(1);
-            self.tell(Notice::Dtmf(digit));
-        }
+    /// It pressed a key, perhaps: counted, and told where it is to be and they do not come too fast.
+    fn tell_digit(&mut self, now: Instant, digit: Option<Digit>, means: Means) {
+        let Some(digit) = digit else { return };
+        self.counted.dtmf_digits = self.counted.dtmf_digits.saturating_add(1);
+        let Some(told) = self.told.as_mut().filter(|_| self.stream.as_ref().is_some_and(tells)) else { return };
+        told.note(now, digit, means);
     }
 
     /// Full only if the owner does not drain after each call, as it must.
-    fn tell(&mut self, notice: Notice) {
-        let pushed = self.notices.try_push(notice);
+    fn tell(&mut self, change: Change) {
+        let pushed = self.changes.try_push(change);
         debug_assert!(pushed.is_ok(), "the flow's events were not drained");
     }
+}
+
+fn tells(stream: &Stream) -> bool {
+    stream.digits.reporting == Reporting::Tell
 }
 
 fn ratio(part: u64, whole: u64) -> Option<f64> {

@@ -4,6 +4,7 @@
 pub mod command;
 mod counted;
 pub mod diagnosis;
+pub mod digits;
 pub mod dtmf;
 pub mod feedback;
 pub mod forward;
@@ -28,6 +29,7 @@ pub mod tones;
 
 pub use command::{Closed, Command, Counters, Event, Keys, Line, Mapping, Ports, RtcpPort, Stream};
 pub use diagnosis::{Finding, Trouble};
+pub use digits::{Digits, Means, Reporting};
 pub use forward::{Complaint, Flow, Kind, Outcome, Reason};
 pub use latch::Trust;
 pub use offload::{Carried, Rule, Standing};

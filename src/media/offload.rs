@@ -82,6 +82,7 @@ mod tests {
             silence_max: None,
             keys: None,
             recording: None,
+            digits: crate::media::Digits::default(),
         }
     }
 

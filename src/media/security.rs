@@ -131,6 +131,7 @@ mod tests {
             silence_max: None,
             keys: keys.map(Box::new),
             recording: None,
+            digits: crate::media::Digits::default(),
         }
     }
 

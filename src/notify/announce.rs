@@ -2,7 +2,7 @@
 //! and neither the switch thread nor the fan-out pays.
 //! Not here: who is told (`listeners`), and what an event is made of (`event`).
 
-use crate::call::{Ended, Gone};
+use crate::call::{Gone, Personal};
 use crate::event::{Authority, Hearer, Herald};
 use crate::id::CallId;
 use crate::name::Name;
@@ -79,9 +79,9 @@ impl Announcer {
         self.herald.gone(sequence, gone).into()
     }
 
-    /// The event that tells a client how the call was that it had.
-    pub(super) fn ended(&self, sequence: u64, ended: &Ended) -> Bytes {
-        self.herald.ended(sequence, ended).into()
+    /// The event that tells a client of its own call.
+    pub(super) fn personal(&self, sequence: u64, personal: &Personal) -> Bytes {
+        self.herald.personal(sequence, personal).into()
     }
 
     /// A generator of this event's own, so that tasks on other threads wait for 32 bytes only and not for the sealing.

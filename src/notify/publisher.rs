@@ -11,7 +11,7 @@
 //! the count, then reads the parked calls and the ends. What is up to the count comes from there, what is later through the queue.
 //! Not here: what an event says, and anything that could make the switch wait.
 
-use crate::call::{Ended, Gone, Notice};
+use crate::call::{Gone, Notice, Personal};
 use crate::notify::closing::Closing;
 use crate::notify::parked::Waiting;
 use crate::notify::registry::Registry;
@@ -27,8 +27,8 @@ pub(super) enum Job {
     Incoming(Arc<Waiting>),
     /// A call waits no more.
     Gone { sequence: u64, gone: Arc<Gone> },
-    /// A client's talk is over.
-    Ended { sequence: u64, ended: Box<Ended> },
+    /// Something for one client alone.
+    Personal { sequence: u64, personal: Box<Personal> },
 }
 
 /// The switch thread's end: hands notices over and never waits. There is one, because the order of notices is its order.
@@ -55,7 +55,7 @@ impl Publisher {
                 registry.parked.remove(&gone.name, gone.call);
                 Job::Gone { sequence, gone }
             }
-            Notice::Ended(ended) => Job::Ended { sequence, ended },
+            Notice::Personal(personal) => Job::Personal { sequence, personal },
         };
         registry.published.store(sequence, Ordering::SeqCst);
         if self.jobs.try_send(job).is_err() {
@@ -106,13 +106,13 @@ impl FanOut {
             Job::Gone { sequence, gone } => {
                 let text = registry.announcer.gone(sequence, &gone);
                 let written = Written { sequence, call: gone.call, text };
-                registry.listeners.deliver(&gone.name, &Parcel::Gone(Arc::new(written)))
+                registry.listeners.deliver(&gone.name, &Parcel::Written(Arc::new(written)))
             }
-            Job::Ended { ended, .. } if !registry.listeners.any(&ended.name) => 0,
-            Job::Ended { sequence, ended } => {
-                let text = registry.announcer.ended(sequence, &ended);
-                let written = Written { sequence, call: ended.call, text };
-                registry.listeners.deliver_to(&ended.name, ended.holder, &Parcel::Gone(Arc::new(written)))
+            Job::Personal { personal, .. } if !registry.listeners.any(&personal.name) => 0,
+            Job::Personal { sequence, personal } => {
+                let text = registry.announcer.personal(sequence, &personal);
+                let written = Written { sequence, call: personal.call, text };
+                registry.listeners.deliver_to(&personal.name, personal.holder, &Parcel::Written(Arc::new(written)))
             }
         };
         registry.slow.fetch_add(slow, Ordering::Relaxed);

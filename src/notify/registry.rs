@@ -153,7 +153,7 @@ impl Registry {
             return None;
         }
         let ended = |(sequence, gone): (u64, Arc<Gone>)| {
-            Parcel::Gone(Arc::new(Written { sequence, call: gone.call, text: self.announcer.gone(sequence, &gone) }))
+            Parcel::Written(Arc::new(Written { sequence, call: gone.call, text: self.announcer.gone(sequence, &gone) }))
         };
         let ends = self.history.since(last.sequence, name)?.into_iter().map(ended);
         let mut missed: Vec<Parcel> = ends.filter(|end| end.sequence() <= counted).collect();

@@ -20,11 +20,11 @@ use std::sync::{Arc, PoisonError};
 pub(super) enum Parcel {
     /// A call, to be announced to this subscriber with its own token.
     Incoming(Arc<Waiting>),
-    /// A call's end: that it waits no more, or how it was.
-    Gone(Arc<Written>),
+    /// What is the same for all whom it reaches: that a call waits no more, or news of one's own.
+    Written(Arc<Written>),
 }
 
-/// A call's end, written once for all subscribers.
+/// An event of a call, written once for all whom it reaches.
 #[derive(Debug)]
 pub(super) struct Written {
     /// Counts notices, as in [`Waiting`].
@@ -40,14 +40,14 @@ impl Parcel {
     pub(super) fn sequence(&self) -> u64 {
         match self {
             Parcel::Incoming(waiting) => waiting.sequence,
-            Parcel::Gone(written) => written.sequence,
+            Parcel::Written(written) => written.sequence,
         }
     }
 
     fn bytes(&self) -> usize {
         match self {
             Parcel::Incoming(waiting) => waiting.bytes(),
-            Parcel::Gone(written) => written.text.len(),
+            Parcel::Written(written) => written.text.len(),
         }
     }
 }

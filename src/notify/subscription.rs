@@ -163,7 +163,7 @@ impl Subscription {
         let call = match parcel {
             Parcel::Incoming(waiting) if !parked.holds(waiting) => return Ok(None),
             Parcel::Incoming(waiting) => waiting.call.call,
-            Parcel::Gone(written) => written.call,
+            Parcel::Written(written) => written.call,
         };
         match announcer.may_receive(now, &self.seat, call) {
             Ok(()) => {}
@@ -176,7 +176,7 @@ impl Subscription {
         delivered.fetch_add(1, Ordering::Relaxed);
         let text = match parcel {
             Parcel::Incoming(waiting) => announcer.incoming(now, &self.seat, waiting),
-            Parcel::Gone(written) => written.text.clone(),
+            Parcel::Written(written) => written.text.clone(),
         };
         let id = Some(announcer.herald.id(parcel.sequence()));
         Ok(Some(Told { what: What::Notice, id, text }))

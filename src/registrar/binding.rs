@@ -2,7 +2,7 @@
 //! Not here: finding it (`registrar`), and writing what it is told (`event`).
 
 use super::{Order, Vector, Wanted};
-use crate::call::{Ended, Gone};
+use crate::call::{Gone, Personal};
 use crate::id::{BindingId, CallId};
 use crate::limits;
 use crate::mutant::{Mutant, planted};
@@ -126,10 +126,10 @@ pub enum Parcel {
         /// The notice's number.
         sequence: u64,
     },
-    /// How a call was that it had.
-    Ended {
-        /// What is said of it.
-        ended: Arc<Ended>,
+    /// Something for it alone, of a call that it has or had.
+    Personal {
+        /// What is said.
+        personal: Arc<Personal>,
         /// The notice's number.
         sequence: u64,
     },
@@ -223,6 +223,6 @@ impl Binding {
 fn is_incoming(parcel: &Parcel, wanted: CallId) -> bool {
     match parcel {
         Parcel::Incoming { call, .. } => *call == wanted,
-        Parcel::State | Parcel::Gone { .. } | Parcel::Ended { .. } | Parcel::Terminated(_) => false,
+        Parcel::State | Parcel::Gone { .. } | Parcel::Personal { .. } | Parcel::Terminated(_) => false,
     }
 }

@@ -12,7 +12,7 @@ use crate::limits;
 use crate::media::dtmf::KeyWriter;
 use crate::media::header::Rtp;
 use crate::media::tone::{self, FRAME_SAMPLES, Law, Sine};
-use crate::media::{Closed, Codec, Line, Mapping, RtcpPort, Sound, Stream, Trust};
+use crate::media::{Closed, Codec, Digits, Line, Mapping, Reporting, RtcpPort, Sound, Stream, Trust};
 use crate::time::Duration;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc::{Receiver, channel};
@@ -118,6 +118,7 @@ impl Phone {
             silence_max: None,
             keys: None,
             recording: None,
+            digits: Digits { reporting: Reporting::Tell, ..Digits::default() },
         }
     }
 

@@ -11,7 +11,7 @@ use super::plan::{Called, Identity, Prack, TokenKind};
 use super::policy;
 use super::text::{self, Seen, Verb};
 use super::world::{Happening, World, describe};
-use crate::call::{Ended, Gone, GoneReason, Incoming, Notice, Outcome, Record};
+use crate::call::{Gone, GoneReason, Incoming, News, Notice, Outcome, Personal, Record};
 use crate::id::{FlowId, Side};
 use crate::media::Command;
 use crate::sip::{Transmit, Transport};
@@ -35,7 +35,7 @@ impl World<'_> {
                 Effect::Media(command) => self.command(node, &command)?,
                 Effect::Notify(Notice::Incoming(incoming)) => self.announce(node, &incoming)?,
                 Effect::Notify(Notice::Gone(gone)) => self.announce_gone(node, &gone)?,
-                Effect::Notify(Notice::Ended(ended)) => self.announce_ended(node, &ended)?,
+                Effect::Notify(Notice::Personal(personal)) => self.announce_personal(node, &personal)?,
                 Effect::Ask { id, .. } => {
                     asks = true;
                     self.ask(node, id);
@@ -346,8 +346,9 @@ impl World<'_> {
         self.nodes[node].calls.gone(self.now, gone, winner)
     }
 
-    /// After its record, and to nobody but who has had it.
-    fn announce_ended(&mut self, node: usize, ended: &Ended) -> Verdict {
+    /// To nobody but who has had the call; of its end after its record. Nobody presses a key here.
+    fn announce_personal(&mut self, node: usize, ended: &Personal) -> Verdict {
+        hold(matches!(ended.news, News::Ended(_)), || "a key that nobody has pressed".into())?;
         self.trace.bytes(&ended.call.0.to_le_bytes());
         self.note(|| format!("notify <- ended {} {}", ended.call, ended.name));
         let holder = self.nodes[node].calls.holder(ended.call).ok_or("the end of a talk that nobody had")?;

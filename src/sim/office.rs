@@ -137,6 +137,7 @@ impl Office {
             srtp: crate::call::SrtpTerms { reach: crate::call::KeyReach::Anywhere, is_required: false },
             hold_sound: None,
             recording: None,
+            digits: crate::call::DigitTerms::default(),
         };
         Settings {
             node: node.into(),

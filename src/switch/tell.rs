@@ -56,8 +56,9 @@ impl Switch {
                 self.posted.remove(&gone.name, gone.call);
                 (&gone.name, None, Parcel::Gone { gone: Arc::new(gone.clone()), sequence })
             }
-            Notice::Ended(ended) => {
-                (&ended.name, Some(ended.holder), Parcel::Ended { ended: Arc::new((**ended).clone()), sequence })
+            Notice::Personal(personal) => {
+                let whose = Some(personal.holder);
+                (&personal.name, whose, Parcel::Personal { personal: Arc::new((**personal).clone()), sequence })
             }
         };
         for id in self.registrar.reached(name) {
@@ -146,7 +147,7 @@ impl Switch {
                 rung && !planted(Mutant::RungAndTold)
             }
             Parcel::Gone { gone, .. } => self.is_rung(id, gone.rings),
-            Parcel::Ended { ended, .. } => self.is_rung(id, ended.rings),
+            Parcel::Personal { personal, .. } => self.is_rung(id, personal.rings),
         }
     }
 
@@ -156,7 +157,7 @@ impl Switch {
             Parcel::State | Parcel::Terminated(_) => return Some(String::new()),
             Parcel::Incoming { call, .. } => *call,
             Parcel::Gone { gone, .. } => gone.call,
-            Parcel::Ended { ended, .. } => ended.call,
+            Parcel::Personal { personal, .. } => personal.call,
         };
         let authority = self.authority();
         let binding = self.registrar.get(id)?;
@@ -175,7 +176,7 @@ impl Switch {
                 Some(self.herald.incoming(&authority, now, hearer, (*sequence, &incoming), &mut self.rng))
             }
             Parcel::Gone { gone, sequence } => Some(self.herald.gone(*sequence, gone)),
-            Parcel::Ended { ended, sequence } => Some(self.herald.ended(*sequence, ended)),
+            Parcel::Personal { personal, sequence } => Some(self.herald.personal(*sequence, personal)),
         }
     }
 
@@ -196,7 +197,7 @@ impl Switch {
             Kind::Subscription(dialog) => {
                 let state = match parcel {
                     Parcel::Terminated(reason) => format!("terminated;reason={reason}"),
-                    Parcel::State | Parcel::Incoming { .. } | Parcel::Gone { .. } | Parcel::Ended { .. } => {
+                    Parcel::State | Parcel::Incoming { .. } | Parcel::Gone { .. } | Parcel::Personal { .. } => {
                         format!("active;expires={left}")
                     }
                 };

@@ -2,7 +2,7 @@
 //! Everything else about the switch is in `tests/flows`.
 
 use super::*;
-use crate::call::{Call, Notice, Pattern, Route, Trunk};
+use crate::call::{Call, News, Notice, Pattern, Route, Trunk};
 use crate::id::Side;
 use crate::policy::{Algorithm, Grant, Grants, Keyring, Order, SigningKey, Users, VerifyingKey, mint};
 use crate::rng::Rng;
@@ -34,6 +34,7 @@ pub(super) fn switch() -> Switch {
         srtp: crate::call::SrtpTerms { reach: crate::call::KeyReach::Anywhere, is_required: false },
         hold_sound: None,
         recording: None,
+        digits: crate::call::DigitTerms::default(),
     };
     let trunk =
         Trunk { name: "t".into(), allow: vec!["192.0.2.0/24".parse().unwrap()], calls_max: 9, ..Trunk::default() };
@@ -116,7 +117,10 @@ fn done(switch: &mut Switch) -> Vec<String> {
         Effect::Media(media::Command::Close { .. }) => "close".into(),
         Effect::Notify(Notice::Incoming(_)) => "incoming".into(),
         Effect::Notify(Notice::Gone(gone)) => format!("gone {}", gone.reason.as_str()),
-        Effect::Notify(Notice::Ended(ended)) => format!("ended {}", ended.name),
+        Effect::Notify(Notice::Personal(personal)) => match personal.news {
+            News::Ended(_) => format!("ended {}", personal.name),
+            News::Digit(digit) => format!("digit {} {}", personal.name, digit.key),
+        },
         Effect::Ask { .. } => "ask".into(),
         Effect::Locate(_) => "locate".into(),
         Effect::Record(record) => format!("record {} {}", record.status, record.sip_call_id),

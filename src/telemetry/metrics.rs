@@ -108,6 +108,8 @@ pub struct Metrics {
     pub sip_events_total: Family<Counter>,
     /// Transfers that were asked for: `accepted`, `denied` (not granted, or too many of one call), `refused` (unclear, nobody there, not now).
     pub transfers_total: Family<Counter>,
+    /// Keys that were pressed in bridges that are over, by how they were heard: `rfc4733`, `in_band`, `info`.
+    pub digits_total: Family<Counter>,
     /// Pairs of RTP and RTCP ports: `used`, `resting` before they are used again, `free`.
     pub rtp_port_pairs: Family<Gauge>,
     /// Relay threads that let packets gather, because there are many.
@@ -194,6 +196,7 @@ impl Metrics {
             sip_bindings: Gauge::default(),
             sip_registrations_total: Family::one(&["result"], &["accepted", "unauthorized", "refused"]),
             sip_events_total: Family::one(&["result"], &["delivered", "withheld", "refused", "unanswered", "dropped"]),
+            digits_total: Family::one(&["heard"], &["rfc4733", "in_band", "info"]),
             transfers_total: Family::one(&["result"], &["accepted", "denied", "refused"]),
             rtp_port_pairs: Family::one(&["state"], &["used", "resting", "free"]),
             rtp_gathering: Gauge::default(),
@@ -328,6 +331,7 @@ impl Metrics {
         );
         page.counters("parkway_sip_events_total", "Events for clients over SIP.", &self.sip_events_total);
         page.counters("parkway_transfers_total", "Transfers that were asked for.", &self.transfers_total);
+        page.counters("parkway_digits_total", "Keys that were pressed in bridges that are over.", &self.digits_total);
         page.gauges("parkway_rtp_port_pairs", "Pairs of RTP and RTCP ports.", &self.rtp_port_pairs);
         page.gauge("parkway_rtp_gathering", "Relay threads that let packets gather.", &self.rtp_gathering);
         page.gauge("parkway_rtp_offloaded", "Flows whose audio the kernel forwards by itself.", &self.rtp_offloaded);

@@ -31,6 +31,9 @@ pub(crate) fn describe(record: &Record) -> String {
     let transfers = record.transfers.iter().map(|one| format!(" transfer={}:{}>{}", one.by, one.from, one.to));
     out.push_str(&transfers.collect::<String>());
     out.push_str(&format!(" name={}", record.name));
+    if let Some(digits) = record.digits {
+        out.push_str(&format!(" digits=info:{}/{}", digits.caller.info, digits.client.info));
+    }
     for (key, value) in more {
         out.push_str(&value.map(|value| format!(" {key}={value}")).unwrap_or_default());
     }

@@ -2,7 +2,7 @@
 //! more when the flow is over.
 
 use super::wire::Text;
-use parkway::call::{Notice, Record};
+use parkway::call::{News, Notice, Record};
 use parkway::id::{CallId, FlowId};
 use parkway::media::Command;
 use std::collections::{BTreeMap, BTreeSet};
@@ -107,10 +107,16 @@ impl Law {
                 let before = turns.checked_sub(1).ok_or("gone, and was never announced")?;
                 count(&mut self.gone, gone.call, before, "gone")
             }
-            Notice::Ended(ended) if !self.recorded.contains_key(&ended.call) => {
-                Err("a client is told how a call was that has no record".into())
-            }
-            Notice::Ended(ended) => count(&mut self.rated, ended.call, 0, "told how it was"),
+            Notice::Personal(personal) => match &personal.news {
+                News::Ended(_) if !self.recorded.contains_key(&personal.call) => {
+                    Err("a client is told how a call was that has no record".into())
+                }
+                News::Ended(_) => count(&mut self.rated, personal.call, 0, "told how it was"),
+                News::Digit(_) if self.recorded.contains_key(&personal.call) => {
+                    Err("a client is told of a key in a call that is over".into())
+                }
+                News::Digit(_) => Ok(()),
+            },
         }
     }
 

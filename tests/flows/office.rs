@@ -50,6 +50,7 @@ pub(crate) struct Plan {
     pub(crate) hold_sound: Option<parkway::media::SoundId>,
     pub(crate) record: Option<parkway::media::Sides>,
     pub(crate) recording: Option<call::RecordingTerms>,
+    pub(crate) digits: call::DigitTerms,
 }
 
 impl Default for Plan {
@@ -75,6 +76,7 @@ impl Default for Plan {
             hold_sound: None,
             record: None,
             recording: Some(call::RecordingTerms { announces: None, every: None, is_required: true }),
+            digits: call::DigitTerms::default(),
         }
     }
 }
@@ -107,6 +109,12 @@ impl Plan {
             Some("both") => Some(parkway::media::Sides::Both),
             Some("caller") => Some(parkway::media::Sides::Caller),
             Some(word) => return Err(format!("`{word}` is nobody who is recorded")),
+        };
+        self.digits.reporting = match words.value("digits") {
+            None => self.digits.reporting,
+            Some("off") => parkway::media::Reporting::Off,
+            Some("tell") => parkway::media::Reporting::Tell,
+            Some(word) => return Err(format!("`{word}` is nothing to make of keys")),
         };
         if let Some(terms) = &mut self.recording {
             terms.announces = words.number("announce")?.map(parkway::media::SoundId).or(terms.announces);
@@ -185,6 +193,7 @@ impl Plan {
             srtp: call::SrtpTerms { reach: self.keys, is_required: false },
             hold_sound: self.hold_sound,
             recording: self.recording,
+            digits: self.digits,
         };
         let (number, name) = (Pattern::parse(OTHER.0).expect("a number"), name(OTHER.1));
         let other = Route { number, name, ..route.clone() };

@@ -7,7 +7,7 @@ use super::law::Law;
 use super::office::{NAME, NUMBER, Plan, name, token};
 use super::script::{Line, Step, Words};
 use super::wire::Text;
-use parkway::call::{ClientMessage, ClientMessageKind, Incoming, Notice};
+use parkway::call::{ClientMessage, ClientMessageKind, Digit, Incoming, News, Notice};
 use parkway::id::{FlowId, QuestionId};
 use parkway::media::{self, Command};
 use parkway::policy::Answer;
@@ -214,6 +214,11 @@ impl Stage {
                 words.has("caller");
                 media::Event::Silent { flow, side }
             }
+            "digit" => {
+                words.has("caller");
+                let digit = words.value("key").and_then(|key| key.chars().next()).ok_or("which key")?;
+                media::Event::Dtmf { flow, side, digit, duration_ms: 120, heard: media::Means::Rfc4733 }
+            }
             _ => return Err(format!("the media does not say `{verb}`")),
         };
         self.input(&format!("media -> {verb}"), Input::Media(event))
@@ -315,8 +320,14 @@ impl Stage {
                 let winner = gone.winner.as_ref().map(|name| format!(" winner={name}")).unwrap_or_default();
                 format!("gone reason={}{winner}", gone.reason.as_str())
             }
-            // It repeats the record, which the flows have.
-            Notice::Ended(_) => return Ok(()),
+            Notice::Personal(personal) => match &personal.news {
+                // It repeats the record, which the flows have.
+                News::Ended(_) => return Ok(()),
+                News::Digit(Digit { leg, key, heard, .. }) => {
+                    let leg = format!("{leg:?}").to_lowercase();
+                    format!("digit name={} leg={leg} key={key} heard={}", personal.name, heard.as_str())
+                }
+            },
         };
         self.keep("notify", text);
         if let Notice::Incoming(incoming) = notice {
@@ -351,6 +362,7 @@ impl Stage {
                 });
                 let verb = if stream.line == media::Line::Video { "see" } else { "set" };
                 let text = format!("{verb} {side} remote={remote} sends={sends} silence={silence} map={numbers}");
+                let text = format!("{text} digits={:?}", stream.digits.reporting);
                 let recording = stream.recording.as_deref().map_or(String::new(), |recording| {
                     let laws = recording.laws.iter().map(|(number, law)| format!("{number}:{law:?}"));
                     let announces = recording.announces.map_or("none".into(), |it| {

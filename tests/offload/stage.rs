@@ -230,6 +230,7 @@ impl Stage {
             silence_max: None,
             keys: None,
             recording: None,
+            digits: parkway::media::Digits::default(),
         };
         self.relay.command(Command::Set { flow: FLOW, side, stream });
     }
