@@ -13,7 +13,7 @@ use support::Arguments;
 use support::generator::{Deed, Generator, Outcome, Plan};
 use support::kamailio::Kamailio;
 use support::kernel::{self, Times};
-use support::subscription::{self, Subscription};
+use support::subscription::Subscription;
 
 /// Clients that are subscribed, each to its own name: one alone would have to read thousands of events a second.
 const DESKS: u8 = 16;
@@ -275,16 +275,10 @@ impl Bench {
     }
 
     fn run_parkway(&self, generator: &mut Generator, plan: Plan) -> (Outcome<Look>, Lost) {
-        let directory = tempfile::TempDir::new().expect("there is room for a file");
-        let file = directory.path().join("parkway.toml");
-        std::fs::write(&file, subscription::configuration(DESKS)).expect("there is room for a file");
-        let file = file.to_str().expect("the path is text");
         // All ports of an address that nobody else uses: a call takes four, and each rests for seconds.
         let set =
             ["media.address=127.0.0.2", "media.port_min=1024", "media.port_max=65535", "media.silence_seconds=3600"];
-        let set = set.iter().flat_map(|set| ["--set", set]);
-        let arguments: Vec<&str> = ["--config", file].into_iter().chain(set).collect();
-        let parkway = support::start_parkway(self.cpu, &arguments);
+        let parkway = support::start_with_desks(self.cpu, DESKS, &set);
         generator.attach(
             parkway.sip,
             (0..DESKS).map(|desk| Subscription::open(parkway.http, desk).expect("the daemon takes it")).collect(),

@@ -113,6 +113,7 @@ impl fmt::Debug for Name {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rng::Rng;
 
     fn name(text: &str) -> Name {
         Name::parse(text).unwrap()
@@ -134,6 +135,36 @@ mod tests {
             let by_ancestry = name(to).ancestry().any(|above| above == from);
             assert_eq!(by_ancestry, expected, "{from} in the ancestry of {to}");
         }
+    }
+
+    /// Segments that are easily taken for one another.
+    const SEGMENTS: [&str; 8] = ["a", "A", "ab", "a~", "foo", "foobar", "0", "..."];
+
+    /// One to four of them, with `/` between.
+    fn draw(rng: &mut Rng) -> Vec<&'static str> {
+        let depth = 1 + rng.below(4);
+        (0..depth).map(|_| SEGMENTS[rng.below(8) as usize]).collect()
+    }
+
+    /// 200,000 pairs; `PARKWAY_NAME_PAIRS` says how many else.
+    #[test]
+    fn a_name_reaches_what_begins_with_its_segments_and_nothing_else() {
+        let pairs = std::env::var("PARKWAY_NAME_PAIRS").map_or(200_000, |text| text.parse().unwrap());
+        let (mut rng, mut reached) = (Rng::from_seed([6; 32]), 0);
+        for _ in 0..pairs {
+            let (from, mut to) = (draw(&mut rng), draw(&mut rng));
+            // Every other time they have something in common.
+            if rng.below(2) == 0 {
+                let shared = rng.below(5) as usize;
+                to = from.iter().take(shared).copied().chain(to).take(limits::NAME_SEGMENTS_MAX).collect();
+            }
+            let naive = to.len() >= from.len() && from.iter().zip(&to).all(|(one, other)| one == other);
+            let (from, to) = (name(&from.join("/")), name(&to.join("/")));
+            assert_eq!(from.reaches(&to), naive, "{from} -> {to}");
+            assert_eq!(to.ancestry().any(|above| above == from.as_str()), naive, "{from} in the ancestry of {to}");
+            reached += u64::from(naive);
+        }
+        assert!(reached > pairs / 20 && reached < pairs / 2, "{reached} of {pairs} reach: both are tried");
     }
 
     #[test]

@@ -25,6 +25,17 @@ pub(crate) fn start_parkway(cpu: Option<usize>, arguments: &[&str]) -> Parkway {
     Parkway::start(program, cpu, arguments).expect("the daemon starts")
 }
 
+/// The same with a trunk, numbers of so many desks, and the key of their clients.
+pub(crate) fn start_with_desks(cpu: Option<usize>, desks: u8, set: &[&str]) -> Parkway {
+    let directory = tempfile::TempDir::new().expect("there is room for a file");
+    let file = directory.path().join("parkway.toml");
+    std::fs::write(&file, subscription::configuration(desks)).expect("there is room for a file");
+    let file = file.to_str().expect("the path is text");
+    let set = set.iter().flat_map(|set| ["--set", set]);
+    let arguments: Vec<&str> = ["--config", file].into_iter().chain(set).collect();
+    start_parkway(cpu, &arguments)
+}
+
 /// What the command line says besides cargo's own words.
 pub(crate) struct Arguments(Vec<String>);
 

@@ -48,7 +48,7 @@ pub struct Invitation {
 impl Subscription {
     /// Subscribes one desk and waits until the daemon has said that it hears all.
     pub fn open(http: SocketAddr, desk: u8) -> Result<Subscription, Failure> {
-        let jwt = mint(desk);
+        let jwt = credential(desk);
         let request = format!("ws://{http}/v1/subscribe?name=desk%2F{desk:02}");
         let mut request = request.into_client_request().expect("the address of a socket makes a URI");
         let bearer = format!("Bearer {jwt}").parse().expect("a JWT is text");
@@ -115,7 +115,8 @@ fn in_time(begun: Instant, what: &str) -> Result<(), Failure> {
     if begun.elapsed() < SYNCED_WITHIN { Ok(()) } else { Err(failed(format!("the daemon {what}"))) }
 }
 
-fn mint(desk: u8) -> String {
+/// The JWT of a desk's client.
+pub fn credential(desk: u8) -> String {
     let names = vec![Name::parse(&format!("desk/{desk:02}")).expect("a name")];
     let grant = Grant { receive: names.clone(), bridge: names, concurrent: 1_000_000, ..Grant::default() };
     let key = SigningKey::new(Algorithm::Hs256, SECRET.as_bytes(), Some("bench")).expect("the secret is long enough");
