@@ -289,6 +289,7 @@ fn settings() -> Settings {
             media_external: None,
             loopback: true,
             silence: Duration::from_secs(60),
+            t38: true,
             hold_silence: Duration::from_secs(3600),
             rings_reliably: false,
             session_timer: parkway::call::SessionTerms { expires_seconds: 1800, min_seconds: 90 },

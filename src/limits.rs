@@ -32,6 +32,10 @@ pub const SDP_ATTRIBUTES_MAX: usize = 256;
 pub const SDP_BANDWIDTHS_MAX: usize = 5;
 /// Longest `a=ptime`, milliseconds: beyond it one lost packet is a lost syllable. Others are as though absent.
 pub const SDP_PTIME_MS_MAX: u8 = 200;
+/// Attributes of a fax (`T38…`) that cross. ITU-T T.38 annex D has twelve.
+pub const SDP_T38_MAX: usize = 24;
+/// Bytes of one of them: the longest that are in use have 60.
+pub const SDP_T38_BYTES_MAX: usize = 128;
 /// Most codecs that one bridge agrees on: a handful of audio codecs and telephone-event.
 pub const CODECS_MAX: usize = 8;
 
@@ -133,6 +137,9 @@ pub const POLICY_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// How long the relay may take to open ports before the callback is refused: it binds four sockets.
 pub const MEDIA_OPEN_MAX: Duration = Duration::from_secs(2);
+/// For how long neither side of a fax may send anything. T.30 waits for 35 s at most (its timer T1) before it says something again; the rest is
+/// for machines that load their paper first.
+pub const FAX_SILENCE_MAX: Duration = Duration::from_secs(120);
 /// How long a caller that was answered before may take to be joined to another client: 64*T1, in which a re-INVITE is answered or lost.
 pub const REJOIN_MAX: Duration = Duration::from_secs(32);
 /// How often a call may be handed on: a few desks on its way; one that goes round more often goes in circles.

@@ -80,6 +80,13 @@ pub(super) fn incoming(facts: &Facts, invite: &Message<'_>) -> Incoming {
 /// Which kinds of media the caller offers; an INVITE without an offer will be asked for audio.
 fn offered(invite: &Message<'_>) -> MediaKinds {
     let description = Description::parse(invite.description()).ok();
-    let video = description.is_some_and(|d| d.media.iter().any(|media| media.kind == Kind::Video && media.port != 0));
-    if video { MediaKinds::AUDIO | MediaKinds::VIDEO } else { MediaKinds::AUDIO }
+    let media = description.iter().flat_map(|description| &description.media).filter(|media| media.port != 0);
+    let kinds = media.map(|media| match media.kind {
+        Kind::Audio => MediaKinds::AUDIO,
+        Kind::Video => MediaKinds::VIDEO,
+        Kind::Image => MediaKinds::IMAGE,
+        Kind::Application | Kind::Text | Kind::Message | Kind::Other(_) => MediaKinds::NONE,
+    });
+    let kinds = kinds.collect::<MediaKinds>();
+    if kinds.covers(MediaKinds::IMAGE) { kinds } else { kinds | MediaKinds::AUDIO }
 }

@@ -10,7 +10,7 @@ use super::session::Session;
 use super::talk::Talk;
 use super::{EndedBy, Event, Facts, GoneReason, Outcome, State, Turn};
 use crate::id::{FlowId, Side};
-use crate::media;
+use crate::media::{self, Line};
 use crate::mutant::{Mutant, planted};
 use crate::name::Name;
 use crate::policy::{Permit, Who};
@@ -56,12 +56,13 @@ impl Bridged {
     /// Both have their 200: media flows from now on, and the other clients are told that the call is taken.
     pub(super) fn begin(
         (caller, client): (Answered, Answered),
-        session: Session,
+        mut session: Session,
         bridge: Bridge,
         before: Option<Talk>,
         facts: &Facts,
         turn: &mut Turn<'_>,
     ) -> State {
+        session.note_fax(turn.now.wall);
         if let Some(command) = session.record_command(facts) {
             turn.media(command);
         }
@@ -102,13 +103,13 @@ impl Bridged {
                 // RFC 3261 §13.3.1.4: no ACK in 64*T1, so the session is ended.
                 self.end(End::failed("no ACK for our 200"), facts, turn)
             }
-            Event::Media(media::Event::Silent { side, .. }) => self.end(End::silent(side), facts, turn),
+            Event::Media(media::Event::Silent { side, line, .. }) => self.end(End::silent(side, line), facts, turn),
             Event::Media(media::Event::Dtmf { side: leg, digit: key, duration_ms, heard, .. }) => {
                 self.tell_digit(Digit { leg, key, duration_ms: Some(duration_ms), heard }, facts, turn);
                 self.stay()
             }
-            Event::Media(media::Event::Added { ports, .. }) => {
-                self.video_opened(ports, turn);
+            Event::Media(media::Event::Added { line, ports, .. }) => {
+                self.line_opened(line, ports, turn);
                 self.stay()
             }
             // Nobody would notice by silence any more: what watched for it is gone too.
@@ -197,8 +198,11 @@ impl Bridged {
         self.finish(Some((side, transaction)), end, facts, turn)
     }
 
-    /// Why it cannot be handed on just now: something is under way in one of its dialogs.
+    /// Why it cannot be handed on just now: something is under way in one of its dialogs, or a fax is.
     pub(super) fn is_busy(&self) -> bool {
+        if self.session.agreement.fax.is_some() || !self.session.agreement.speaks {
+            return true;
+        }
         let refreshes = [Side::Caller, Side::Client].map(|side| self.leg_of(side).refresh.is_some());
         self.change.is_some() || !self.infos.is_empty() || refreshes.contains(&true)
     }
@@ -258,10 +262,11 @@ impl End {
         End { by: EndedBy::Parkway, outcome: Outcome::Answered, reason, header: None }
     }
 
-    fn silent(side: Side) -> End {
-        let reason = match side {
-            Side::Caller => "no RTP from the caller",
-            Side::Client => "no RTP from the client",
+    fn silent(side: Side, line: Line) -> End {
+        let reason = match (line, side) {
+            (Line::Fax, Side::Caller | Side::Client) => "no UDPTL from either side",
+            (Line::Audio | Line::Video, Side::Caller) => "no RTP from the caller",
+            (Line::Audio | Line::Video, Side::Client) => "no RTP from the client",
         };
         End::without_media(reason)
     }

@@ -4,18 +4,18 @@
 //!
 //! ```text
 //!  re-INVITE, offer ──▶ re-INVITE to the other side        UPDATE, offer ──▶ UPDATE, or re-INVITE if the other side has none
-//!  with video that is new ──▶ ports for it first
+//!  with video or a fax that is new ──▶ ports for it first
 //!  re-INVITE, empty ──▶ 200 with the session as an offer   UPDATE, empty ──▶ 200: it only says where its sender is
 //! ```
 
 use super::bridged::{Bridged, End};
 use super::leg::{Refusal, plain, status};
-use super::session::not_acceptable;
+use super::session::{Lines, not_acceptable};
 use super::session_timer::Asked;
 use super::{Facts, State, Turn};
 use crate::id::Side;
 use crate::limits;
-use crate::media;
+use crate::media::{self, Line};
 use crate::mutant::{Mutant, planted};
 use crate::sdp::{self, Agreement};
 use crate::sip::endpoint::{ClientId, ServerId};
@@ -26,7 +26,7 @@ use bytes::Bytes;
 /// A change of the session that is under way. There is at most one: another gets 491 or 500 ([`Bridged::busy_with`]).
 #[derive(Debug)]
 pub(super) enum Change {
-    /// An offer of one side has video, and waits for ports.
+    /// An offer of one side has video or a fax, and waits for ports.
     Opening(Box<Waiting>),
     /// An offer of one side was carried to the other side and waits for its answer.
     Carried(Box<Carried>),
@@ -67,6 +67,8 @@ pub(super) struct Offering {
 #[derive(Debug)]
 pub(super) struct Waiting {
     offering: Offering,
+    /// What there are no ports for yet.
+    lines: Lines,
     /// Then it goes on without.
     until: Instant,
 }
@@ -124,10 +126,11 @@ impl Bridged {
                 let (by_update, has_hops) = (is_update, request.max_forwards() != Some(0));
                 let offer = Bytes::copy_from_slice(offer);
                 let offering = Offering { from, received, by_update, has_hops, asked, offer };
-                if self.wants_ports(&offering, turn) {
-                    self.open_video(offering, turn);
-                } else {
+                let lines = self.wants_ports(&offering, turn);
+                if lines.is_empty() {
                     self.carry(offering, turn)?;
+                } else {
+                    self.open_lines(offering, lines, turn);
                 }
             }
         }
@@ -163,24 +166,42 @@ impl Bridged {
         self.change = Some(Change::Offered { received });
     }
 
-    /// Whether an offer has video that both sides may have, and there are no ports for it yet.
-    fn wants_ports(&mut self, offering: &Offering, turn: &Turn<'_>) -> bool {
+    /// What an offer has that both sides may have, and there are no ports for yet.
+    fn wants_ports(&mut self, offering: &Offering, turn: &Turn<'_>) -> Lines {
         let Offering { from, offer, has_hops, .. } = offering;
-        *has_hops && self.session.lacks_video() && self.session.end(*from).would_see(offer, turn.settings)
-    }
-
-    fn open_video(&mut self, offering: Offering, turn: &mut Turn<'_>) {
-        let (flow, local) = (self.session.flow, turn.settings.media_bind);
-        turn.media(media::Command::Add { flow, line: media::Line::Video, caller_local: local, client_local: local });
-        let until = turn.now.at + limits::MEDIA_OPEN_MAX;
-        self.change = Some(Change::Opening(Box::new(Waiting { offering, until })));
-    }
-
-    /// There are ports for video, or none: an offer that waited for them goes on.
-    pub(super) fn video_opened(&mut self, ports: Option<media::Ports>, turn: &mut Turn<'_>) {
-        if let Some(ports) = ports {
-            self.session.open_video(ports, turn.settings);
+        let lacks = |line: &Line| *has_hops && self.session.lacks(*line, turn.settings);
+        let lacking: Lines = Line::FURTHER.into_iter().filter(lacks).collect();
+        if lacking.is_empty() {
+            return lacking;
         }
+        let would_have = self.session.end(*from).would_have(offer, turn.settings);
+        lacking.into_iter().filter(|line| would_have.contains(line)).collect()
+    }
+
+    fn open_lines(&mut self, offering: Offering, lines: Lines, turn: &mut Turn<'_>) {
+        let (flow, local) = (self.session.flow, turn.settings.media_bind);
+        for line in &lines {
+            turn.media(media::Command::Add { flow, line: *line, caller_local: local, client_local: local });
+        }
+        let until = turn.now.at + limits::MEDIA_OPEN_MAX;
+        self.change = Some(Change::Opening(Box::new(Waiting { offering, lines, until })));
+    }
+
+    /// There are ports for a line, or none: an offer that waited for no other goes on.
+    pub(super) fn line_opened(&mut self, line: Line, ports: Option<media::Ports>, turn: &mut Turn<'_>) {
+        if let Some(ports) = ports {
+            self.session.open_line(line, ports, turn.settings);
+        }
+        if let Some(Change::Opening(waiting)) = &mut self.change {
+            waiting.lines.retain(|waits| *waits != line);
+            if waiting.lines.is_empty() {
+                self.carry_opened(turn);
+            }
+        }
+    }
+
+    /// An offer that waited for ports goes on.
+    fn carry_opened(&mut self, turn: &mut Turn<'_>) {
         match self.change.take() {
             Some(Change::Opening(waiting)) => {
                 let received = waiting.offering.received;
@@ -297,7 +318,7 @@ impl Bridged {
     pub(super) fn lose_patience(&mut self, turn: &mut Turn<'_>) {
         let is_due = self.patience_ends().is_some_and(|limit| turn.now.at >= limit);
         if is_due && matches!(self.change, Some(Change::Opening(_))) {
-            return self.video_opened(None, turn);
+            return self.carry_opened(turn);
         }
         if let Some(Change::Carried(carried)) = self.change.as_mut().filter(|_| is_due) {
             carried.patience = Patience::Over;
@@ -314,6 +335,7 @@ impl Bridged {
         let directions = self.session.end(to).directions();
         let answer = self.session.end(from).answer(from, &offer, &agreement, directions);
         self.session.agreement = agreement;
+        self.session.note_fax(turn.now.wall);
         for command in self.session.commands(turn.settings) {
             turn.media(command);
         }

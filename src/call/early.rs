@@ -35,7 +35,7 @@ impl Spoken {
         };
         let (address, session_id) = (SocketAddr::new(from, NOWHERE), self.session_id);
         let audio = LocalStream { address, rtcp_mux, direction: Direction::Inactive, carriage };
-        let local = Local { session_id, version: 0, audio, video: None };
+        let local = Local { session_id, version: 0, audio, video: None, fax: None };
         let mut out = Vec::new();
         sdp::write_answer(
             &mut out,

@@ -149,6 +149,10 @@ impl Ending {
             if let Some(counted) = report.as_mut().and_then(|report| report.video.take()) {
                 record.video.get_or_insert_default().media = Some(*counted);
             }
+            if let Some((fax, counted)) = record.fax.as_mut().zip(report.as_mut().and_then(|report| report.fax.take()))
+            {
+                fax.count(&counted);
+            }
             record.findings = report.as_ref().map(media::diagnosis::findings).unwrap_or_default();
             let recording = report.as_mut().and_then(|report| report.recording.take());
             record.recording = recording.or(record.recording);

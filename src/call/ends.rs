@@ -5,9 +5,10 @@ use super::hearing::Hearing;
 use super::keying::Keying;
 use super::leg::Refusal;
 use super::party::Party;
-use super::session::{End, Said, not_acceptable};
+use super::session::{End, Lines, Said, not_acceptable};
 use super::{Settings, Turn};
 use crate::id::Side;
+use crate::media::Line;
 use crate::sdp::{self, Agreement, Description};
 use bytes::Bytes;
 
@@ -80,10 +81,12 @@ impl<'s> Offers<'s> {
 }
 
 impl Rules {
-    /// Of these two, the first of whom may hear something already. There is video if `sees`, and both may have it.
-    pub(super) fn of(parties: &[Party; 2], hearing: Option<&Hearing>, sees: bool, settings: &Settings) -> Rules {
-        let sees = sees && parties.iter().all(|party| party.sees);
-        let keying = parties.each_ref().map(|party| party.keying(settings).seeing(sees));
+    /// Of these two, the first of whom may hear something already. There are the lines that there are ports for, and that both may have.
+    pub(super) fn of(parties: &[Party; 2], hearing: Option<&Hearing>, lines: &Lines, settings: &Settings) -> Rules {
+        let keyings = parties.each_ref().map(|party| party.keying(settings));
+        let both = |line: &Line| lines.contains(line) && keyings.iter().all(|keying| keying.may_have(*line));
+        let keying =
+            keyings.map(|keying| Line::FURTHER.into_iter().fold(keying, |keying, line| keying.with(line, both(&line))));
         Rules { keying, only: hearing.and_then(Hearing::heard).map(|heard| heard.formats.clone()) }
     }
 
@@ -105,8 +108,8 @@ impl Rules {
 pub(super) struct Compatible {
     /// What they agree on, if both have offered something.
     pub(super) agreement: Option<Agreement>,
-    /// Whether they can have video.
-    pub(super) sees: bool,
+    /// What they can have besides audio.
+    pub(super) lines: Lines,
 }
 
 /// Looks at what both offer. An error is the client's: the caller's offer was looked at before it was parked.
@@ -122,14 +125,34 @@ pub(super) fn compatible(
         Said::of(client, of_client, settings)?;
     }
     let agreement = agreed(caller.as_ref(), client.as_ref())?;
-    let offered = [caller, client].iter().flatten().any(|description| description.video().is_some());
-    let sees = agreement.as_ref().map_or(offered, |agreement| agreement.video.is_some());
-    Ok(Compatible { agreement, sees })
+    let offered = |line: &Line| [&caller, &client].into_iter().flatten().any(|description| offers(description, *line));
+    let has = |line: &Line| agreement.as_ref().map_or_else(|| offered(line), |agreement| agreed_on(agreement, *line));
+    let lines = Line::FURTHER.into_iter().filter(has).collect();
+    Ok(Compatible { agreement, lines })
+}
+
+/// Whether a description has a line that could be relayed.
+pub(super) fn offers(description: &Description<'_>, line: Line) -> bool {
+    let found = match line {
+        Line::Audio => description.audio(),
+        Line::Video => description.video(),
+        Line::Fax => description.fax(),
+    };
+    found.is_some()
+}
+
+/// Whether an agreement has a line.
+fn agreed_on(agreement: &Agreement, line: Line) -> bool {
+    match line {
+        Line::Audio => agreement.speaks,
+        Line::Video => agreement.video.is_some(),
+        Line::Fax => agreement.fax.is_some(),
+    }
 }
 
 /// The same of descriptions that have been read.
 fn agreed(caller: Option<&Description<'_>>, client: Option<&Description<'_>>) -> Result<Option<Agreement>, Refusal> {
-    let has_audio = |description: &&Description<'_>| description.audio().is_some();
-    let Some((caller, client)) = caller.filter(has_audio).zip(client.filter(has_audio)) else { return Ok(None) };
+    let has_any = |description: &&Description<'_>| description.audio().is_some() || description.fax().is_some();
+    let Some((caller, client)) = caller.filter(has_any).zip(client.filter(has_any)) else { return Ok(None) };
     sdp::agree(caller, client).map(Some).map_err(|error| not_acceptable(&error))
 }

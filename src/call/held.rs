@@ -74,7 +74,14 @@ pub(super) struct Verdict {
 
 impl Held {
     /// Begins it. The caller is told that it is on hold as soon as its dialog lets us.
-    pub(super) fn begin(caller: Answered, session: Session, talk: Talk, facts: &Facts, turn: &mut Turn<'_>) -> Held {
+    pub(super) fn begin(
+        caller: Answered,
+        mut session: Session,
+        talk: Talk,
+        facts: &Facts,
+        turn: &mut Turn<'_>,
+    ) -> Held {
+        session.forget_fax();
         turn.media(media::Command::Clear { flow: session.flow, side: Side::Client });
         turn.media(session.hold_command(turn.settings));
         let deadline = turn.now.at + facts.route.park;

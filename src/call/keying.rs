@@ -1,13 +1,15 @@
 //! Whether a leg's audio may be, or has to be, encrypted with keys that stand in its session descriptions (SDES), and which keys they are.
-//! RFC 4568 §7: only where the signalling is encrypted, too, unless the operator wants it otherwise.
+//! RFC 4568 §7: only where the signalling is encrypted, too, unless the operator wants it otherwise. With that goes which kinds of media a leg
+//! may have at all: a fax is plain, so it is none where all has to be encrypted.
 //! Not here: the attribute (`sdp`), and packets (`media`).
 
 use super::Settings;
 use super::leg::Refusal;
 use super::session::not_acceptable;
-use crate::media::Keys;
+use crate::media::{Keys, Line};
+use crate::policy::MediaKinds;
 use crate::rng::Rng;
-use crate::sdp::{AddressRules, Carriage, Crypto, Description, Master, Media, Suite};
+use crate::sdp::{AddressRules, Carriage, Crypto, Description, Kind, Master, Media, NotAgreed, Protocol, Suite};
 use crate::sip::wire::Transport;
 
 /// What the operator wants of SRTP.
@@ -37,8 +39,8 @@ pub struct Keying {
     is_allowed: bool,
     /// Whether its audio may not go without.
     is_required: bool,
-    /// Whether it may have video. Else that is refused, and the call goes on without.
-    sees: bool,
+    /// Which kinds it may have. Others are refused, and the call goes on without.
+    may: MediaKinds,
     rules: AddressRules,
 }
 
@@ -51,12 +53,24 @@ impl Keying {
             KeyReach::Anywhere => true,
         };
         let rules = AddressRules { loopback: settings.loopback };
-        Keying { is_allowed, is_required: settings.srtp.is_required || is_required, sees: true, rules }
+        let is_required = settings.srtp.is_required || is_required;
+        let keying = Keying { is_allowed, is_required, may: MediaKinds::ALL, rules };
+        keying.with(Line::Fax, settings.t38 && !is_required)
     }
 
-    /// The same where there may be no video for other reasons, too.
-    pub(super) fn seeing(self, sees: bool) -> Keying {
-        Keying { sees: self.sees && sees, ..self }
+    /// The same where there may be no more than these for other reasons, too.
+    pub(super) fn within(self, kinds: MediaKinds) -> Keying {
+        Keying { may: self.may & kinds, ..self }
+    }
+
+    /// The same with a line only if something else holds, too.
+    pub(super) fn with(self, line: Line, holds: bool) -> Keying {
+        self.within(Line::ALL.into_iter().filter(|other| *other != line || holds).map(kind).collect())
+    }
+
+    /// Whether it may have a line.
+    pub(super) fn may_have(self, line: Line) -> bool {
+        self.may.covers(kind(line))
     }
 
     /// A description, as far as it goes for such a leg.
@@ -65,8 +79,11 @@ impl Keying {
         let description = if self.is_allowed { description } else { description.without_keys() };
         let is_usable =
             |video: &Media<'_>| (video.crypto.is_some() || !self.is_required) && video.remote(self.rules).is_ok();
-        let sees = self.sees && description.video().is_none_or(|(_, video)| is_usable(video));
-        Ok(if sees { description } else { description.without_video() })
+        let sees = self.may_have(Line::Video) && description.video().is_none_or(|(_, video)| is_usable(video));
+        let description = if sees { description } else { description.without(Kind::Video) };
+        let is_usable = |fax: &Media<'_>| fax.remote(self.rules).is_ok();
+        let faxes = self.may_have(Line::Fax) && description.fax().is_none_or(|(_, fax)| is_usable(fax));
+        Ok(if faxes { description } else { description.without(Kind::Image) })
     }
 
     /// Whether the audio of a description is protected as it has to be.
@@ -85,7 +102,18 @@ impl Keying {
         if needs_keys && !self.is_allowed {
             return not_acceptable(&"the keys of RTP/SAVP are not taken over this signalling, which is not encrypted");
         }
-        not_acceptable(&crate::sdp::NotAgreed::NoAudio)
+        let image = description.media.iter().find(|media| media.kind == Kind::Image);
+        match image.map(|image| image.protocol) {
+            Some(Protocol::Udptl) if self.is_required => {
+                not_acceptable(&"SRTP is required, and T.38 over UDPTL is plain")
+            }
+            Some(Protocol::Udptl) => not_acceptable(
+                &"no T.38 here: it takes media.t38, a grant of image, ports, and a call that is not recorded",
+            ),
+            // T.38 over TCP, or over DTLS (RFC 7345).
+            Some(other) => not_acceptable(&format!("T.38 is relayed over udptl, and not over {}", other.as_str())),
+            None => not_acceptable(&NotAgreed::NoAudio),
+        }
     }
 
     /// What we offer a leg that has not offered anything.
@@ -150,10 +178,19 @@ pub(super) fn keys(ours: &Carriage, theirs: Option<&Master>) -> Option<Box<Keys>
     Some(Box::new(Keys { ours, theirs: theirs?.clone() }))
 }
 
+/// What policy calls a line.
+fn kind(line: Line) -> MediaKinds {
+    match line {
+        Line::Audio => MediaKinds::AUDIO,
+        Line::Video => MediaKinds::VIDEO,
+        Line::Fax => MediaKinds::IMAGE,
+    }
+}
+
 #[cfg(test)]
 impl Keying {
     /// Of a leg that may have keys.
     pub(super) fn allowed() -> Keying {
-        Keying { is_allowed: true, is_required: false, sees: true, rules: AddressRules::default() }
+        Keying { is_allowed: true, is_required: false, may: MediaKinds::ALL, rules: AddressRules::default() }
     }
 }

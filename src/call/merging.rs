@@ -19,20 +19,21 @@ use super::joining::Joining;
 use super::leg::{Refusal, too_early};
 use super::parked::Parked;
 use super::party::Party;
-use super::session::{End, Session, not_acceptable};
+use super::session::{End, Lines, Session, not_acceptable};
 use super::taping::Taping;
 use super::{EndedBy, Event, Facts, GoneReason, Over, State, Turn};
 use crate::id::{FlowId, Side};
 use crate::limits;
-use crate::media::{self, Ports};
+use crate::media::{self, Line, Ports};
 use crate::mutant::{Mutant, planted};
 use crate::name::Name;
-use crate::policy::{MediaKinds, Permit, Who};
+use crate::policy::{Permit, Who};
 use crate::sdp::{self, Agreement};
 use crate::sip::endpoint::{DialogId, ServerId};
 use crate::sip::wire::{Message, Method};
 use crate::time::Instant;
 use crate::token::{Claim, SubjectHash};
+use arrayvec::ArrayVec;
 use bytes::Bytes;
 use std::net::SocketAddr;
 
@@ -68,7 +69,7 @@ pub(super) struct Merging {
     client_says: Bytes,
     stage: Stage,
     flow: FlowId,
-    video: VideoPorts,
+    lines: FurtherLines,
     taping: Taping,
     permit: Permit,
     claim: Claim,
@@ -76,19 +77,27 @@ pub(super) struct Merging {
     who: Option<Who>,
 }
 
-/// Ports for video.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum VideoPorts {
-    /// Either there is none, or there were no ports: it is refused to both.
-    No,
-    Wanted,
-    Open(Ports),
+/// What there is to be besides audio.
+#[derive(Clone, Default, Debug)]
+struct FurtherLines {
+    /// Ports are awaited.
+    wanted: Lines,
+    /// There are some. What is in neither list is refused to both.
+    open: ArrayVec<(Line, Ports), { Line::FURTHER.len() }>,
+}
+
+impl FurtherLines {
+    /// What came of one that is wanted.
+    fn settle(&mut self, line: Line, ports: Option<Ports>) {
+        self.wanted.retain(|wanted| *wanted != line);
+        self.open.extend(ports.map(|ports| (line, ports)).filter(|_| self.open.iter().all(|(open, _)| *open != line)));
+    }
 }
 
 /// What is being waited for.
 #[derive(Debug)]
 enum Stage {
-    /// The relay's ports: those for audio if they are not there yet, and those for video if it is wanted.
+    /// The relay's ports: those for audio if they are not there yet, and those for what else is wanted.
     Opening { deadline: Instant, audio: Option<Ports> },
     /// The ACK of one side, with the answer to our offer.
     Asked { side: Side, ends: Box<Ends>, proposed: Box<Agreement> },
@@ -98,11 +107,6 @@ impl Stage {
     fn opening(turn: &Turn<'_>) -> Stage {
         Stage::Opening { deadline: turn.now.at + limits::MEDIA_OPEN_MAX, audio: None }
     }
-}
-
-/// Whether a client may have video.
-pub(super) fn sees(permit: &Permit) -> bool {
-    permit.media().covers(MediaKinds::VIDEO)
 }
 
 /// Why a callback does not get the call that it may have. The call is parked as before.
@@ -125,24 +129,26 @@ impl Merging {
         let parked = parked.without_opening(facts, turn);
         let parties = [
             Party::caller(parked.caller.dialog, parked.caller.peer, facts, turn),
-            Party::client(client.dialog(), client.peer(), sees(&permit), turn),
+            Party::client(client.dialog(), client.peer(), permit.media(), turn),
         ];
-        let rules = Rules::of(&parties, parked.hearing.as_deref(), true, turn.settings);
+        let any = Lines::from(Line::FURTHER);
+        let rules = Rules::of(&parties, parked.hearing.as_deref(), &any, turn.settings);
         let offered = || {
             client.check(&client_says)?;
             let mut taping = Taping::decide(&permit, facts, turn.settings)?;
-            let Compatible { agreement, sees } = compatible([&caller_says, &client_says], &rules, turn.settings)?;
+            let Compatible { agreement, mut lines } = compatible([&caller_says, &client_says], &rules, turn.settings)?;
             agreement.map(|agreement| taping.narrow(agreement)).transpose()?;
-            Ok((taping, if sees { VideoPorts::Wanted } else { VideoPorts::No }))
+            lines.retain(|line| *line != Line::Fax || taping.sides().is_none());
+            Ok((taping, FurtherLines { wanted: lines, ..FurtherLines::default() }))
         };
-        let (taping, video) = match offered() {
+        let (taping, lines) = match offered() {
             Ok(decided) => decided,
             Err(refusal) => return Err(Box::new(Unable { parked, client, refusal })),
         };
         let flow = parked.flow().unwrap_or_else(|| FlowId(turn.rng.u64()));
         let stage = Stage::opening(turn);
         let (caller, client) = (Caller::Parked(parked), Client::Joining(client));
-        Ok(Merging { caller, client, caller_says, client_says, stage, flow, video, taping, permit, claim, winner, who })
+        Ok(Merging { caller, client, caller_says, client_says, stage, flow, lines, taping, permit, claim, winner, who })
     }
 
     /// Goes on: with ports of its own, or, with a caller that hears something, those that it hears it through.
@@ -152,13 +158,8 @@ impl Merging {
         }
         let (flow, local) = (self.flow, turn.settings.media_bind);
         turn.media(media::Command::Open { flow, caller_local: local, client_local: local });
-        if self.video == VideoPorts::Wanted {
-            turn.media(media::Command::Add {
-                flow,
-                line: media::Line::Video,
-                caller_local: local,
-                client_local: local,
-            });
+        for line in &self.lines.wanted {
+            turn.media(media::Command::Add { flow, line: *line, caller_local: local, client_local: local });
         }
         self.stay()
     }
@@ -196,8 +197,8 @@ impl Merging {
             Event::Media(media::Event::Opened { flow, caller, client }) if flow == self.flow => {
                 self.opened((caller, client), facts, turn)
             }
-            Event::Media(media::Event::Added { flow, ports, .. }) if flow == self.flow => {
-                self.added(ports, facts, turn)
+            Event::Media(media::Event::Added { flow, line, ports }) if flow == self.flow => {
+                self.added(line, ports, facts, turn)
             }
             Event::Media(media::Event::Failed { flow, .. } | media::Event::Closed { flow, .. })
                 if flow == self.flow =>
@@ -251,54 +252,58 @@ impl Merging {
 
     /// The ports for audio are there.
     fn opened(mut self, ports: Ports, facts: &Facts, turn: &mut Turn<'_>) -> State {
-        if self.video == VideoPorts::Wanted
+        if !self.lines.wanted.is_empty()
             && let Stage::Opening { audio, .. } = &mut self.stage
         {
             *audio = Some(ports);
             return self.stay();
         }
         let [party, _] = self.parties(facts, turn);
-        let reachable = |port| turn.settings.reachable(port, party.address);
-        let (audio, video) = (reachable(ports.0), self.video_ports().map(|ports| reachable(ports.0)));
-        let caller = End::new(audio, party, turn).with_video(video);
+        let (settings, address) = (turn.settings, party.address);
+        let reachable = |port| settings.reachable(port, address);
+        let lines = self.lines.open.clone();
+        let mut caller = End::new(reachable(ports.0), party, turn);
+        for (line, ports) in lines {
+            caller = caller.with_line(line, Some(reachable(ports.0)), settings);
+        }
         self.join(caller, ports.1, facts, turn)
     }
 
-    /// Those for video are, or there are none.
-    fn added(mut self, ports: Option<Ports>, facts: &Facts, turn: &mut Turn<'_>) -> State {
-        if self.video != VideoPorts::Wanted {
+    /// Those for another line are, or there are none.
+    fn added(mut self, line: Line, ports: Option<Ports>, facts: &Facts, turn: &mut Turn<'_>) -> State {
+        if !self.lines.wanted.contains(&line) {
             return self.stay();
         }
-        self.video = ports.map_or(VideoPorts::No, VideoPorts::Open);
+        self.lines.settle(line, ports);
         match self.stage {
             Stage::Opening { audio: Some(audio), .. } => self.opened(audio, facts, turn),
             Stage::Opening { audio: None, .. } | Stage::Asked { .. } => self.stay(),
         }
     }
 
-    /// The relay says nothing. If it is only the video that is missing, there is none.
-    fn handle_late(self, facts: &Facts, turn: &mut Turn<'_>) -> State {
+    /// The relay says nothing. If it is only of what is not audio, there is none of that.
+    fn handle_late(mut self, facts: &Facts, turn: &mut Turn<'_>) -> State {
         match self.stage {
-            Stage::Opening { audio: Some(_), .. } => self.added(None, facts, turn),
+            Stage::Opening { audio: Some(audio), .. } => {
+                self.lines.wanted.clear();
+                self.opened(audio, facts, turn)
+            }
             Stage::Opening { audio: None, .. } | Stage::Asked { .. } => {
                 self.client_fails(Refusal::status(503), None, facts, turn)
             }
         }
     }
 
-    fn video_ports(&self) -> Option<Ports> {
-        match self.video {
-            VideoPorts::Open(ports) => Some(ports),
-            VideoPorts::No | VideoPorts::Wanted => None,
-        }
-    }
-
     /// The caller's end is there, and the client's ports.
     fn join(mut self, caller: End, client: SocketAddr, facts: &Facts, turn: &mut Turn<'_>) -> State {
         let [_, party] = self.parties(facts, turn);
-        let reachable = |port| turn.settings.reachable(port, party.address);
-        let (audio, video) = (reachable(client), self.video_ports().map(|ports| reachable(ports.1)));
-        let client = End::new(audio, party, turn).with_video(video).after(self.client.spoken());
+        let (settings, address) = (turn.settings, party.address);
+        let reachable = |port| settings.reachable(port, address);
+        let mut client = End::new(reachable(client), party, turn);
+        for (line, ports) in self.lines.open.clone() {
+            client = client.with_line(line, Some(reachable(ports.1)), settings);
+        }
+        let client = client.after(self.client.spoken());
         let mut ends = Ends { caller, client };
         let says = self.says_both();
         let heard = Offers::read(&says, &self.rules(facts, turn));
@@ -507,12 +512,12 @@ impl Merging {
 
     fn parties(&self, facts: &Facts, turn: &Turn<'_>) -> [Party; 2] {
         let caller = Party::caller(self.caller.dialog(), self.caller.peer(), facts, turn);
-        [caller, Party::client(self.client.dialog(), self.client.peer(), sees(&self.permit), turn)]
+        [caller, Party::client(self.client.dialog(), self.client.peer(), self.permit.media(), turn)]
     }
 
     fn rules(&self, facts: &Facts, turn: &Turn<'_>) -> Rules {
-        let sees = self.video_ports().is_some();
-        Rules::of(&self.parties(facts, turn), self.caller.hearing(), sees, turn.settings)
+        let lines = self.lines.open.iter().map(|(line, _)| *line).collect();
+        Rules::of(&self.parties(facts, turn), self.caller.hearing(), &lines, turn.settings)
     }
 
     /// Both, apart from the state, which is consumed while they are read.

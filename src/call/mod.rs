@@ -143,6 +143,8 @@ pub struct Settings {
     pub srtp: SrtpTerms,
     /// What a caller hears that is on hold here.
     pub hold_sound: Option<media::SoundId>,
+    /// Whether a call may become a fax by T.38.
+    pub t38: bool,
     /// How calls are recorded; `None`: they cannot be.
     pub recording: Option<RecordingTerms>,
     /// What becomes of keys.
@@ -435,6 +437,7 @@ impl Facts {
             digits: None,
             media: None,
             video: None,
+            fax: None,
             findings: Vec::new(),
         }
     }
@@ -569,7 +572,7 @@ impl Call {
     }
 }
 
-/// Whether an offer of this trunk's can be relayed: audio that we know how to carry, to an address that may be sent to.
+/// Whether an offer of this trunk's can be relayed: audio or a fax that we know how to carry, to an address that may be sent to.
 pub fn acceptable(offer: &[u8], transport: Transport, trunk: &Trunk, settings: &Settings) -> Result<(), Refusal> {
     let keying = Keying::of(settings, transport, trunk.srtp_required);
     session::Said::of(&keying.read(offer)?, keying, settings).map(|_| ())

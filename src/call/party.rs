@@ -3,6 +3,7 @@
 
 use super::keying::Keying;
 use super::{Facts, Settings, Trunk, Turn};
+use crate::policy::MediaKinds;
 use crate::sip::endpoint::DialogId;
 use crate::sip::wire::Transport;
 use std::net::IpAddr;
@@ -14,8 +15,8 @@ pub(super) struct Party {
     /// Where its messages come from.
     pub(super) address: IpAddr,
     transport: Transport,
-    /// Whether it may have video.
-    pub(super) sees: bool,
+    /// Which kinds of media policy lets it have.
+    pub(super) may: MediaKinds,
     /// Of a caller.
     trunk: Option<Arc<Trunk>>,
 }
@@ -23,19 +24,19 @@ pub(super) struct Party {
 impl Party {
     /// A call's caller.
     pub(super) fn caller(dialog: DialogId, address: IpAddr, facts: &Facts, turn: &Turn<'_>) -> Party {
-        Party { trunk: Some(Arc::clone(&facts.trunk)), ..Party::client(dialog, address, true, turn) }
+        Party { trunk: Some(Arc::clone(&facts.trunk)), ..Party::client(dialog, address, MediaKinds::ALL, turn) }
     }
 
-    /// A client, which `sees` where policy lets it have video.
-    pub(super) fn client(dialog: DialogId, address: IpAddr, sees: bool, turn: &Turn<'_>) -> Party {
+    /// A client, which may have what policy lets it.
+    pub(super) fn client(dialog: DialogId, address: IpAddr, may: MediaKinds, turn: &Turn<'_>) -> Party {
         let transport = turn.endpoint.transport(dialog).unwrap_or(Transport::Udp);
-        Party { address, transport, sees, trunk: None }
+        Party { address, transport, may, trunk: None }
     }
 
     /// What goes for its media.
     pub(super) fn keying(&self, settings: &Settings) -> Keying {
         let is_required = self.trunk.as_ref().is_some_and(|trunk| trunk.srtp_required);
-        Keying::of(settings, self.transport, is_required).seeing(self.sees)
+        Keying::of(settings, self.transport, is_required).within(self.may)
     }
 
     /// Whether it comes from a trunk, which the operator has let in.

@@ -3,7 +3,7 @@
 
 use super::pressed::DigitCounts;
 use crate::id::{CallId, Side};
-use crate::media::{Closed, Finding, Recorded};
+use crate::media::{Closed, Counters, Finding, Recorded};
 use crate::sip::endpoint::{DialogId, Endpoint};
 use crate::sip::typed;
 use crate::sip::wire::{Head, Header, NameAddr};
@@ -134,8 +134,61 @@ pub struct Record {
     pub media: Option<Closed>,
     /// The video of a call that had some; `null` of others.
     pub video: Option<Video>,
+    /// Of a call that became a fax; `null` of others.
+    pub fax: Option<Fax>,
     /// What was wrong with the audio; empty of a call that was heard.
     pub findings: Vec<Finding>,
+}
+
+/// The fax of a call.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Fax {
+    /// When both sides had agreed on it, the first time.
+    #[serde(serialize_with = "as_text")]
+    pub began: Wall,
+    /// What came from the caller.
+    pub caller: Datagrams,
+    /// What came from the client.
+    pub client: Datagrams,
+}
+
+/// One leg's datagrams (UDPTL).
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize)]
+pub struct Datagrams {
+    /// From its validated address, well-formed.
+    pub received: u64,
+    /// Of these, sent on to the other leg.
+    pub forwarded: u64,
+    /// By their numbers on their way to us, but they never came: what the ends repair by what they send twice is not known here.
+    pub lost: u64,
+    /// Dropped: from a strange address.
+    pub dropped_source: u64,
+    /// Dropped: no UDPTL, or too long.
+    pub dropped_malformed: u64,
+}
+
+impl Fax {
+    /// Before the relay says what crossed.
+    pub(super) fn begun(began: Wall) -> Fax {
+        Fax { began, caller: Datagrams::default(), client: Datagrams::default() }
+    }
+
+    /// With what it says.
+    pub(super) fn count(&mut self, closed: &Closed) {
+        (self.caller, self.client) = (Datagrams::of(&closed.caller), Datagrams::of(&closed.client));
+    }
+}
+
+impl Datagrams {
+    fn of(counters: &Counters) -> Datagrams {
+        Datagrams {
+            received: counters.packets_received,
+            forwarded: counters.packets_forwarded,
+            lost: counters.packets_lost,
+            dropped_source: counters.dropped_source,
+            dropped_malformed: counters.dropped_malformed,
+        }
+    }
 }
 
 /// The video of a call.

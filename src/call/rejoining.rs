@@ -12,7 +12,7 @@ use super::answering::Client;
 use super::bridged::{Bridge, Bridged};
 use super::held::{Held, What, too_late};
 use super::leg::{Leaving, Refusal};
-use super::merging::{Callback, sees};
+use super::merging::Callback;
 use super::session::not_acceptable;
 use super::taping::Taping;
 use super::{Facts, State, Turn};
@@ -77,7 +77,7 @@ impl Held {
                 return self;
             }
         }
-        self.session.renew_client(&client, sees(&permit), turn);
+        self.session.renew_client(&client, permit.media(), turn);
         turn.endpoint.join_sessions([self.caller.dialog, client.dialog()]);
         let (client, until) = (Client::Joining(client), turn.now.at + limits::REJOIN_MAX);
         self.rejoining =

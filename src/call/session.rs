@@ -2,23 +2,26 @@
 //! Not here: who is told when (`merging`, `bridged`).
 
 use super::early::Spoken;
+use super::ends::offers;
 use super::joining::Joining;
 use super::keying::{self, Keying, Protection};
 use super::leg::Refusal;
 use super::party::Party;
 use super::pressed::Pressed;
-use super::record::Video;
+use super::record::{Fax, Video};
 use super::taping::{self, Taping};
 use super::{Encrypted, Facts, Record, Settings, Turn};
 use crate::id::{FlowId, Side};
 use crate::limits;
 use crate::media::tone::Law;
 use crate::media::{Codec, Command, Digits, Line, Mapping, Play, Reporting, RtcpPort, SoundId, Stream, Trust};
+use crate::policy::MediaKinds;
 use crate::rng::Rng;
 use crate::sdp::{
     self, AddressRules, Agreement, BadAddress, Carriage, Codecs, Description, Direction, Directions, Local,
     LocalStream, Master, Media, Outline, Remote,
 };
+use crate::time::Wall;
 use arrayvec::ArrayVec;
 use std::hash::{DefaultHasher, Hasher};
 use std::net::SocketAddr;
@@ -34,6 +37,8 @@ pub(super) struct Session {
     pub taping: Taping,
     /// The keys that came by INFO.
     pub pressed: Pressed,
+    /// When it became a fax first.
+    faxed: Option<Wall>,
     caller: End,
     client: End,
 }
@@ -46,6 +51,8 @@ pub(super) struct End {
     audio: Peer,
     /// While it has any.
     video: Option<Peer>,
+    /// The same of a fax: where it is sent.
+    fax: Option<Remote>,
     directions: Directions,
     /// The directions that it chose itself: what it offered last, and not what it answered to somebody's hold.
     wish: Directions,
@@ -67,8 +74,9 @@ struct Peer {
 /// A leg's description as far as it concerns us.
 #[derive(Clone, Debug)]
 pub(super) struct Said {
-    audio: SaidStream,
+    audio: Option<SaidStream>,
     video: Option<SaidStream>,
+    fax: Option<Remote>,
     directions: Directions,
     hash: u64,
 }
@@ -82,7 +90,10 @@ struct SaidStream {
 }
 
 /// What the relay is told of a session: each stream, both legs.
-pub(super) type Commands = ArrayVec<Command, 4>;
+pub(super) type Commands = ArrayVec<Command, { 2 * Line::ALL.len() }>;
+
+/// Lines besides audio.
+pub(super) type Lines = ArrayVec<Line, { Line::FURTHER.len() }>;
 
 /// Without a secret: who finds two descriptions with one hash can only make us keep a session that is his own.
 fn hash(description: &Description<'_>) -> u64 {
@@ -97,14 +108,26 @@ pub(super) fn not_acceptable(what: &dyn std::fmt::Display) -> Refusal {
 }
 
 impl Said {
-    /// Reads where the author wants its audio and video and which way.
+    /// Reads where the author wants its audio, its video and its fax, and which way. There has to be audio, or a fax.
     pub(super) fn of(description: &Description<'_>, keying: Keying, settings: &Settings) -> Result<Said, Refusal> {
-        let (_, audio) = description.audio().ok_or_else(|| keying.nothing_in(description))?;
-        keying.check(audio)?;
+        let said = Said::of_any(description, keying, settings)?;
+        if said.audio.is_none() && said.fax.is_none() {
+            return Err(keying.nothing_in(description));
+        }
+        Ok(said)
+    }
+
+    /// The same of an answer, which may leave nothing of what was offered.
+    fn of_any(description: &Description<'_>, keying: Keying, settings: &Settings) -> Result<Said, Refusal> {
         let rules = AddressRules { loopback: settings.loopback };
-        let audio = SaidStream::of(audio, rules).map_err(|error| not_acceptable(&error))?;
+        let mut audio = None;
+        if let Some((_, media)) = description.audio() {
+            keying.check(media)?;
+            audio = Some(SaidStream::of(media, rules).map_err(|error| not_acceptable(&error))?);
+        }
         let video = description.video().and_then(|(_, video)| SaidStream::of(video, rules).ok());
-        Ok(Said { audio, video, directions: description.directions(), hash: hash(description) })
+        let fax = description.fax().and_then(|(_, fax)| fax.remote(rules).ok());
+        Ok(Said { audio, video, fax, directions: description.directions(), hash: hash(description) })
     }
 
     /// What it does.
@@ -145,10 +168,11 @@ impl End {
         let voice = u32::try_from(session_id >> 31).unwrap_or(1);
         let audio = LocalStream { address, rtcp_mux: false, direction: Direction::SendRecv, carriage };
         End {
-            local: Local { session_id, version: 0, audio, video: None },
+            local: Local { session_id, version: 0, audio, video: None, fax: None },
             outline: Outline::default(),
             audio: Peer::default(),
             video: None,
+            fax: None,
             directions: Directions::all(Direction::SendRecv),
             wish: Directions::all(Direction::SendRecv),
             said: 0,
@@ -157,13 +181,26 @@ impl End {
         }
     }
 
-    /// An end that has ports for video, too, if it may have any.
-    pub(super) fn with_video(mut self, address: Option<SocketAddr>) -> End {
-        if let Some(address) = address.filter(|_| self.party.sees) {
+    /// An end that has a port for a further line, too, if it may have that.
+    pub(super) fn with_line(mut self, line: Line, address: Option<SocketAddr>, settings: &Settings) -> End {
+        if let Some(address) = address.filter(|_| self.party.keying(settings).may_have(line)) {
             let (direction, carriage) = (Direction::Inactive, Carriage::default());
-            self.local.video = Some(LocalStream { address, rtcp_mux: false, direction, carriage });
+            let stream = Some(LocalStream { address, rtcp_mux: false, direction, carriage });
+            match line {
+                Line::Audio => {}
+                Line::Video => self.local.video = stream,
+                Line::Fax => self.local.fax = stream,
+            }
         }
         self
+    }
+
+    fn has_port(&self, line: Line) -> bool {
+        match line {
+            Line::Audio => true,
+            Line::Video => self.local.video.is_some(),
+            Line::Fax => self.local.fax.is_some(),
+        }
     }
 
     /// An end that has heard of a session of ours before, once, and is told of the same one from now on.
@@ -175,15 +212,17 @@ impl End {
         self
     }
 
-    /// What goes for its media: video is read where there are ports for it.
+    /// What goes for its media: a further line is read where there are ports for it.
     fn keying(&self, settings: &Settings) -> Keying {
-        self.party.keying(settings).seeing(self.local.video.is_some())
+        let keying = self.party.keying(settings);
+        Line::FURTHER.into_iter().fold(keying, |keying, line| keying.with(line, self.has_port(line)))
     }
 
-    /// Whether an offer of its has video, were there ports for it.
-    pub(super) fn would_see(&self, offer: &[u8], settings: &Settings) -> bool {
-        let offer = self.party.keying(settings).read(offer);
-        offer.is_ok_and(|offer| offer.video().is_some() && !self.repeats(&offer))
+    /// The lines of an offer of its that it may have, were there ports for them.
+    pub(super) fn would_have(&self, offer: &[u8], settings: &Settings) -> Lines {
+        let offer = self.party.keying(settings).read(offer).ok().filter(|offer| !self.repeats(offer));
+        let has = |line: &Line| offer.as_ref().is_some_and(|offer| offers(offer, *line));
+        Line::FURTHER.into_iter().filter(has).collect()
     }
 
     /// What it may have said, read.
@@ -200,7 +239,14 @@ impl End {
     /// It has offered something new: the lines of its session are the offer's from now on.
     pub(super) fn hear(&mut self, said: Said, offer: &Description<'_>, rng: &mut Rng) {
         (self.directions, self.wish, self.said) = (said.directions, said.directions, said.hash);
-        self.audio = said.audio.take(&mut self.local.audio, Some(std::mem::take(&mut self.audio)), rng);
+        match said.audio {
+            Some(audio) => {
+                let before = Some(std::mem::take(&mut self.audio));
+                self.audio = audio.take(&mut self.local.audio, before, rng);
+            }
+            None => self.without_audio(),
+        }
+        self.fax = said.fax.filter(|_| self.local.fax.is_some());
         let before = self.video.take();
         self.video = said.video.zip(self.local.video.as_mut()).map(|(said, ours)| said.take(ours, before, rng));
         self.outline.follow(offer);
@@ -223,8 +269,8 @@ impl End {
             // New to it, and a key of before is never used again: its packets would be numbered as those of before.
             let carriage = self.party.keying(turn.settings).carriage(turn.rng);
             ours.carriage = Carriage { has_feedback: video.wishes(side.other()).has_feedback, ..carriage };
-            self.outline.open_video();
         }
+        self.outline.fit(proposed);
         self.local = self.local.clone().changed(directions);
         let mut out = Vec::new();
         sdp::write_offer(&mut out, &self.outline, side, proposed, &self.local);
@@ -242,10 +288,26 @@ impl End {
         self.local = self.local.clone().changed(directions);
         let mut out = Vec::new();
         sdp::write_answer(&mut out, offer, side, agreement, &self.local);
-        if agreement.video.is_none() {
-            self.without_video();
-        }
+        self.keep_to(agreement);
         out
+    }
+
+    /// What is not between the two it has not, whatever it would like.
+    fn keep_to(&mut self, agreement: &Agreement) {
+        if agreement.video.is_none() {
+            (self.video, self.directions.video) = (None, Direction::Inactive);
+        }
+        if agreement.fax.is_none() {
+            (self.fax, self.directions.fax) = (None, Direction::Inactive);
+        }
+        if !agreement.speaks {
+            self.without_audio();
+        }
+    }
+
+    /// It has no audio for now. Its keys stay: what it may say later is numbered as what was said before.
+    fn without_audio(&mut self) {
+        (self.audio.remote, self.directions.audio) = (Remote::default(), Direction::Inactive);
     }
 
     /// It has said nothing yet, and its first offer of ours is to speak for `other`, in this, too: who would have to offer RTCP on the RTP
@@ -265,24 +327,23 @@ impl End {
         body: &[u8],
         settings: &Settings,
     ) -> Result<Agreement, Refusal> {
-        let (said, answer) = self.read(body, settings)?;
+        let keying = self.keying(settings);
+        let answer = keying.read(body)?;
+        let said = Said::of_any(&answer, keying, settings)?;
         let mut agreement =
             sdp::accept_answer(side, proposed, &self.outline, &answer).map_err(|error| not_acceptable(&error))?;
         let video = said.video.filter(|_| agreement.video.is_some()).zip(self.local.video.as_mut());
         // An answer without the key that it needs refuses the video.
         let video = video.and_then(|(said, ours)| said.choose(ours, self.video.clone()).ok());
-        self.audio = said.audio.choose(&mut self.local.audio, Some(self.audio.clone()))?;
+        if let Some(audio) = said.audio.filter(|_| agreement.speaks) {
+            self.audio = audio.choose(&mut self.local.audio, Some(self.audio.clone()))?;
+        }
+        self.fax = said.fax.filter(|_| self.local.fax.is_some());
         (self.video, self.directions, self.said) = (video, said.directions, said.hash);
         agreement.video.take_if(|_| self.video.is_none());
-        if self.video.is_none() {
-            self.without_video();
-        }
+        agreement.fax.take_if(|_| self.fax.is_none());
+        self.keep_to(&agreement);
         Ok(agreement)
-    }
-
-    /// There is none between the two, whatever it would like.
-    fn without_video(&mut self) {
-        (self.video, self.directions.video) = (None, Direction::Inactive);
     }
 
     /// The lines of its session, for a proposal.
@@ -310,6 +371,12 @@ impl End {
         let (ours, nobody) = (self.local.video.as_ref()?, Peer::default());
         let peer = self.video.as_ref().unwrap_or(&nobody);
         Some(self.describe((Line::Video, side), agreement.video.as_deref(), (ours, peer)))
+    }
+
+    /// The same of its fax: what is sent there is neither RTP nor encrypted.
+    fn fax(&self, side: Side) -> Option<Stream> {
+        let peer = Peer { remote: Remote { rtcp: None, ..self.fax.unwrap_or_default() }, key: None };
+        Some(self.describe((Line::Fax, side), None, (self.local.fax.as_ref()?, &peer)))
     }
 
     fn describe(
@@ -362,7 +429,7 @@ impl End {
 impl Session {
     /// Both ends have spoken.
     pub(super) fn new(flow: FlowId, agreement: Agreement, taping: Taping, [caller, client]: [End; 2]) -> Session {
-        Session { flow, agreement, taping, pressed: Pressed::default(), caller, client }
+        Session { flow, agreement, taping, pressed: Pressed::default(), faxed: None, caller, client }
     }
 
     /// One end.
@@ -380,28 +447,43 @@ impl Session {
     }
 
     /// The client is gone, and another will have its place: with the same ports, and nothing of what was said.
-    pub(super) fn renew_client(&mut self, client: &Joining, sees: bool, turn: &mut Turn<'_>) {
+    pub(super) fn renew_client(&mut self, client: &Joining, may: MediaKinds, turn: &mut Turn<'_>) {
         let reachable = |local: &LocalStream| turn.settings.reachable(local.address, client.peer());
         let (audio, video) = (reachable(&self.client.local.audio), self.client.local.video.as_ref().map(reachable));
-        let party = Party::client(client.dialog(), client.peer(), sees, turn);
-        self.client = End::new(audio, party, turn).with_video(video).after(client.spoken());
+        let party = Party::client(client.dialog(), client.peer(), may, turn);
+        let end = End::new(audio, party, turn).with_line(Line::Video, video, turn.settings);
+        self.client = end.after(client.spoken());
         self.agreement.video.take_if(|_| self.client.local.video.is_none());
     }
 
-    /// Whether there may be video, and there are no ports for it.
-    pub(super) fn lacks_video(&self) -> bool {
+    /// Whether there may be a line, and there are no ports for it. A call that is recorded is no fax.
+    pub(super) fn lacks(&self, line: Line, settings: &Settings) -> bool {
         let ends = [&self.caller, &self.client];
-        ends.iter().all(|end| end.party.sees) && ends.iter().any(|end| end.local.video.is_none())
+        let may = ends.iter().all(|end| end.party.keying(settings).may_have(line));
+        let is_barred = line == Line::Fax && self.taping.sides().is_some();
+        may && !is_barred && ends.iter().any(|end| !end.has_port(line))
     }
 
-    /// There are ports for video: the caller's and the client's.
-    pub(super) fn open_video(&mut self, ports: (SocketAddr, SocketAddr), settings: &Settings) {
+    /// There are ports for a line: the caller's and the client's.
+    pub(super) fn open_line(&mut self, line: Line, ports: (SocketAddr, SocketAddr), settings: &Settings) {
         for (end, port) in [(&mut self.caller, ports.0), (&mut self.client, ports.1)] {
             let address = settings.reachable(port, end.party.address);
-            if end.local.video.is_none() {
-                *end = end.clone().with_video(Some(address));
+            if !end.has_port(line) {
+                *end = end.clone().with_line(line, Some(address), settings);
             }
         }
+    }
+
+    /// Both sides have agreed on something: whether it is a fax.
+    pub(super) fn note_fax(&mut self, now: Wall) {
+        if self.agreement.fax.is_some() {
+            self.faxed.get_or_insert(now);
+        }
+    }
+
+    /// It waits for another client, and whoever comes may have no fax.
+    pub(super) fn forget_fax(&mut self) {
+        (self.caller.local.fax, self.client.local.fax, self.agreement.fax) = (None, None, None);
     }
 
     /// What the relay is told of a caller that waits for another client: that its address stays valid, and that nobody hears it.
@@ -415,7 +497,7 @@ impl Session {
     pub(super) fn hold_directions(&self, settings: &Settings) -> Directions {
         let sound = settings.hold_sound.and_then(|sound| playable(Side::Caller, &self.agreement, sound, 0));
         let audio = if sound.is_some() { Direction::SendOnly } else { Direction::Inactive };
-        Directions { audio, video: Direction::Inactive }
+        Directions { audio, ..Directions::all(Direction::Inactive) }
     }
 
     /// What the relay is to be told of both legs.
@@ -423,7 +505,8 @@ impl Session {
         let sides = [Side::Caller, Side::Client];
         let audio = sides.map(|side| Some((side, self.stream(side, settings))));
         let video = sides.map(|side| Some((side, self.video(side)?)));
-        let told = audio.into_iter().chain(video).flatten();
+        let fax = sides.map(|side| Some((side, self.fax(side, settings)?)));
+        let told = audio.into_iter().chain(video).chain(fax).flatten();
         told.map(|(side, stream)| Command::Set { flow: self.flow, side, stream }).collect()
     }
 
@@ -443,13 +526,19 @@ impl Session {
         };
         (record.codec, record.srtp) = (codec(&self.agreement.audio), srtp(|end| Some(&end.audio)));
         let video = self.agreement.video.as_deref();
+        record.fax = self.faxed.map(Fax::begun);
         record.video =
             video.map(|video| Video { codec: codec(video), srtp: srtp(|end| end.video.as_ref()), media: None });
     }
 
     fn stream(&self, side: Side, settings: &Settings) -> Stream {
         let sends = sdp::sends(side, self.caller.directions.audio, self.client.directions.audio);
-        let silence_max = Some(if sends { settings.silence } else { settings.hold_silence });
+        let silence_max = match (self.agreement.speaks, self.agreement.fax.is_some()) {
+            (true, false) if sends => Some(settings.silence),
+            // Of audio beside a fax nobody knows which of the two is used.
+            (true, _) | (false, false) => Some(settings.hold_silence),
+            (false, true) => None,
+        };
         let end = self.end_of(side);
         let play = |sound| playable(side, &self.agreement, sound, end.voice);
         let recording = self.taping.stream(side, &self.agreement, settings, play);
@@ -466,6 +555,15 @@ impl Session {
     fn video(&self, side: Side) -> Option<Stream> {
         let sends = sdp::sends(side, self.caller.directions.video, self.client.directions.video);
         Some(Stream { sends, ..self.end_of(side).video(side, &self.agreement)? })
+    }
+
+    /// A fax that is alone ends with its datagrams; beside audio, or on hold, it may be silent.
+    fn fax(&self, side: Side, settings: &Settings) -> Option<Stream> {
+        let sends = sdp::sends(side, self.caller.directions.fax, self.client.directions.fax);
+        let stream = self.end_of(side).fax(side)?;
+        let alone = !self.agreement.speaks && self.agreement.fax.is_some();
+        let silence_max = alone.then_some(if sends { limits::FAX_SILENCE_MAX } else { settings.hold_silence });
+        Some(Stream { sends, silence_max, ..stream })
     }
 
     fn end_of(&self, side: Side) -> &End {

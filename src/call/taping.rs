@@ -53,7 +53,8 @@ impl Taping {
     pub(super) fn narrow(&mut self, agreement: Agreement) -> Result<Agreement, Refusal> {
         match self.keep(&agreement) {
             Err(_) if !self.is_required => {
-                (self.sides, self.missed) = (None, Some("no codec in common that can be recorded"));
+                let missed = if agreement.speaks { "no codec in common that can be recorded" } else { "it is a fax" };
+                (self.sides, self.missed) = (None, Some(missed));
                 Ok(agreement)
             }
             narrowed => narrowed,
@@ -65,8 +66,12 @@ impl Taping {
         if self.sides.is_none() {
             return Ok(agreement.clone());
         }
-        let refused =
-            |_: NotAgreed| not_acceptable(&"no audio codec in common that can be recorded, as the call has to be");
+        let refused = |error: NotAgreed| match error {
+            NotAgreed::NoAudio => not_acceptable(&"the call is recorded, and a fax by T.38 cannot be"),
+            NotAgreed::NoCommonCodec => {
+                not_acceptable(&"no audio codec in common that can be recorded, as the call has to be")
+            }
+        };
         agreement.telephony_only().map_err(refused)
     }
 

@@ -200,6 +200,8 @@ pub struct Media {
     pub coalesce: Duration,
     /// Whose audio is encrypted.
     pub srtp: crate::call::SrtpTerms,
+    /// Whether calls may become faxes by T.38.
+    pub t38: bool,
     /// What callers may hear.
     pub sounds: Sounds,
     /// What a caller hears that is on hold here.

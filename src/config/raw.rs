@@ -71,6 +71,7 @@ section!(Media {
     coalesce_us: u64 = 500u64,
     srtp: String = "tls",
     srtp_required: bool = false,
+    t38: bool = true,
     tones: String = "de",
     hold_sound: String = "",
     offload: String = "off",

@@ -195,6 +195,7 @@ impl Check {
             workers,
             coalesce,
             srtp,
+            t38: raw.media.t38,
             sounds,
             hold_sound,
             offload,

@@ -137,5 +137,6 @@ fn algorithm(text: &str) -> Result<Algorithm, String> {
 }
 
 pub(super) fn media(text: &str) -> Result<MediaKinds, String> {
-    MediaKinds::from_word(text).ok_or_else(|| format!("`{text}` is no kind of media; write audio, video or message"))
+    MediaKinds::from_word(text)
+        .ok_or_else(|| format!("`{text}` is no kind of media; write audio, video, message or image"))
 }

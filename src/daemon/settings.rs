@@ -44,6 +44,7 @@ fn of_calls(config: &Config, listeners: &[SocketAddr]) -> call::Settings {
         media_external: external.map(|address| External { local_nets: config.sip.local_nets.clone(), address }),
         loopback: ours || config.trunks.iter().any(|trunk| trunk.sends_from(localhost)),
         srtp: config.media.srtp,
+        t38: config.media.t38,
         hold_sound: config.media.hold_sound,
         recording: config.recording.as_ref().map(|recording| recording.terms),
         digits: config.media.digits,

@@ -88,6 +88,10 @@ impl Status {
         for (means, count) in record.digits.iter().flat_map(DigitCounts::totals) {
             metrics.digits_total.with(means.as_str()).add(count);
         }
+        if let Some(fax) = &record.fax {
+            metrics.fax_calls_total.inc();
+            metrics.fax_datagrams_total.add(fax.caller.forwarded + fax.client.forwarded);
+        }
         for finding in &record.findings {
             metrics.call_findings_total.with(finding.id).inc();
             let Finding { id, leg, text } = finding;

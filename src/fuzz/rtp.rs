@@ -1,11 +1,13 @@
 //! Any bytes as a script of what signalling says of two legs and of what comes to their ports: nothing is forwarded from or to an address that
 //! signalling did not lead to, nor to one that was never heard; what is forwarded is what was received, but for the payload type and a key's duration.
+//! Some scripts are of a fax, whose datagrams cross as they are.
 //! Not here: after how many packets an address is believed (`media::latch`), sockets, SRTP (`srtp`).
 
 use crate::id::{FlowId, Side};
 use crate::media::header::{Rtp, is_rtcp, rtcp_sender};
 use crate::media::{
     Codec, Counters, Digits, Event, Flow, Kind, Line, Mapping, Outcome, Packet, Reporting, RtcpPort, Stream, Trust,
+    udptl,
 };
 use crate::time::{Duration, Instant};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -17,7 +19,8 @@ const STRAY_BYTES_MAX: usize = 64;
 
 /// Deeds of four bytes, some with a packet behind them.
 pub fn rtp(bytes: &[u8]) {
-    let (mut bridge, mut rest) = (Bridge::new(), bytes);
+    let line = if bytes.first().is_some_and(|first| first & 0x20 != 0) { Line::Fax } else { Line::Audio };
+    let (mut bridge, mut rest) = (Bridge::new(line), bytes);
     for _ in 0..STEPS_MAX {
         let Some((&[deed, one, two, three], behind)) = rest.split_first_chunk() else { break };
         rest = behind;
@@ -27,8 +30,11 @@ pub fn rtp(bytes: &[u8]) {
         match deed % 8 {
             0 => bridge.set(side, one, two & 1 == 1),
             1 => bridge.clear(side),
+            2..=4 if line == Line::Fax => bridge.receive_fax(side, one, &page(two, deed)),
+            6 if line == Line::Fax => bridge.receive_fax(side, one, stray),
             2..=4 => bridge.receive(side, one, &speech(two, deed)),
             5 if deed & 0x40 == 0 => bridge.receive_rtcp(side, one, &report(deed)),
+            5 if line == Line::Fax => bridge.receive_fax(side, one, &report(deed)),
             5 => bridge.receive(side, one, &report(deed)),
             6 => bridge.receive(side, one, stray),
             _ => bridge.receive_rtcp(side, one, stray),
@@ -40,6 +46,7 @@ pub fn rtp(bytes: &[u8]) {
 /// A flow, and what may become of packets by what was said and heard.
 struct Bridge {
     flow: Flow,
+    line: Line,
     now: Instant,
     caller: Leg,
     client: Leg,
@@ -61,9 +68,9 @@ struct Leg {
 }
 
 impl Bridge {
-    fn new() -> Bridge {
+    fn new(line: Line) -> Bridge {
         let (flow, now) = (Flow::new(FlowId(1)), Instant(0));
-        let mut bridge = Bridge { flow, now, caller: Leg::default(), client: Leg::default() };
+        let mut bridge = Bridge { flow, line, now, caller: Leg::default(), client: Leg::default() };
         bridge.set(Side::Caller, 0, false);
         bridge.set(Side::Client, 0, false);
         bridge
@@ -85,7 +92,7 @@ impl Bridge {
         let keys = Mapping { here, there, clock_rate, clock_rate_there, telephone_event: true, codec: Codec::Other };
         let wants = choice & 0x20 == 0;
         let stream = Stream {
-            line: Line::Audio,
+            line: self.line,
             remote_rtp: wants.then_some(named),
             rtcp: if is_muxed { RtcpPort::Shared } else { RtcpPort::Own(wants.then(|| beside(named))) },
             signalling,
@@ -152,6 +159,25 @@ impl Bridge {
             assert_eq!(sent_rtp, Rtp { payload_type: mapping.there, ..rtp });
             assert_eq!((sent.first(), sent.get(2..)), (packet.first(), packet.get(2..)), "all else is as it came");
         }
+    }
+
+    fn receive_fax(&mut self, side: Side, source: u8, datagram: &[u8]) {
+        let source = address(side, source);
+        let mut sent = datagram.to_vec();
+        let outcome = self.flow.receive(self.now, side, source, &mut Packet::new(&mut sent, usize::MAX));
+        assert_eq!(sent, datagram, "it crosses as it is");
+        self.leg(side).received += 1;
+        if udptl::parse(datagram).is_ok() {
+            self.leg(side).heard_rtp.push(source);
+        }
+        let Outcome::Forward { to } = outcome else { return };
+        assert!(udptl::parse(datagram).is_ok() && self.leg(side).knows(source), "{source} is nobody's");
+        assert!(self.leg(side).stream.as_ref().is_some_and(|stream| stream.sends), "it may not send");
+        let other = self.leg(side.other());
+        let stream = other.stream.as_ref().expect("nothing goes to a leg that was not set");
+        let named = stream.remote_rtp.expect("it wants something");
+        let validated = other.knows(to) && other.heard_rtp.contains(&to);
+        assert!(validated || stream.trust == Trust::Burst && named == to, "{to} was never heard");
     }
 
     fn receive_rtcp(&mut self, side: Side, source: u8, packet: &[u8]) {
@@ -258,6 +284,13 @@ fn report(deed: u8) -> [u8; 8] {
 
 fn canonical(ip: IpAddr) -> IpAddr {
     ip.to_canonical()
+}
+
+/// A datagram that is well-formed.
+fn page(number: u8, flags: u8) -> [u8; 7] {
+    let mut datagram = [0; 7];
+    udptl::write(number.into(), &[number, flags], &mut datagram).expect("it fits");
+    datagram
 }
 
 /// A packet that is well-formed.

@@ -27,11 +27,15 @@ pub enum Line {
     Audio,
     /// Video.
     Video,
+    /// A fax (T.38), whose packets are UDPTL: no RTP, and nothing on the port above.
+    Fax,
 }
 
 impl Line {
     /// All of them.
-    pub const ALL: [Line; 2] = [Line::Audio, Line::Video];
+    pub const ALL: [Line; 3] = [Line::Audio, Line::Video, Line::Fax];
+    /// Those that a flow may have besides audio.
+    pub const FURTHER: [Line; 2] = [Line::Video, Line::Fax];
 }
 
 /// Switch to relay.
@@ -201,10 +205,12 @@ pub enum Event {
         /// Its validated source.
         peer: SocketAddr,
     },
-    /// A leg was silent for its [`Stream::silence_max`].
+    /// A leg was silent for its [`Stream::silence_max`]. Of a fax, where one speaks at a time, both were.
     Silent {
         /// The flow.
         flow: FlowId,
+        /// On which line.
+        line: Line,
         /// Which leg.
         side: Side,
     },
@@ -240,6 +246,9 @@ pub struct Closed {
     /// The same of its video, if it had ports for it. In a call's record it stands elsewhere.
     #[serde(skip)]
     pub video: Option<Box<Closed>>,
+    /// The same of a fax.
+    #[serde(skip)]
+    pub fax: Option<Box<Closed>>,
     /// What became of its recording. The record has it elsewhere.
     #[serde(skip)]
     pub recording: Option<Recorded>,

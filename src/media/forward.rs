@@ -1,4 +1,5 @@
-//! Where one packet goes: one line of a bridged call's two legs, what each may receive and send, and what is counted on the way.
+//! Where one packet goes: one line of a bridged call's two legs, what each may receive and send, and what is counted on the way. Of a fax the
+//! packets are UDPTL, and all that is said of RTP's addresses goes for them.
 //! Not here: sockets and clocks (`relay`), codecs, and rewriting anything but the payload type and an event's duration (`rescale`): sequence
 //! numbers, timestamps and SSRCs cross unchanged, SRTP is taken off and put on by each leg's keys. RFC 3550 §5.1, §6; RFC 3264 §5.1 (payload types differ by direction); RFC 5761 (RTCP on the RTP port); RELIABILITY A1, A20, M1, I9.
 
@@ -111,6 +112,9 @@ impl Flow {
     #[inline]
     pub fn receive(&mut self, now: Instant, side: Side, source: SocketAddr, packet: &mut Packet<'_>) -> Outcome {
         let (from, _) = self.legs(side);
+        if from.is_fax() {
+            return self.receive_fax(now, side, source, packet.bytes());
+        }
         if from.rtcp_port() == Kind::Rtp && header::is_rtcp(packet.bytes()) {
             return self.cross(now, (side, Kind::Rtp), source, packet);
         }
@@ -140,6 +144,21 @@ impl Flow {
         if let Err(fault) = to.protect(packet) {
             return Outcome::Drop(security::count(fault, from.counters()));
         }
+        from.counters().packets_forwarded += 1;
+        Outcome::Forward { to: destination }
+    }
+
+    /// A datagram of a fax crosses as it is.
+    fn receive_fax(&mut self, now: Instant, side: Side, source: SocketAddr, datagram: &[u8]) -> Outcome {
+        let (from, to) = self.legs(side);
+        if let Err(reason) = from.accept_fax(now, source, datagram) {
+            return Outcome::Drop(reason);
+        }
+        to.listen(now);
+        let Some(destination) = to.destination(now).filter(|_| from.sends()) else {
+            from.counters().dropped_unbridged += 1;
+            return Outcome::Drop(Reason::Unbridged);
+        };
         from.counters().packets_forwarded += 1;
         Outcome::Forward { to: destination }
     }
@@ -199,6 +218,14 @@ impl Flow {
     #[inline]
     pub fn play(&mut self, now: Instant, side: Side, sounds: &[Sound], packet: &mut Packet<'_>) -> Option<SocketAddr> {
         self.leg(side).play(now, sounds, packet)
+    }
+
+    /// Where `side` is heard from, if it is.
+    pub fn heard_from(&self, side: Side) -> Option<SocketAddr> {
+        match side {
+            Side::Caller => self.caller.pinned(),
+            Side::Client => self.client.pinned(),
+        }
     }
 
     /// The address that all RTP of `side` comes from and goes to until the next [`Flow::set`] or [`Flow::clear`], once that is certain.
@@ -279,7 +306,7 @@ impl Flow {
         let (side, notice) = take(Side::Caller).or_else(|| take(Side::Client))?;
         Some(match notice {
             Notice::Presence(Change::Latched) => Event::Latched { flow, side, peer: self.leg(side).pinned()? },
-            Notice::Presence(Change::Silent) => Event::Silent { flow, side },
+            Notice::Presence(Change::Silent) => Event::Silent { flow, side, line: self.leg(side).line() },
             Notice::Dtmf(Digit { key: digit, duration_ms }, heard) => {
                 Event::Dtmf { flow, side, digit, duration_ms, heard }
             }
@@ -289,7 +316,7 @@ impl Flow {
     /// What was counted so far.
     pub fn report(&self) -> Closed {
         let (caller, client) = (self.caller.report(&self.client), self.client.report(&self.caller));
-        Closed { caller, client, video: None, recording: None }
+        Closed { caller, client, video: None, fax: None, recording: None }
     }
 
     /// It is over: what was counted, up to now.
@@ -732,5 +759,71 @@ mod tests {
             assert_eq!((counted.rtcp_forwarded + counted.rtcp_dropped, counted.ssrc_changes), (is_report, 0), "{rule}");
             assert_eq!(flow.hear(Instant(1), Side::Caller, at(CALLER), &mut next), TO_CLIENT, "{rule}: audio");
         }
+    }
+
+    /// A flow of a fax, of which nobody was heard.
+    fn faxing() -> Flow {
+        let fax = |rtp| Stream {
+            line: Line::Fax,
+            rtcp: RtcpPort::Own(None),
+            payload_types: [].into_iter().collect(),
+            silence_max: Some(Duration::from_secs(120)),
+            ..stream(rtp, (0, 0))
+        };
+        let mut flow = Flow::new(FlowId(7));
+        flow.set(Instant(0), Side::Caller, fax(CALLER));
+        flow.set(Instant(0), Side::Client, fax(CLIENT));
+        flow
+    }
+
+    fn page(number: u16) -> Vec<u8> {
+        let mut out = [0; 60];
+        let length = crate::media::udptl::write(number, b"a line of it", &mut out).unwrap();
+        out[..length].to_vec()
+    }
+
+    #[test]
+    fn a_fax_is_taken_from_whom_signalling_named_and_from_nobody_else() {
+        const BEHIND_NAT: &str = "192.0.2.10:61000";
+        let mut flow = faxing();
+        let from_caller =
+            |flow: &mut Flow, source: &str, number| flow.hear(Instant(1), Side::Caller, at(source), &mut page(number));
+        assert_eq!(flow.hear(Instant(1), Side::Client, at(CLIENT), &mut page(0)), Outcome::Drop(Reason::Unbridged));
+        // Of the named host's other ports one has to send two in sequence; a number that comes again is none.
+        let strange = Outcome::Drop(Reason::Source);
+        for (number, expected) in
+            [(7, strange), (7, strange), (9, strange), (10, TO_CLIENT), (10, TO_CLIENT), (12, TO_CLIENT)]
+        {
+            assert_eq!(from_caller(&mut flow, BEHIND_NAT, number), expected, "{number}");
+        }
+        assert_eq!(from_caller(&mut flow, STRANGER, 13), strange);
+        assert_eq!(from_caller(&mut flow, "192.0.2.10:61002", 13), strange, "it was learned once");
+        assert_eq!(from_caller(&mut flow, "192.0.2.10:61002", 14), strange, "and signalling has said nothing since");
+        for bad in [&[][..], &[0, 15, 9, 1], &packet(0, 1), &[&page(15)[..], &[0; 1_500]].concat()] {
+            let outcome = flow.hear(Instant(1), Side::Caller, at(BEHIND_NAT), &mut bad.to_vec());
+            assert_eq!(outcome, Outcome::Drop(Reason::Malformed), "{bad:?}");
+        }
+        let closed = flow.report();
+        let Counters { packets_received, packets_forwarded, packets_lost, packets_duplicated, .. } = closed.caller;
+        assert_eq!((packets_received, packets_forwarded, packets_lost, packets_duplicated), (3, 3, 1, 1));
+        assert_eq!((closed.caller.dropped_source, closed.caller.dropped_malformed), (6, 4));
+        assert!([Side::Caller, Side::Client].map(|side| flow.offloadable(side)) == [None, None], "it is no RTP");
+    }
+
+    #[test]
+    fn a_fax_is_silent_when_neither_side_sends() {
+        let mut flow = faxing();
+        let second = |seconds: u64| Instant(seconds * 1_000_000);
+        let told = |flow: &mut Flow| -> Vec<Event> { std::iter::from_fn(|| flow.poll_event()).collect() };
+        for at_second in (0..600).step_by(60) {
+            flow.hear(second(at_second), Side::Caller, at(CALLER), &mut page(1));
+            flow.handle_timeout(second(at_second + 59));
+        }
+        assert!(told(&mut flow).iter().all(|event| matches!(event, Event::Latched { .. })), "one speaks at a time");
+        flow.handle_timeout(second(540 + 119));
+        assert!(told(&mut flow).is_empty());
+        flow.handle_timeout(second(540 + 120));
+        let told = told(&mut flow);
+        assert!(matches!(told[..], [Event::Silent { line: Line::Fax, .. }, Event::Silent { .. }]), "{told:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! One leg of a flow: who speaks for it, what it may say, how well it is received, and whether it has fallen silent.
 //! Not here: the other leg (`forward`). RELIABILITY A1, A3 (bad media is counted, never an event), M1.
 
-use crate::media::command::{Counters, Mapping, RtcpPort, Stream};
+use crate::media::command::{Counters, Line, Mapping, RtcpPort, Stream};
 use crate::media::counted::Counted;
 use crate::media::digits::{Means, Reporting, Told};
 use crate::media::dtmf::{self, Digit, Keypad};
@@ -21,6 +21,7 @@ use crate::media::sound::Sound;
 use crate::media::srtp::Fault;
 use crate::media::statistics::{self, Reception};
 use crate::media::tone::Law;
+use crate::media::udptl;
 use crate::time::Instant;
 use arrayvec::ArrayVec;
 use std::net::SocketAddr;
@@ -134,16 +135,8 @@ impl Leg {
             self.counted.dropped_malformed += 1;
             return Err(Reason::Malformed);
         };
-        match self.rtp.judge(source, rtp.ssrc, Evidence::Sequence(rtp.sequence)) {
-            Verdict::Accepted => {}
-            Verdict::AcceptedNewSsrc => self.counted.ssrc_changes = self.counted.ssrc_changes.saturating_add(1),
-            Verdict::Latched => self.tell(Change::Latched),
-            Verdict::OnTrial | Verdict::Strange => {
-                self.counted.dropped_source += 1;
-                return Err(Reason::Source);
-            }
-        }
-        self.count(now, &rtp, payload);
+        self.believe(source, rtp.ssrc, rtp.sequence)?;
+        self.count(now, (rtp.ssrc, rtp.sequence), payload.len());
         if mapping.telephone_event {
             if hears_keys {
                 let digit = self.keypad.receive(now, &rtp, payload, mapping.clock_rate);
@@ -158,6 +151,54 @@ impl Leg {
         Ok(mapping)
     }
 
+    /// The same of a datagram of a fax, which names no source.
+    pub(super) fn accept_fax(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) -> Result<(), Reason> {
+        if !self.rtp.may_speak(source) {
+            self.counted.dropped_source += 1;
+            return Err(Reason::Source);
+        }
+        let Ok(number) = udptl::parse(datagram) else {
+            self.counted.dropped_malformed += 1;
+            return Err(Reason::Malformed);
+        };
+        self.believe(source, 0, number)?;
+        self.count(now, (0, number), datagram.len());
+        Ok(())
+    }
+
+    /// Whether a packet that is well-formed comes from whom the leg is.
+    #[inline]
+    fn believe(&mut self, source: SocketAddr, ssrc: u32, sequence: u16) -> Result<(), Reason> {
+        match self.rtp.judge(source, ssrc, Evidence::Sequence(sequence)) {
+            Verdict::Accepted => {}
+            Verdict::AcceptedNewSsrc => self.counted.ssrc_changes = self.counted.ssrc_changes.saturating_add(1),
+            Verdict::Latched => self.tell(Change::Latched),
+            Verdict::OnTrial | Verdict::Strange => {
+                self.counted.dropped_source += 1;
+                return Err(Reason::Source);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what comes from it is a fax.
+    #[inline]
+    pub(super) fn is_fax(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.line == Line::Fax)
+    }
+
+    /// Which one it is of.
+    pub(super) fn line(&self) -> Line {
+        self.stream.as_ref().map_or(Line::Audio, |stream| stream.line)
+    }
+
+    /// It hears a fax, in which one speaks at a time (T.30): that it is silent meanwhile says nothing.
+    #[inline]
+    pub(super) fn listen(&mut self, now: Instant) {
+        self.heard = now;
+        self.told_silent = false;
+    }
+
     /// Counts the duration of a key that came from this leg by the other leg's clock.
     #[cold]
     pub(super) fn rescale(&mut self, packet: &mut Packet<'_>, mapping: &Mapping) {
@@ -166,13 +207,13 @@ impl Leg {
 
     /// A valid packet came.
     #[inline]
-    fn count(&mut self, now: Instant, rtp: &Rtp, payload: &[u8]) {
+    fn count(&mut self, now: Instant, (ssrc, sequence): (u32, u16), octets: usize) {
         self.heard = now;
         self.told_silent = false;
         self.presence.hear(now);
         self.counted.packets_received += 1;
-        self.counted.octets_received += u64::try_from(payload.len()).unwrap_or(0);
-        self.reception.count(rtp.ssrc, rtp.sequence);
+        self.counted.octets_received += u64::try_from(octets).unwrap_or(0);
+        self.reception.count(ssrc, sequence);
     }
 
     /// Which of its ports is the one for RTCP.
@@ -314,7 +355,7 @@ impl Leg {
 
     /// What may be told of its audio, if that goes to `to` and cannot go anywhere else.
     pub(super) fn rule(&self, to: SocketAddr) -> Option<Rule> {
-        let stream = self.stream.as_ref().filter(|stream| stream.sends)?;
+        let stream = self.stream.as_ref().filter(|stream| stream.sends && stream.line != Line::Fax)?;
         let (peer, ssrc) = (self.rtp.settled()?, self.reception.ssrc()?);
         let payload_types = stream.payload_types.iter().filter(|mapping| !mapping.telephone_event).copied().collect();
         Some(Rule { peer, ssrc, to, payload_types })

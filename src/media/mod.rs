@@ -26,6 +26,7 @@ pub mod statistics;
 pub mod timeline;
 pub mod tone;
 pub mod tones;
+pub mod udptl;
 
 pub use command::{Closed, Command, Counters, Event, Keys, Line, Mapping, Ports, RtcpPort, Stream};
 pub use diagnosis::{Finding, Trouble};

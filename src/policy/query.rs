@@ -6,7 +6,7 @@ use crate::id::CallId;
 use crate::name::Name;
 use crate::token::SubjectHash;
 use std::net::IpAddr;
-use std::ops::BitOr;
+use std::ops::{BitAnd, BitOr};
 
 /// What somebody wants to do. Closed, and it will grow (media change, recording): match it by name,
 /// so that the compiler shows each place that must decide about a new one.
@@ -71,8 +71,8 @@ pub struct Query<'a> {
     /// With which name: the one subscribed to, and for a callback the one its token was issued for. A call for `foo` that was
     /// told to a subscriber of `foo/web` is asked about as `foo/web`. For a transfer it is the name that is to have the call.
     pub name: &'a Name,
-    /// The kinds of media wanted: for a callback audio, and video where the credential grants that, whatever the INVITE offers: a later one
-    /// may offer more. To answer a call is to want some: [`Grants`](super::Grants) refuses none, since who asks
+    /// The kinds of media wanted: for a callback audio, and video and a fax where the credential grants them, whatever the INVITE offers: a
+    /// later one may offer more. To answer a call is to want some: [`Grants`](super::Grants) refuses none, since who asks
     /// before he knows what he wants has not asked.
     pub media: MediaKinds,
     /// Where the request came from, if over a network.
@@ -97,10 +97,18 @@ impl MediaKinds {
     pub const VIDEO: MediaKinds = MediaKinds(2);
     /// Text messages in the session (MSRP and the like).
     pub const MESSAGE: MediaKinds = MediaKinds(4);
+    /// A fax (T.38).
+    pub const IMAGE: MediaKinds = MediaKinds(8);
+    /// All of them.
+    pub const ALL: MediaKinds = MediaKinds(15);
 
     /// Each kind with the word that claims, questions and logs use: SDP's (RFC 8866 §5.14).
-    pub const WORDS: [(&'static str, MediaKinds); 3] =
-        [("audio", MediaKinds::AUDIO), ("video", MediaKinds::VIDEO), ("message", MediaKinds::MESSAGE)];
+    pub const WORDS: [(&'static str, MediaKinds); 4] = [
+        ("audio", MediaKinds::AUDIO),
+        ("video", MediaKinds::VIDEO),
+        ("message", MediaKinds::MESSAGE),
+        ("image", MediaKinds::IMAGE),
+    ];
 
     /// The kind of one of these words.
     pub fn from_word(word: &str) -> Option<MediaKinds> {
@@ -133,6 +141,13 @@ impl BitOr for MediaKinds {
     type Output = MediaKinds;
     fn bitor(self, other: MediaKinds) -> MediaKinds {
         MediaKinds(self.0 | other.0)
+    }
+}
+
+impl BitAnd for MediaKinds {
+    type Output = MediaKinds;
+    fn bitand(self, other: MediaKinds) -> MediaKinds {
+        MediaKinds(self.0 & other.0)
     }
 }
 

@@ -336,11 +336,11 @@ impl Bridge {
         }
     }
 
-    /// What is said of a leg is said of its audio: the other lines have nothing to tell.
+    /// What is said of a leg is said of its audio: the other lines have nothing to tell but that a fax is over.
     #[inline]
     fn tell(&mut self, tell: &impl Fn(Event)) {
         while let Some(event) = self.flow.poll_event() {
-            if self.line == Line::Audio {
+            if self.line == Line::Audio || matches!(event, Event::Silent { .. }) {
                 tell(event);
             }
         }

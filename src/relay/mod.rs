@@ -89,7 +89,7 @@ struct Handle {
 /// What the relay holds at this moment. With no flow open, only pairs at rest and free ones are left, and sockets that are kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Counts {
-    /// Open lines of flows: one a call, and one more for its video.
+    /// Open lines of flows: one a call, and one more for its video and its fax each.
     pub flows: usize,
     /// Flows' worth of sockets that stay open for the next flows, because many come.
     pub kept: usize,

@@ -1,9 +1,9 @@
 //! One worker thread: waits for packets and commands, gives each its turn, and looks after time.
 //! Not here: what a packet's fate is (`media::forward`), and choosing the worker (`relay`).
 
-use crate::id::FlowId;
+use crate::id::{FlowId, Side};
 use crate::limits;
-use crate::media::{Closed, Command, Event, Line, Packet, Ports};
+use crate::media::{Closed, Command, Event, Line, Packet, Ports, Stream, Trust};
 use crate::relay::RelaySettings;
 use crate::relay::beat::Beat;
 use crate::relay::bridge::{BUFFER_BYTES, Bridge, Buffer, Port};
@@ -225,6 +225,7 @@ impl<F: Fn(Event)> Worker<F> {
                 (self.tell)(Event::Added { flow, line, ports });
             }
             Command::Set { flow, side, stream } => {
+                let stream = self.trusted(flow, side, stream);
                 let Some(&key) = self.state.by_id.get(&(flow, stream.line)) else { return };
                 if let Some(bridge) = self.state.bridges.get_mut(key) {
                     bridge.set(now, side, stream);
@@ -245,11 +246,20 @@ impl<F: Fn(Event)> Worker<F> {
                 }
             }
             Command::Close { flow } => {
-                let video = self.close(now, (flow, Line::Video)).map(Box::new);
-                let report = Closed { video, ..self.close(now, (flow, Line::Audio)).unwrap_or_default() };
+                let [video, fax] = [Line::Video, Line::Fax].map(|line| self.close(now, (flow, line)).map(Box::new));
+                let report = Closed { video, fax, ..self.close(now, (flow, Line::Audio)).unwrap_or_default() };
                 (self.tell)(Event::Closed { flow, report: Box::new(report) });
             }
         }
+    }
+
+    /// Many a fax machine says nothing until it hears the other one, so one of them would wait for ever for an address that has not spoken. One
+    /// from whose host the same leg's audio came has spoken (RELIABILITY A20).
+    fn trusted(&mut self, flow: FlowId, side: Side, stream: Stream) -> Stream {
+        let (Line::Fax, Some(named)) = (stream.line, stream.remote_rtp) else { return stream };
+        let heard = self.by_id((flow, Line::Audio)).and_then(|audio| audio.flow.heard_from(side));
+        let is_its_own = heard.is_some_and(|heard| heard.ip().to_canonical() == named.ip().to_canonical());
+        Stream { trust: if is_its_own { Trust::Address } else { stream.trust }, ..stream }
     }
 
     /// A further line of a flow that is open.

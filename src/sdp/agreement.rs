@@ -1,9 +1,10 @@
-//! Offer/answer (RFC 3264) of whole descriptions: which streams both legs have, and the codecs of each. Without audio in common there is
-//! no agreement; video that they do not have in common is left out of it.
-//! Not here: codecs and their numbers (`answer`), and who may have video (`call`).
+//! Offer/answer (RFC 3264) of whole descriptions: which streams both legs have, and the codecs of each. Without audio or a fax in common there
+//! is no agreement; video that they do not have in common is left out of it.
+//! Not here: codecs and their numbers (`answer`), the parameters of a fax (`fax`), and who may have video or a fax (`call`).
 
 use super::Description;
 use super::answer::{self, Agreed, Codecs, LegFormat, NotAgreed, Wishes};
+use super::fax::Fax;
 use super::media::{Encoding, Media, Role};
 use super::write::Outline;
 use crate::id::Side;
@@ -11,10 +12,14 @@ use crate::id::Side;
 /// What both legs can send and receive, or, before the answer, what is proposed to one of them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Agreement {
-    /// What every call has.
+    /// What every call has. Of one that is a fax: what it had, so that the numbers stay if it has that again (RFC 3264 §8.3.2).
     pub audio: Codecs,
+    /// Whether it has it now: not while a fax is in its place.
+    pub speaks: bool,
     /// What both sides have besides.
     pub video: Option<Box<Codecs>>,
+    /// A fax, beside the audio or in its place.
+    pub fax: Option<Box<Fax>>,
 }
 
 impl Agreement {
@@ -27,21 +32,34 @@ impl Agreement {
             Agreed::new(&encoding, leg.clone(), leg)
         };
         let list = codecs.into_iter().map(agreed).collect();
-        Agreement { audio: Codecs { list, caller: Wishes::default(), client: Wishes::default() }, video: None }
+        Agreement::of_audio(Codecs { list, caller: Wishes::default(), client: Wishes::default() })
     }
 
-    /// The same with G.711 and keys alone for audio: what we can make words of. Video stays as it is.
+    fn of_audio(audio: Codecs) -> Agreement {
+        Agreement { audio, speaks: true, video: None, fax: None }
+    }
+
+    /// The same with G.711 and keys alone for audio: what we can make words of, as we cannot of a fax. Video stays as it is.
     pub fn telephony_only(&self) -> Result<Agreement, NotAgreed> {
-        Ok(Agreement { audio: self.audio.telephony_only()?, video: self.video.clone() })
+        if !self.speaks {
+            return Err(NotAgreed::NoAudio);
+        }
+        Ok(Agreement { video: self.video.clone(), ..Agreement::of_audio(self.audio.telephony_only()?) })
     }
 }
 
 /// Makes one agreement of both legs' offers, with codecs in the caller's order of preference. Each leg is then answered with
 /// [`super::write_answer`].
 pub fn agree(caller: &Description<'_>, client: &Description<'_>) -> Result<Agreement, NotAgreed> {
-    let audio = answer::agree(audio(caller)?, audio(client)?)?;
+    let spoken = audio(caller).and_then(|caller| answer::agree(caller, audio(client)?));
+    let fax = fax(caller).zip(fax(client)).and_then(|(caller, client)| Fax::agree(caller, client));
+    let (audio, speaks) = match spoken {
+        Ok(audio) => (audio, true),
+        Err(_) if fax.is_some() => (Codecs::none(), false),
+        Err(error) => return Err(error),
+    };
     let video = video(caller).zip(video(client)).and_then(|(caller, client)| answer::agree(caller, client).ok());
-    Ok(Agreement { audio, video: video.map(Box::new) })
+    Ok(Agreement { audio, speaks, video: video.map(Box::new), fax: fax.map(Box::new) })
 }
 
 /// Turns `from`'s offer into one for the other leg: for a re-INVITE that is carried across, or for a leg whose INVITE had no
@@ -52,14 +70,21 @@ pub fn propose(
     known: Option<&Agreement>,
     outline: &Outline,
 ) -> Result<Agreement, NotAgreed> {
-    let audio = answer::propose(from, audio(offer)?, known.map(|known| &known.audio), outline)?;
+    let fax = fax(offer).map(|fax| Box::new(Fax::propose(from, fax)));
+    let known_audio = known.map(|known| &known.audio);
+    let (audio, speaks) = match audio(offer) {
+        Ok(audio) => (answer::propose(from, audio, known_audio, outline)?, true),
+        Err(_) if fax.is_some() => (known_audio.cloned().unwrap_or_else(Codecs::none), false),
+        Err(error) => return Err(error),
+    };
     let known = known.and_then(|known| known.video.as_deref());
     let video = video(offer).and_then(|video| answer::propose(from, video, known, outline).ok());
-    Ok(Agreement { audio, video: video.map(Box::new) })
+    Ok(Agreement { audio, speaks, video: video.map(Box::new), fax })
 }
 
 /// Reads `side`'s answer to the offer that was written from `proposed` and `outline`: what of it stands. The answered streams are at
-/// [`Outline::audio_index`] and [`Outline::video_index`] of the answer.
+/// [`Outline::audio_index`], [`Outline::video_index`] and [`Outline::fax_index`] of the answer. Who was offered a fax alone and refuses it so has
+/// left nothing in the session, and whoever offered it hears that.
 pub fn accept_answer(
     side: Side,
     proposed: &Agreement,
@@ -67,11 +92,17 @@ pub fn accept_answer(
     answer: &Description<'_>,
 ) -> Result<Agreement, NotAgreed> {
     let answered = |index: usize| answer.media.get(index).filter(|media| media.is_relayed());
-    let media = answered(outline.audio_index()).ok_or(NotAgreed::NoAudio)?;
-    let audio = answer::accept(side, &proposed.audio, media)?;
+    let fax = proposed.fax.as_deref().zip(outline.fax_index().and_then(answered));
+    let fax = fax.filter(|(_, media)| media.is_t38()).map(|(proposed, media)| Box::new(proposed.accept(side, media)));
+    let spoken = outline.audio_index().filter(|_| proposed.speaks).and_then(answered);
+    let (audio, speaks) = match spoken {
+        Some(media) => (answer::accept(side, &proposed.audio, media)?, true),
+        None if fax.is_some() || !proposed.speaks => (proposed.audio.clone(), false),
+        None => return Err(NotAgreed::NoAudio),
+    };
     let video = proposed.video.as_deref().zip(outline.video_index().and_then(answered));
     let video = video.and_then(|(proposed, media)| answer::accept(side, proposed, media).ok());
-    Ok(Agreement { audio, video: video.map(Box::new) })
+    Ok(Agreement { audio, speaks, video: video.map(Box::new), fax })
 }
 
 fn audio<'d, 'a>(description: &'d Description<'a>) -> Result<&'d Media<'a>, NotAgreed> {
@@ -80,6 +111,10 @@ fn audio<'d, 'a>(description: &'d Description<'a>) -> Result<&'d Media<'a>, NotA
 
 fn video<'d, 'a>(description: &'d Description<'a>) -> Option<&'d Media<'a>> {
     description.video().map(|(_, media)| media)
+}
+
+fn fax<'d, 'a>(description: &'d Description<'a>) -> Option<&'d Media<'a>> {
+    description.fax().map(|(_, media)| media)
 }
 
 /// What we can say to an offerer ourselves, without anybody behind us: in its first G.711 (which every telephone has), with its keys.
@@ -94,7 +129,7 @@ pub fn telephony(offer: &Description<'_>) -> Option<Agreement> {
         has_audio |= is_first;
         is_first || role == Some(Role::TelephoneEvent)
     });
-    Some(Agreement { audio: answer::agree(&own, &own).ok()?, video: None })
+    Some(Agreement::of_audio(answer::agree(&own, &own).ok()?))
 }
 
 #[cfg(test)]
@@ -127,7 +162,13 @@ mod tests {
             carriage: Carriage { has_feedback, ..Carriage::default() },
         };
         let has_feedback = offer.and_then(video).is_some_and(|media| media.protocol.has_feedback());
-        Local { session_id: 7, version: 1, audio: stream(20_000, false), video: Some(stream(20_002, has_feedback)) }
+        Local {
+            session_id: 7,
+            version: 1,
+            audio: stream(20_000, false),
+            video: Some(stream(20_002, has_feedback)),
+            fax: None,
+        }
     }
 
     /// What stands behind the audio, in the form of [`body`].
@@ -220,8 +261,8 @@ mod tests {
         {
             let mut outline = Outline::of(&parse(&body(before)));
             let proposed = propose(Side::Caller, &offer, None, &outline).unwrap();
-            outline.open_video();
-            assert_eq!((outline.audio_index(), outline.video_index()), (0, Some(line)), "{rule}");
+            outline.fit(&proposed);
+            assert_eq!((outline.audio_index(), outline.video_index()), (Some(0), Some(line)), "{rule}");
             let mut out = Vec::new();
             write_offer(&mut out, &outline, Side::Client, &proposed, &local(None));
             let written = String::from_utf8(out.clone()).unwrap();
@@ -232,7 +273,7 @@ mod tests {
             let stands =
                 |answer: &Description<'_>| accept_answer(Side::Client, &proposed, &outline, answer).unwrap().video;
             assert!(stands(&told).is_some(), "{rule}");
-            assert!(stands(&told.clone().without_video()).is_none(), "{rule}");
+            assert!(stands(&told.clone().without(super::super::Kind::Video)).is_none(), "{rule}");
             let other = written.replace("H264", "H263");
             assert!(stands(&parse(&other)).is_none(), "{rule}");
             // Dropped again, its line stays.
@@ -247,7 +288,8 @@ mod tests {
     fn there_is_no_room_for_more_lines_than_a_description_may_have() {
         let full = body(&["m=image 0 udptl t38"; crate::limits::SDP_MEDIA_MAX - 1].join("|"));
         let mut outline = Outline::of(&parse(&full));
-        outline.open_video();
+        let offer = body(&format!("m=video 5000 RTP/AVP 99|{H264}"));
+        outline.fit(&propose(Side::Caller, &parse(&offer), None, &outline).unwrap());
         assert_eq!(outline.video_index(), None);
     }
 }

@@ -92,7 +92,9 @@ pub enum NotAgreed {
 impl fmt::Display for NotAgreed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            NotAgreed::NoAudio => "no audio stream over RTP/AVP, or over RTP/SAVP with a key of a kind that is known",
+            NotAgreed::NoAudio => {
+                "no audio over RTP/AVP, or over RTP/SAVP with a key of a kind that is known, and no fax by T.38 over UDPTL"
+            }
             NotAgreed::NoCommonCodec => "no audio codec in common",
         })
     }
@@ -101,6 +103,11 @@ impl fmt::Display for NotAgreed {
 impl std::error::Error for NotAgreed {}
 
 impl Codecs {
+    /// Of a call that never had audio.
+    pub(super) fn none() -> Codecs {
+        Codecs { list: Box::default(), caller: Wishes::default(), client: Wishes::default() }
+    }
+
     /// The same of G.711 and keys alone: what we can make words of.
     pub(super) fn telephony_only(&self) -> Result<Codecs, NotAgreed> {
         let is_ours = |agreed: &&Agreed| agreed.telephone_event || agreed.encoding(Side::Caller).is_g711();

@@ -82,12 +82,14 @@ pub struct Directions {
     pub audio: Direction,
     /// Of the video; [`Direction::Inactive`] where there is none.
     pub video: Direction,
+    /// The same of the fax.
+    pub fax: Direction,
 }
 
 impl Directions {
     /// All streams alike.
     pub fn all(direction: Direction) -> Directions {
-        Directions { audio: direction, video: direction }
+        Directions { audio: direction, video: direction, fax: direction }
     }
 }
 

@@ -38,11 +38,13 @@ pub struct Media<'a> {
     pub bandwidth: Vec<&'a [u8]>,
     /// The values of `a=rtcp-fb` of a video stream (RFC 4585 §4.2), each with its payload type; `None` is `*`, all of them.
     pub feedback: Vec<(Option<u8>, &'a [u8])>,
+    /// The attributes of a fax that begin with `T38` (ITU-T T.38 annex D), as they are written. At most [`crate::limits::SDP_T38_MAX`].
+    pub t38: Vec<&'a [u8]>,
 }
 
 impl Media<'_> {
     /// Whether it is a stream that Parkway relays: one that is not switched off, over RTP/AVP, or over RTP/SAVP with a key that we can do;
-    /// video also with feedback, over RTP/AVPF or RTP/SAVPF.
+    /// video also with feedback, over RTP/AVPF or RTP/SAVPF; a fax over UDPTL.
     pub fn is_relayed(&self) -> bool {
         let sees = self.kind == Kind::Video;
         let is_carried = match self.protocol {
@@ -50,9 +52,16 @@ impl Media<'_> {
             Protocol::RtpSavp => self.crypto.is_some(),
             Protocol::RtpAvpf => sees,
             Protocol::RtpSavpf => sees && self.crypto.is_some(),
+            Protocol::Udptl => self.is_t38(),
             Protocol::DtlsSavp | Protocol::DtlsSavpf | Protocol::Other(_) => false,
         };
-        self.has_codecs() && is_carried && self.port != 0
+        (self.has_codecs() || self.is_t38()) && is_carried && self.port != 0
+    }
+
+    /// Whether it is a fax as we can carry one (T.38 annex D, RFC 3362).
+    pub(super) fn is_t38(&self) -> bool {
+        let is_image = self.kind == Kind::Image && self.protocol == Protocol::Udptl;
+        is_image && self.first_format.eq_ignore_ascii_case(b"t38")
     }
 
     /// Whether its formats are codecs of which we read more than the number.
@@ -101,7 +110,7 @@ pub enum Kind<'a> {
     Text,
     /// MSRP.
     Message,
-    /// Fax (T.38).
+    /// Fax (T.38). Relayed, too, where both sides have it.
     Image,
     /// Any other word.
     Other(&'a str),
@@ -150,6 +159,8 @@ pub enum Protocol<'a> {
     DtlsSavp,
     /// `UDP/TLS/RTP/SAVPF` (RFC 5764).
     DtlsSavpf,
+    /// `udptl` (T.38 annex D): relayed of a fax.
+    Udptl,
     /// Any other.
     Other(&'a str),
 }
@@ -164,6 +175,8 @@ impl<'a> Protocol<'a> {
             "RTP/SAVPF" => Protocol::RtpSavpf,
             "UDP/TLS/RTP/SAVP" => Protocol::DtlsSavp,
             "UDP/TLS/RTP/SAVPF" => Protocol::DtlsSavpf,
+            // Gateways write it either way.
+            word if word.eq_ignore_ascii_case("udptl") => Protocol::Udptl,
             other => Protocol::Other(other),
         }
     }
@@ -177,6 +190,7 @@ impl<'a> Protocol<'a> {
             Protocol::RtpSavpf => "RTP/SAVPF",
             Protocol::DtlsSavp => "UDP/TLS/RTP/SAVP",
             Protocol::DtlsSavpf => "UDP/TLS/RTP/SAVPF",
+            Protocol::Udptl => "udptl",
             Protocol::Other(other) => other,
         }
     }
@@ -193,7 +207,7 @@ impl<'a> Protocol<'a> {
 
     /// Whether its formats are RTP payload types (RFC 8866 §5.14).
     pub fn is_rtp(&self) -> bool {
-        !matches!(self, Protocol::Other(_))
+        !matches!(self, Protocol::Udptl | Protocol::Other(_))
     }
 }
 

@@ -14,6 +14,7 @@ mod agreement;
 mod answer;
 mod crypto;
 mod direction;
+mod fax;
 mod media;
 mod parameters;
 mod parse;
@@ -24,6 +25,7 @@ pub use agreement::{Agreement, accept_answer, agree, propose, telephony};
 pub use answer::{Agreed, Codecs, LegFormat, NotAgreed, Renumbering, Wishes};
 pub use crypto::{Crypto, KEY_AND_SALT_BYTES_MAX, Master, Suite};
 pub use direction::{Direction, Directions, sends};
+pub use fax::Fax;
 pub use media::{Connection, Encoding, Format, Kind, Media, Protocol, Role, Rtcp};
 pub use write::{Carriage, Local, LocalStream, Outline, write_answer, write_offer};
 
@@ -56,7 +58,7 @@ impl<'a> Description<'a> {
     }
 
     /// The audio that is relayed, with its place among the media: the first that can be, and rather one with keys.
-    /// All streams but this and the video are answered with port 0 (RFC 3264 §6).
+    /// All streams but this, the video and the fax are answered with port 0 (RFC 3264 §6).
     pub fn audio(&self) -> Option<(usize, &Media<'a>)> {
         self.relayed(Kind::Audio)
     }
@@ -66,6 +68,11 @@ impl<'a> Description<'a> {
         self.relayed(Kind::Video)
     }
 
+    /// The same of the fax.
+    pub fn fax(&self) -> Option<(usize, &Media<'a>)> {
+        self.relayed(Kind::Image)
+    }
+
     fn relayed(&self, kind: Kind<'_>) -> Option<(usize, &Media<'a>)> {
         let relayed = || self.media.iter().enumerate().filter(|(_, media)| media.kind == kind && media.is_relayed());
         relayed().find(|(_, media)| media.crypto.is_some()).or_else(|| relayed().next())
@@ -73,16 +80,15 @@ impl<'a> Description<'a> {
 
     /// What its author does with each stream.
     pub fn directions(&self) -> Directions {
-        let audio = self.audio().map_or(Direction::default(), |(_, media)| media.direction);
-        let video = self.video().map_or(Direction::Inactive, |(_, media)| media.direction);
-        Directions { audio, video }
+        let of = |stream: Option<(usize, &Media<'a>)>| stream.map_or(Direction::Inactive, |(_, media)| media.direction);
+        Directions { audio: of(self.audio()), video: of(self.video()), fax: of(self.fax()) }
     }
 
     /// The same with audio of these payload types alone.
     #[must_use]
     pub fn only(mut self, payload_types: &[u8]) -> Description<'a> {
         self.media.iter_mut().for_each(|media| media.formats.retain(|f| payload_types.contains(&f.payload_type)));
-        self.without_video()
+        self.without(Kind::Video).without(Kind::Image)
     }
 
     /// The same without any keys, for a leg that may have none: streams that need them are not relayed then.
@@ -92,10 +98,10 @@ impl<'a> Description<'a> {
         self
     }
 
-    /// The same with all video switched off, for a leg that may have none, or gets none: it is refused.
+    /// The same with all streams of a kind switched off, for a leg that may have none, or gets none: they are refused.
     #[must_use]
-    pub fn without_video(mut self) -> Description<'a> {
-        self.media.iter_mut().filter(|media| media.kind == Kind::Video).for_each(|media| media.port = 0);
+    pub fn without(mut self, kind: Kind<'_>) -> Description<'a> {
+        self.media.iter_mut().filter(|media| media.kind == kind).for_each(|media| media.port = 0);
         self
     }
 }

@@ -128,6 +128,7 @@ impl<'a> Reader<'a> {
             crypto: None,
             bandwidth: Vec::new(),
             feedback: Vec::new(),
+            t38: Vec::new(),
         };
         if media.has_codecs() {
             let read = rtp_formats(formats).map(|formats| media.formats = formats);
@@ -158,6 +159,9 @@ impl<'a> Reader<'a> {
             return Ok(());
         };
         media.direction = direction.unwrap_or(media.direction);
+        if media.is_t38() {
+            of_fax(value, media);
+        }
         if !media.has_codecs() {
             return Ok(());
         }
@@ -276,6 +280,20 @@ fn of_codecs<'a>(value: &'a [u8], media: &mut Media<'a>) -> Result<(), What> {
         Ok((_, _)) | Err(_) => {}
     }
     Ok(())
+}
+
+/// An attribute of a fax. Its parameters cross as they are, those that nobody knows yet, too; a fax of which some cannot be passed on is
+/// refused: without them the two ends would mean different things.
+fn of_fax<'a>(value: &'a [u8], media: &mut Media<'a>) {
+    if !value.get(..3).is_some_and(|begin| begin.eq_ignore_ascii_case(b"T38")) {
+        return;
+    }
+    let is_text = value.iter().all(|byte| *byte == b' ' || is_visible(*byte));
+    if is_text && value.len() <= limits::SDP_T38_BYTES_MAX && media.t38.len() < limits::SDP_T38_MAX {
+        media.t38.push(value);
+    } else {
+        media.port = 0;
+    }
 }
 
 /// `("*" / fmt) SP rtcp-fb-val` (RFC 4585 §4.2).

@@ -7,6 +7,7 @@ use super::agreement::Agreement;
 use super::answer::{Agreed, Codecs, bit};
 use super::crypto::Crypto;
 use super::direction::{Direction, Directions};
+use super::fax::Fax;
 use super::media::{Encoding, Kind, Media, Protocol};
 use crate::id::Side;
 use crate::limits;
@@ -23,6 +24,8 @@ pub struct Local {
     pub audio: LocalStream,
     /// Our end of the video, on the same address; `None` while there are no ports for it.
     pub video: Option<LocalStream>,
+    /// The same of a fax.
+    pub fax: Option<LocalStream>,
 }
 
 /// Our end of one stream.
@@ -66,7 +69,8 @@ impl Local {
     pub fn changed(self, directions: Directions) -> Local {
         let audio = LocalStream { direction: directions.audio, ..self.audio };
         let video = self.video.map(|video| LocalStream { direction: directions.video, ..video });
-        Local { version: self.version.wrapping_add(1), audio, video, ..self }
+        let fax = self.fax.map(|fax| LocalStream { direction: directions.fax, ..fax });
+        Local { version: self.version.wrapping_add(1), audio, video, fax, ..self }
     }
 }
 
@@ -86,6 +90,8 @@ enum Line {
     Audio,
     /// The video that is, or was: it can be again.
     Video,
+    /// The same of the fax.
+    Fax,
     /// One that is not: the line as it is repeated, with port 0.
     Refused(Box<[u8]>),
 }
@@ -102,8 +108,14 @@ impl Outline {
         let mut lines: Vec<Line> = offer.media.iter().map(Line::refused).collect();
         let audio = offer.audio().map(|(index, _)| index);
         let switched_off = || offer.media.iter().position(|media| media.kind == Kind::Audio);
+        let fax = offer.fax().map(|(index, _)| index);
+        if let Some(line) = fax.and_then(|index| lines.get_mut(index)) {
+            *line = Line::Fax;
+        }
         match audio.or_else(switched_off).and_then(|index| lines.get_mut(index)) {
             Some(line) => *line = Line::Audio,
+            // It has taken the audio's place.
+            None if fax.is_some() => {}
             // RFC 3264 §8.1: a new stream takes a new line, or the place of one that is refused
             None => match (lines.len() >= limits::SDP_MEDIA_MAX, lines.first_mut()) {
                 (true, Some(first)) => *first = Line::Audio,
@@ -126,17 +138,33 @@ impl Outline {
         self.used |= used;
     }
 
-    /// Has a line for video, if there is room: that of before, one that was refused, or a new one (RFC 3264 §8.1).
-    pub fn open_video(&mut self) {
-        let is_refused = |line: &Line| matches!(line, Line::Refused(text) if text.starts_with(b"m=video "));
-        if self.video_index().is_some() {
-            return;
+    /// Has lines for what is to be offered, if there is room. A fax that is alone takes the audio's line, and gives it back: it says the same in
+    /// another way (RFC 3264 §8.3.3). A leg that has shown a line for each keeps both.
+    pub fn fit(&mut self, proposed: &Agreement) {
+        let wants_fax = proposed.fax.is_some();
+        if wants_fax && self.fax_index().is_none() {
+            let in_place = self.audio_index().filter(|_| !proposed.speaks);
+            self.open(Line::Fax, self.refused(b"m=image ").or(in_place));
         }
-        let refused = self.lines.iter().position(is_refused);
-        if let Some(line) = refused.and_then(|index| self.lines.get_mut(index)) {
-            *line = Line::Video;
+        if proposed.speaks && self.audio_index().is_none() {
+            let in_place = self.fax_index().filter(|_| !wants_fax);
+            self.open(Line::Audio, in_place.or_else(|| self.refused(b"m=audio ")));
+        }
+        if proposed.video.is_some() && self.video_index().is_none() {
+            self.open(Line::Video, self.refused(b"m=video "));
+        }
+    }
+
+    /// A line that is refused and begins so (RFC 3264 §8.1: a new stream may have its place).
+    fn refused(&self, begin: &[u8]) -> Option<usize> {
+        self.lines.iter().position(|line| matches!(line, Line::Refused(text) if text.starts_with(begin)))
+    }
+
+    fn open(&mut self, line: Line, place: Option<usize>) {
+        if let Some(place) = place.and_then(|index| self.lines.get_mut(index)) {
+            *place = line;
         } else if self.lines.len() < limits::SDP_MEDIA_MAX {
-            self.lines.push(Line::Video);
+            self.lines.push(line);
         }
     }
 
@@ -146,8 +174,13 @@ impl Outline {
     }
 
     /// Which `m=` line is the audio.
-    pub fn audio_index(&self) -> usize {
-        self.lines.iter().position(|line| *line == Line::Audio).unwrap_or_default()
+    pub fn audio_index(&self) -> Option<usize> {
+        self.lines.iter().position(|line| *line == Line::Audio)
+    }
+
+    /// Which `m=` line is the fax.
+    pub fn fax_index(&self) -> Option<usize> {
+        self.lines.iter().position(|line| *line == Line::Fax)
     }
 
     /// Every payload type that the leg has offered, a bit each.
@@ -158,6 +191,8 @@ impl Outline {
 
 /// A line for video without any.
 const NO_VIDEO: &[u8] = b"m=video 0 RTP/AVP 31\r\n";
+/// A line for a fax without any.
+const NO_FAX: &[u8] = b"m=image 0 udptl t38\r\n";
 
 impl Line {
     fn refused(media: &Media<'_>) -> Line {
@@ -170,27 +205,31 @@ impl Line {
         match self {
             Line::Audio => Line::Refused(b"m=audio 0 RTP/AVP 0\r\n".as_slice().into()),
             Line::Video => Line::Refused(NO_VIDEO.into()),
+            Line::Fax => Line::Refused(NO_FAX.into()),
             Line::Refused(text) => Line::Refused(text.clone()),
         }
     }
 }
 
-/// Appends our answer to `side`'s offer: every `m=` line in its order, the audio and the video with what is agreed, the others refused.
+/// Appends our answer to `side`'s offer: every `m=` line in its order, audio, video and fax with what is agreed, the others refused.
 /// Directions are the offer's, answered with those of `local`.
 pub fn write_answer(out: &mut Vec<u8>, offer: &Description<'_>, side: Side, agreement: &Agreement, local: &Local) {
     write_session(out, local, offer.timing);
-    let [audio, video] = [offer.audio(), offer.video()].map(|stream| stream.map(|(at, _)| at));
-    let with_video = agreement.video.as_deref().zip(local.video.as_ref());
+    let [audio, video, fax] = [offer.audio(), offer.video(), offer.fax()].map(|stream| stream.map(|(index, _)| index));
     for (index, media) in offer.media.iter().enumerate() {
         let answer = |own: &LocalStream| media.direction.answered_with(own.direction);
-        match with_video {
-            _ if audio == Some(index) => {
-                write_stream(out, (Kind::Audio, side), &agreement.audio, &local.audio, answer(&local.audio));
-            }
-            Some((codecs, own)) if video == Some(index) => {
-                write_stream(out, (Kind::Video, side), codecs, own, answer(own));
-            }
-            Some(_) | None => write_refused(out, media),
+        if audio == Some(index) && agreement.speaks {
+            write_stream(out, (Kind::Audio, side), &agreement.audio, &local.audio, answer(&local.audio));
+        } else if video == Some(index)
+            && let Some((codecs, own)) = with_video(agreement, local)
+        {
+            write_stream(out, (Kind::Video, side), codecs, own, answer(own));
+        } else if fax == Some(index)
+            && let Some((fax, own)) = with_fax(agreement, local)
+        {
+            write_fax(out, fax.told(side), own, answer(own));
+        } else {
+            write_refused(out, media);
         }
     }
 }
@@ -199,17 +238,35 @@ pub fn write_answer(out: &mut Vec<u8>, offer: &Description<'_>, side: Side, agre
 /// Directions are the other leg's own, those of `local`.
 pub fn write_offer(out: &mut Vec<u8>, outline: &Outline, side: Side, proposed: &Agreement, local: &Local) {
     write_session(out, local, b"0 0");
-    let with_video = proposed.video.as_deref().zip(local.video.as_ref());
     for line in &outline.lines {
-        match (line, with_video) {
-            (Line::Audio, _) => {
+        match line {
+            Line::Audio if proposed.speaks => {
                 write_stream(out, (Kind::Audio, side), &proposed.audio, &local.audio, local.audio.direction);
             }
-            (Line::Video, Some((codecs, own))) => write_stream(out, (Kind::Video, side), codecs, own, own.direction),
-            (Line::Video, None) => out.extend_from_slice(NO_VIDEO),
-            (Line::Refused(text), _) => out.extend_from_slice(text),
+            Line::Audio => {
+                let number = proposed.audio.first().map_or(0, |agreed| agreed.leg(side).from_leg);
+                let protocol = local.audio.carriage.protocol();
+                write_line(out, &["m=audio 0 ", protocol.as_str(), " ", Digits::of(number).as_str()]);
+            }
+            Line::Video => match with_video(proposed, local) {
+                Some((codecs, own)) => write_stream(out, (Kind::Video, side), codecs, own, own.direction),
+                None => out.extend_from_slice(NO_VIDEO),
+            },
+            Line::Fax => match with_fax(proposed, local) {
+                Some((fax, own)) => write_fax(out, fax.told(side), own, own.direction),
+                None => out.extend_from_slice(NO_FAX),
+            },
+            Line::Refused(text) => out.extend_from_slice(text),
         }
     }
+}
+
+fn with_video<'a>(agreement: &'a Agreement, local: &'a Local) -> Option<(&'a Codecs, &'a LocalStream)> {
+    agreement.video.as_deref().zip(local.video.as_ref())
+}
+
+fn with_fax<'a>(agreement: &'a Agreement, local: &'a Local) -> Option<(&'a Fax, &'a LocalStream)> {
+    agreement.fax.as_deref().zip(local.fax.as_ref())
 }
 
 fn write_session(out: &mut Vec<u8>, local: &Local, timing: &[u8]) {
@@ -260,6 +317,18 @@ fn write_stream(
         write_line(out, &["a=ptime:", Digits::of(ptime_ms).as_str()]);
     }
     write_line(out, &["a=", direction.as_str()]);
+}
+
+/// A fax as a leg is to see it: with what the other one says of it (T.38 annex D). Gateways look for a direction only where it is another
+/// than everybody's.
+fn write_fax(out: &mut Vec<u8>, told: &[Box<[u8]>], local: &LocalStream, direction: Direction) {
+    write_line(out, &["m=image ", Digits::of(local.address.port()).as_str(), " udptl t38"]);
+    for parameter in told {
+        write_bytes(out, &["a="], parameter);
+    }
+    if direction != Direction::SendRecv {
+        write_line(out, &["a=", direction.as_str()]);
+    }
 }
 
 /// RFC 3264 §5.1: an `a=rtpmap` for static payload types too.
@@ -355,7 +424,7 @@ mod tests {
 
     fn local(address: &str) -> Local {
         let audio = stream_at(address.parse().unwrap(), Direction::SendRecv);
-        Local { session_id: 7, version: 1, audio, video: None }
+        Local { session_id: 7, version: 1, audio, video: None, fax: None }
     }
 
     fn parse(body: &str) -> Description<'_> {
@@ -447,7 +516,7 @@ mod tests {
     #[test]
     fn a_session_never_loses_a_line() {
         let outline = Outline::of(&parse(CALLER));
-        assert_eq!((outline.audio_index(), outline.lines.len()), (1, 3));
+        assert_eq!((outline.audio_index(), outline.lines.len()), (Some(1), 3));
         let offer = offered(&outline, Side::Caller, &Agreement::by_default(), local("192.0.2.9:4000"));
         let offer = parse(&offer);
         let lines: Vec<_> = offer.media.iter().map(|media| (media.kind, media.port)).collect();
@@ -455,14 +524,15 @@ mod tests {
 
         let mut outline = outline;
         outline.follow(&parse(CLIENT));
-        assert_eq!((outline.audio_index(), outline.lines.len()), (0, 3));
+        assert_eq!((outline.audio_index(), outline.lines.len()), (Some(0), 3));
 
         let head = "v=0\no=- 1 1 IN IP4 192.0.2.1\nc=IN IP4 192.0.2.1\n";
         for (lines, audio, count) in [
-            ("", 0, 1),
-            ("m=video 4000 RTP/AVP 31\n", 1, 2),
-            ("m=video 4000 RTP/AVP 31\nm=audio 0 RTP/AVP 0\n", 1, 2),
-            (&"m=video 4000 RTP/AVP 31\n".repeat(8), 0, 8),
+            ("", Some(0), 1),
+            ("m=video 4000 RTP/AVP 31\n", Some(1), 2),
+            ("m=video 4000 RTP/AVP 31\nm=audio 0 RTP/AVP 0\n", Some(1), 2),
+            // There is no room for another.
+            (&"m=video 4000 RTP/AVP 31\n".repeat(8), None, 8),
         ] {
             let outline = Outline::of(&parse(&format!("{head}{lines}")));
             assert_eq!((outline.audio_index(), outline.lines.len()), (audio, count), "{lines}");
@@ -608,7 +678,7 @@ mod tests {
         ) {
             let (caller, client) = (parse(&caller), parse(&client));
             let address = SocketAddr::from(([198, 51, 100, 1], port));
-            let local = Local { session_id: 7, version: 1, audio: stream_at(address, direction), video: None };
+            let local = Local { session_id: 7, version: 1, audio: stream_at(address, direction), video: None, fax: None };
             if let Ok(agreement) = agree(&caller, &client) {
                 for (side, offer) in [(Side::Caller, &caller), (Side::Client, &client)] {
                     let answer = answered(offer, side, &agreement, local.clone());

@@ -131,6 +131,7 @@ impl Office {
             media_external: None,
             loopback: false,
             silence: Duration::from_millis(terms.silence_ms.into()),
+            t38: true,
             hold_silence: Duration::from_millis((2 * terms.silence_ms).into()),
             rings_reliably: false,
             session_timer: crate::call::SessionTerms { expires_seconds: 1800, min_seconds: 90 },

@@ -104,7 +104,7 @@ impl Relay {
                 let event = Event::Added { flow: *flow, line: *line, ports };
                 if fate == 1 { Vec::new() } else { vec![Word { at, event }] }
             }
-            Command::Set { stream: Stream { line: Line::Video, .. }, .. } => Vec::new(),
+            Command::Set { stream: Stream { line: Line::Video | Line::Fax, .. }, .. } => Vec::new(),
             Command::Set { flow, side, stream } => {
                 if let Some(open) = self.flows.get_mut(flow) {
                     open.flow.set(now, *side, stream.clone());

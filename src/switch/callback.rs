@@ -302,15 +302,15 @@ impl Asking {
             Caller::Dialled => Subject::Dial(self.claim.subject()),
         };
         // What is not granted is not asked for: the line is refused then, and not the call.
-        let sees = match &self.caller {
-            Caller::Known { claims, .. } => claims.grant().media.covers(MediaKinds::VIDEO),
-            Caller::Dialled => false,
+        let granted = match &self.caller {
+            Caller::Known { claims, .. } => claims.grant().media,
+            Caller::Dialled => MediaKinds::NONE,
         };
         Query {
             action: Action::Bridge,
             subject,
             name,
-            media: if sees { MediaKinds::AUDIO | MediaKinds::VIDEO } else { MediaKinds::AUDIO },
+            media: MediaKinds::AUDIO | granted & (MediaKinds::VIDEO | MediaKinds::IMAGE),
             source: Some(self.leg.peer()),
             usage,
             call: Some(self.id),

@@ -28,6 +28,7 @@ pub(super) fn switch() -> Switch {
         media_external: None,
         loopback: false,
         silence: Duration::from_secs(20),
+        t38: true,
         hold_silence: Duration::from_secs(20),
         rings_reliably: false,
         session_timer: crate::call::SessionTerms { expires_seconds: 1800, min_seconds: 90 },
@@ -199,7 +200,8 @@ fn a_bridged_call_that_panics_ends_with_bye_and_one_record() {
         tell(&mut switch, peer, "ACK sip:1@x", "1 ACK", &format!("<sip:1@x>;tag={dialog}"), false);
     }
     switch.fault = Some(at);
-    let heard = relay(&mut switch, at, |flow| media::Event::Silent { flow, side: Side::Client });
+    let heard =
+        relay(&mut switch, at, |flow| media::Event::Silent { flow, side: Side::Client, line: media::Line::Audio });
     // The step's own BYEs had left when it broke; they are not said twice.
     assert_eq!(heard, ["close", "a:BYE", "b:BYE", "record 500 a"]);
     check_other(&mut switch);

@@ -128,6 +128,10 @@ pub struct Metrics {
     pub rtp_packets_total: Counter,
     /// RTP and RTCP packets dropped: `source`, `malformed`, `unbridged`, `replaced` by the announcement of a recording, `unsent`.
     pub rtp_dropped_total: Family<Counter>,
+    /// Calls that became a fax by T.38.
+    pub fax_calls_total: Counter,
+    /// Datagrams of theirs that were sent on.
+    pub fax_datagrams_total: Counter,
     /// What was wrong with RTP packets that came: `lost`, `reordered`, `duplicated`.
     pub rtp_irregular_total: Family<Counter>,
     /// What was said by ICMP of addresses that RTP went to: `refused`, `unreachable`.
@@ -210,6 +214,8 @@ impl Metrics {
                 &["reason"],
                 &["source", "malformed", "unauthentic", "replayed", "unbridged", "replaced", "unsent"],
             ),
+            fax_calls_total: Counter::default(),
+            fax_datagrams_total: Counter::default(),
             rtp_irregular_total: Family::one(&["kind"], &["lost", "reordered", "duplicated"]),
             rtp_icmp_total: Family::one(&["kind"], &["refused", "unreachable"]),
             rtp_forwarding: Histogram::new(&FORWARDING_BUCKETS),
@@ -342,6 +348,8 @@ impl Metrics {
         );
         page.counter("parkway_rtp_packets_total", "RTP packets forwarded.", &self.rtp_packets_total);
         page.counters("parkway_rtp_dropped_total", "RTP and RTCP packets dropped.", &self.rtp_dropped_total);
+        page.counter("parkway_fax_calls_total", "Calls that became a fax.", &self.fax_calls_total);
+        page.counter("parkway_fax_datagrams_total", "Datagrams of faxes forwarded.", &self.fax_datagrams_total);
         page.gauge("parkway_recordings", "Recordings that are made now.", &self.recordings);
         page.counters("parkway_recordings_total", "Recordings that ended.", &self.recordings_total);
         page.counter(

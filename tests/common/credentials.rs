@@ -23,6 +23,8 @@ pub(crate) struct Rights {
     pub(crate) dial: bool,
     /// Whether it may have video.
     pub(crate) sees: bool,
+    /// Whether it may have a fax.
+    pub(crate) faxes: bool,
     /// How many calls at a time.
     pub(crate) concurrent: u32,
     /// Seconds from now to its `exp`; negative when it is long over.
@@ -44,6 +46,7 @@ impl Rights {
             transfer: Vec::new(),
             dial: false,
             sees: false,
+            faxes: false,
             concurrent: 1000,
             expires_in: 3600,
         }
@@ -67,7 +70,10 @@ impl Rights {
             bridge: self.bridge.clone(),
             transfer: self.transfer.clone(),
             dial: self.dial,
-            media: if self.sees { MediaKinds::AUDIO | MediaKinds::VIDEO } else { MediaKinds::AUDIO },
+            media: [(true, MediaKinds::AUDIO), (self.sees, MediaKinds::VIDEO), (self.faxes, MediaKinds::IMAGE)]
+                .into_iter()
+                .filter_map(|(may, kind)| may.then_some(kind))
+                .collect(),
             concurrent: self.concurrent,
             ..Grant::default()
         };

@@ -297,8 +297,8 @@ impl Actor {
         });
         self.version = if words.has("unversioned") { self.version } else { self.count };
         let (is_secure, crypto, video_keys) = (words.has("secure"), words.value("crypto"), words.value("videokeys"));
-        let said =
-            Said { host: &host, port, version: self.version, codecs, direction, is_secure, crypto, video, video_keys };
+        let (version, fax) = (self.version, words.value("fax"));
+        let said = Said { host: &host, port, version, codecs, direction, is_secure, crypto, video, video_keys, fax };
         self.description = said.write()?;
         if is_part {
             let isup = "Content-Type: application/isup\r\nContent-Disposition: signal;handling=optional\r\n\r\nx";

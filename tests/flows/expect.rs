@@ -19,6 +19,7 @@ pub(crate) fn describe(record: &Record) -> String {
         ("recording", failed),
         ("winner", record.winner.as_deref()),
         ("codec", record.codec.as_deref()),
+        ("fax", Some(if record.fax.is_some() { "yes" } else { "no" })),
         ("video", Some(record.video.as_ref().and_then(|video| video.codec.as_deref()).unwrap_or("none"))),
         ("permit", record.permit.as_deref()),
         ("srtp_caller", record.srtp.caller),

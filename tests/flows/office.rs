@@ -187,6 +187,7 @@ impl Plan {
             media_external: None,
             loopback: false,
             silence: Duration::from_secs(20),
+            t38: true,
             hold_silence: Duration::from_secs(300),
             rings_reliably: self.reliable,
             session_timer: call::SessionTerms { expires_seconds: self.session_expires, min_seconds: 90 },
@@ -205,7 +206,7 @@ impl Plan {
     pub(crate) fn jwt(&self, kind: &str, subject: &str, now: Wall) -> Result<String, String> {
         let hour = Duration::from_secs(3600);
         let (issued, names) = match kind {
-            "" | "forged" | "seeing" | "recorded" | "unrecorded" => (now, vec![name(NAME), name(OTHER.1)]),
+            "" | "forged" | "seeing" | "faxing" | "recorded" | "unrecorded" => (now, vec![name(NAME), name(OTHER.1)]),
             "demo" => (now, vec![name(NAME)]),
             "expired" => (Wall(now.0 - 7_200_000), vec![name(NAME)]),
             "ungranted" => (now, vec![name("other")]),
@@ -218,7 +219,12 @@ impl Plan {
             transfer: names.iter().filter(|_| kind != "demo").cloned().collect(),
             bridge: names,
             dial: true,
-            media: if kind == "seeing" { MediaKinds::AUDIO | MediaKinds::VIDEO } else { MediaKinds::AUDIO },
+            media: MediaKinds::AUDIO
+                | match kind {
+                    "seeing" => MediaKinds::VIDEO,
+                    "faxing" | "recorded" => MediaKinds::IMAGE,
+                    _ => MediaKinds::NONE,
+                },
             concurrent: self.concurrent,
             record: match kind {
                 "recorded" => Some(RecordRule::Require),

@@ -212,7 +212,8 @@ impl Stage {
             "closed" => media::Event::Closed { flow, report: Box::default() },
             "silent" => {
                 words.has("caller");
-                media::Event::Silent { flow, side }
+                let line = if words.has("fax") { media::Line::Fax } else { media::Line::Audio };
+                media::Event::Silent { flow, side, line }
             }
             "digit" => {
                 words.has("caller");
@@ -360,7 +361,11 @@ impl Stage {
                     let long = if stream.trust == media::Trust::Address { "" } else { "-unheard-for-a-second" };
                     format!("{}:{:?}:{}{long}", play.sound.0, play.law, play.payload_type)
                 });
-                let verb = if stream.line == media::Line::Video { "see" } else { "set" };
+                let verb = match stream.line {
+                    media::Line::Audio => "set",
+                    media::Line::Video => "see",
+                    media::Line::Fax => "fax",
+                };
                 let text = format!("{verb} {side} remote={remote} sends={sends} silence={silence} map={numbers}");
                 let text = format!("{text} digits={:?}", stream.digits.reporting);
                 let recording = stream.recording.as_deref().map_or(String::new(), |recording| {

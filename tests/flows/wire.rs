@@ -114,25 +114,30 @@ pub(crate) struct Said<'a> {
     pub(crate) video: Option<(u16, u8)>,
     /// Keys of that, as `crypto`.
     pub(crate) video_keys: Option<&'a str>,
+    /// How a fax is offered, if one is: `udptl`, `tcp`, `dtls`, or `refused`. With `fax` for codecs there is nothing else.
+    pub(crate) fax: Option<&'a str>,
 }
 
 impl Said<'_> {
     pub(crate) fn write(&self) -> Result<String, String> {
-        let Said { host, port, version, codecs, direction, is_secure, crypto, video, video_keys } = self;
-        let codecs = codecs.split(',').map(codec).collect::<Result<Vec<_>, _>>()?;
+        let Said { host, port, version, codecs, direction, is_secure, crypto, video, video_keys, fax } = self;
+        let speaks = *codecs != "fax";
+        let codecs = codecs.split(',').filter(|_| speaks).map(codec).collect::<Result<Vec<_>, _>>()?;
         let mut out = format!("v=0\r\no=- 1 {version} IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\n");
-        let _ = write!(out, "m=audio {port} {}", if *is_secure { "RTP/SAVP" } else { "RTP/AVP" });
-        for (number, _) in &codecs {
-            let _ = write!(out, " {number}");
+        if speaks {
+            let _ = write!(out, "m=audio {port} {}", if *is_secure { "RTP/SAVP" } else { "RTP/AVP" });
+            let _ = codecs.iter().try_for_each(|(number, _)| write!(out, " {number}"));
+            out.push_str("\r\n");
         }
-        out.push_str("\r\n");
         for (number, encoding) in &codecs {
             let _ = write!(out, "a=rtpmap:{number} {encoding}\r\n");
         }
         for line in crypto.iter().flat_map(|crypto| crypto.split(',')) {
             let _ = write!(out, "a=crypto:{}\r\n", key_line(line)?);
         }
-        let _ = write!(out, "a={direction}\r\n");
+        if speaks {
+            let _ = write!(out, "a={direction}\r\n");
+        }
         if let Some((port, number)) = video {
             let protocol = if video_keys.is_some() { "RTP/SAVP" } else { "RTP/AVP" };
             let _ = write!(out, "m=video {port} {protocol} {number}\r\na=rtpmap:{number} H264/90000\r\n");
@@ -140,6 +145,16 @@ impl Said<'_> {
                 let _ = write!(out, "a=crypto:{}\r\n", key_line(line)?);
             }
             let _ = write!(out, "a={direction}\r\n");
+        }
+        if let Some(how) = fax.or_else(|| (!speaks).then_some("udptl")) {
+            let (port, protocol) = match how {
+                "udptl" => (50_002, "udptl"),
+                "refused" => (0, "udptl"),
+                "tcp" => (50_002, "TCP"),
+                "dtls" => (50_002, "UDP/TLS/UDPTL"),
+                _ => return Err(format!("`{how}` is no way to carry a fax")),
+            };
+            let _ = write!(out, "m=image {port} {protocol} t38\r\na=T38FaxVersion:0\r\na=T38MaxBitRate:14400\r\n");
         }
         Ok(out)
     }

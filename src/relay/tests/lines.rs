@@ -68,3 +68,35 @@ fn a_line_needs_a_flow_and_ports() {
     assert_eq!(relay.counts().flows, 1, "and the flow is as it was");
     assert_eq!(close(&relay, &events, FLOW).video, None);
 }
+
+/// RELIABILITY A20: a fax machine may wait for the other one to speak, and is sent to if its host was heard in the call.
+#[test]
+fn a_fax_goes_at_once_to_a_host_whose_audio_was_heard_and_to_no_other() {
+    for (host, expected) in [("127.0.0.3", true), ("127.0.0.4", false)] {
+        let (relay, events) = start(1, 20_000, 27_999);
+        let audio = open(&relay, &events, FLOW);
+        let (caller, mut client) = (Phone::new("127.0.0.2", audio.0, 440), Phone::new("127.0.0.3", audio.1, 697));
+        relay.command(Command::Set { flow: FLOW, side: Side::Caller, stream: caller.stream((101, 96)) });
+        relay.command(Command::Set { flow: FLOW, side: Side::Client, stream: client.stream((96, 101)) });
+        client.talk();
+        settle(&relay);
+        relay.command(Command::Add { flow: FLOW, line: Line::Fax, caller_local: here(), client_local: here() });
+        let added = std::iter::from_fn(|| events.recv_timeout(WAIT).ok())
+            .find_map(|event| if let Event::Added { ports, .. } = event { Some(ports) } else { None });
+        let ports = added.flatten().unwrap();
+        let (here, there) = (Phone::new("127.0.0.2", ports.0, 1), Phone::new(host, ports.1, 2));
+        let fax = |phone: &Phone| Stream {
+            line: Line::Fax,
+            rtcp: RtcpPort::Own(None),
+            payload_types: [].into_iter().collect(),
+            ..phone.stream((0, 0))
+        };
+        relay.command(Command::Set { flow: FLOW, side: Side::Caller, stream: fax(&here) });
+        relay.command(Command::Set { flow: FLOW, side: Side::Client, stream: fax(&there) });
+        here.socket.send_to(&[0, 1, 1, 6, 0, 0], ports.0).unwrap();
+        settle(&relay);
+        let report = close(&relay, &events, FLOW).fax.unwrap();
+        assert_eq!((report.caller.packets_received, report.caller.packets_forwarded), (1, expected.into()), "{host}");
+        assert_eq!(there.heard_nothing(), !expected, "{host}");
+    }
+}

@@ -41,7 +41,9 @@ impl Media {
             }
             Command::Add { flow, .. } => self.open(*flow).map(|_| ()),
             // Nobody in here sends pictures.
-            Command::Set { flow, stream: Stream { line: Line::Video, .. }, .. } => self.open(*flow).map(|_| ()),
+            Command::Set { flow, stream: Stream { line: Line::Video | Line::Fax, .. }, .. } => {
+                self.open(*flow).map(|_| ())
+            }
             Command::Set { flow, side, stream } => {
                 let known = self.open(*flow)?;
                 known.named[*side as usize].extend(stream.remote_rtp);
