@@ -2,7 +2,7 @@
 //! callers wait, how many calls a second one core takes, and memory. Server and generator each have a CPU of their own. Kamailio is a
 //! stateful, record-routing proxy with dialogs; Parkway tells subscribed clients, takes their tokens and opens RTP ports as well.
 //!
-//! `cargo bench --bench calls`; with `-- --test` once and short. `-- --only bridge` (`cancel`, `rate`, `memory`) measures one thing,
+//! `cargo bench --bench calls`; with `-- --test` once and short. `-- --only bridge` (`cancel`, `rate`, `overload`, `memory`) measures one thing,
 //! `--parkway` leaves Kamailio out; `--rate`, `--seconds`, `--warm-up` and `--repeats` say other numbers.
 
 mod support;
@@ -25,6 +25,8 @@ const LATE_MAX: Duration = Duration::from_millis(20);
 const MEDIAN_MAX: Duration = Duration::from_millis(10);
 /// A run that did not count, because the machine was busy, is made again so often.
 const TRIES: u32 = 4;
+/// Loads that are tried until one is too much: twelve steps of a fourth are fourteen times the first.
+const LOADS_MAX: u32 = 12;
 /// Calls that are held for the memory of one.
 const HELD: u32 = 4_000;
 /// Transactions are forgotten after 64*T1.
@@ -40,6 +42,7 @@ fn main() {
         ("bridge", Bench::bridge as fn(&Bench) -> Vec<[String; 5]>),
         ("cancel", Bench::cancel),
         ("rate", Bench::rate),
+        ("overload", Bench::overload),
         ("memory", Bench::memory),
     ] {
         if bench.options.only.as_ref().is_none_or(|only| only == name) {
@@ -138,7 +141,7 @@ impl Bench {
     fn plan(&self, deed: Deed) -> Plan {
         let Options { rate, measured, warm_up, .. } = self.options;
         let hold = if deed == Deed::Bridge { HOLD } else { Duration::ZERO };
-        Plan { deed, rate, warm_up, measured, hold, settle: Duration::ZERO }
+        Plan { deed, rate, warm_up, measured, hold, settle: Duration::ZERO, repeats: false }
     }
 
     fn bridge(&self) -> Vec<[String; 5]> {
@@ -204,6 +207,56 @@ impl Bench {
         vec![row_of("loss-free calls a second, one core", &found, "≥ 1.0", 0)]
     }
 
+    /// Calls that come through where three times as many come as one core can take, beside the most that ever do. Callers repeat what hears
+    /// nothing.
+    fn overload(&self) -> Vec<[String; 5]> {
+        let (mut most, mut kept) = (BTreeMap::new(), BTreeMap::new());
+        for server in self.servers() {
+            let (mut rate, mut best) = (self.options.rate, 0.0_f64);
+            for _ in 0..if self.options.test { 1 } else { LOADS_MAX } {
+                let goodput = self.goodput(server, rate);
+                best = best.max(goodput);
+                if goodput < 0.9 * f64::from(rate) {
+                    break;
+                }
+                rate += rate / 4;
+            }
+            let thrice = format!("{:.0}", 3.0 * best).parse().expect("a number");
+            kept.insert(server, vec![self.goodput(server, thrice) / best.max(1.0)]);
+            most.insert(server, vec![best]);
+        }
+        vec![
+            row_of("calls a second that come through, at most", &most, "–", 0),
+            row_of("… part of that at three times the load", &kept, "≥ 0.8", 2),
+        ]
+    }
+
+    /// Calls a second that are answered and end as they should.
+    fn goodput(&self, server: Server, rate: u32) -> f64 {
+        let warm_up = Duration::from_secs(if self.options.test { 0 } else { 3 });
+        let plan = Plan { rate, warm_up, repeats: true, ..self.plan(Deed::Bridge) };
+        let (outcome, lost) = self.outcome(server, plan);
+        let goodput = outcome.complete as f64 / plan.measured.as_secs_f64();
+        println!(
+            "{server:?}, {rate} a second: {goodput:.0} complete, {} found no room, 180 after {:.1} ms, the generator was {:.1} ms late",
+            lost.overflows,
+            quantile_ms(&outcome.ringing, 500),
+            outcome.late.as_secs_f64() * 1e3,
+        );
+        goodput
+    }
+
+    /// A server of its own gets the calls of a plan.
+    fn outcome(&self, server: Server, plan: Plan) -> (Outcome<Look>, Lost) {
+        let mut generator = Generator::new();
+        let (outcome, lost) = match server {
+            Server::Parkway => self.run_parkway(&mut generator, plan),
+            Server::Kamailio => self.run_kamailio(&mut generator, plan),
+        };
+        let overflows = lost.overflows + kernel::overflows(&generator.ports());
+        (outcome, Lost { overflows, ..lost })
+    }
+
     fn memory(&self) -> Vec<[String; 5]> {
         let settle = if self.options.test { Duration::from_secs(1) } else { FORGOTTEN };
         let (rate, measured) = if self.options.test { (200, 1) } else { (HELD / 4, 4) };
@@ -244,11 +297,7 @@ impl Bench {
 
     /// One run; `None` if it does not count.
     fn run(&self, server: Server, plan: Plan) -> Option<Run> {
-        let mut generator = Generator::new();
-        let (outcome, lost) = match server {
-            Server::Parkway => self.run_parkway(&mut generator, plan),
-            Server::Kamailio => self.run_kamailio(&mut generator, plan),
-        };
+        let (outcome, lost) = self.outcome(server, plan);
         let run = Run(outcome);
         let Outcome { calls, failed, repeated, late, .. } = run.0;
         println!(
@@ -258,7 +307,7 @@ impl Bench {
             run.total_micros(),
             run.ringing_ms(500)
         );
-        let overflows = lost.overflows + kernel::overflows(&generator.ports());
+        let overflows = lost.overflows;
         if self.options.test {
             assert_eq!(failed, 0, "every call ends as it should");
         }

@@ -52,6 +52,8 @@ mutants! {
     StrangerAdmitted = "stranger_admitted",
     /// New calls are parked during a drain. L7.
     DrainIgnored = "drain_ignored",
+    /// New calls are parked while messages wait that came before. L7.
+    BacklogIgnored = "backlog_ignored",
     /// One call more than allowed waits for a name. I11.
     CapOffByOne = "cap_off_by_one",
     /// A source address whose call waits no more is counted as waiting. I11, L2.

@@ -1,6 +1,7 @@
 //! A trunk and the clients behind it as one load: calls begin when they are due, whether or not others were answered. With Parkway the
 //! clients are subscribed and call back with their tokens; with a proxy they are called. One thread, which never waits.
-//! Not here: servers, and any repetition: what is lost is a call that failed.
+//! What is lost is a call that failed; only where that is asked for are INVITEs repeated that hear nothing.
+//! Not here: servers.
 
 use super::leg::{self, Body, Leg};
 use super::subscription::{Invitation, Subscription};
@@ -16,6 +17,10 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Of the generator's sockets, as large as the server's.
 const BUFFER_BYTES: usize = 4 << 20;
+/// RFC 3261 §17.1.1.1.
+const T1: Duration = Duration::from_millis(500);
+/// How often an INVITE is repeated at most.
+const REPEATS_MAX: u32 = 3;
 /// The clients' own calls are told from the trunk's by this.
 const CLIENT_NUMBERS: u64 = 1 << 40;
 const CALLER: Token = Token(1_000_000);
@@ -44,6 +49,8 @@ pub(crate) struct Plan {
     pub(crate) hold: Duration,
     /// From the last call's begin to the second look at the server.
     pub(crate) settle: Duration,
+    /// Whether callers repeat an INVITE that hears nothing (RFC 3261 §17.1.1.2).
+    pub(crate) repeats: bool,
 }
 
 impl Plan {
@@ -56,6 +63,8 @@ impl Plan {
 pub(crate) struct Outcome<L> {
     /// Calls that were counted.
     pub(crate) calls: u64,
+    /// Of these, those that were answered and ended as they should, as their callers saw it.
+    pub(crate) complete: u64,
     /// Calls, of all, that did not end as they should, on either side.
     pub(crate) failed: u64,
     /// Messages that came twice.
@@ -84,8 +93,14 @@ impl Generator {
     pub(crate) fn new() -> Generator {
         let poll = Poll::new().expect("Linux has epoll");
         let (caller, client) = (Wire::bind(&poll, CALLER), Wire::bind(&poll, CLIENT));
-        let trunk =
-            Trunk { wire: caller, desks: 1, server: caller_of_nobody(), calls: HashMap::new(), due: VecDeque::new() };
+        let trunk = Trunk {
+            wire: caller,
+            desks: 1,
+            server: caller_of_nobody(),
+            calls: HashMap::new(),
+            due: VecDeque::new(),
+            unheard: VecDeque::new(),
+        };
         let clients = Clients { wire: client, server: caller_of_nobody(), calls: HashMap::new(), next: CLIENT_NUMBERS };
         Generator { poll, trunk, clients, subscriptions: Vec::new(), buffer: vec![0; 65_536] }
     }
@@ -137,6 +152,9 @@ impl Generator {
                 after = Some(look());
             }
             self.trunk.end_what_is_due(plan.deed, now);
+            if plan.repeats {
+                self.trunk.repeat_what_is_due(now);
+            }
             self.poll.poll(&mut events, Some(Duration::ZERO)).expect("epoll works");
             events.iter().for_each(|event| self.hear(event.token(), &plan, &mut tally));
             let patience = now > last + plan.settle + plan.hold + PATIENCE;
@@ -147,6 +165,7 @@ impl Generator {
         let looks = [before, after].map(|look| look.expect("the loop ends after both"));
         let left = self.trunk.calls.drain().count() + self.clients.calls.drain().count();
         self.trunk.due.clear();
+        self.trunk.unheard.clear();
         tally.outcome(counted, u64::try_from(left).unwrap_or(u64::MAX), looks)
     }
 
@@ -185,6 +204,7 @@ fn caller_of_nobody() -> SocketAddr {
 struct Tally {
     /// Calls below this number are not counted.
     uncounted: u64,
+    complete: u64,
     failed: u64,
     repeated: u64,
     late: Duration,
@@ -196,8 +216,8 @@ impl Tally {
     fn outcome<L>(mut self, calls: u64, left: u64, looks: [L; 2]) -> Outcome<L> {
         self.ringing.sort_unstable();
         self.answered.sort_unstable();
-        let Tally { failed, repeated, late, ringing, answered, .. } = self;
-        Outcome { calls, failed: failed + left, repeated, late, ringing, answered, looks }
+        let Tally { complete, failed, repeated, late, ringing, answered, .. } = self;
+        Outcome { calls, complete, failed: failed + left, repeated, late, ringing, answered, looks }
     }
 }
 
@@ -239,12 +259,15 @@ struct Trunk {
     calls: HashMap<u64, Call>,
     /// When which call is to be ended.
     due: VecDeque<(Instant, u64)>,
+    /// When which INVITE is to be repeated, and how often it was.
+    unheard: VecDeque<(Instant, u64, u32)>,
 }
 
 /// One caller's call as far as it came.
 struct Call {
     leg: Leg,
     sent: Instant,
+    is_heard: bool,
     rang: bool,
     answered: bool,
 }
@@ -254,9 +277,23 @@ impl Trunk {
         let (own, server, desk) = (self.wire.own, self.server, number % self.desks);
         let leg = Leg::new(number, own, &format!("sip:+4930{desk:02}12345@{server}"));
         let invite = leg.invite("");
-        let call = Call { leg, sent: Instant::now(), rang: false, answered: false };
+        let call = Call { leg, sent: Instant::now(), is_heard: false, rang: false, answered: false };
         self.wire.send(server, &invite);
+        self.unheard.push_back((call.sent + T1, number, 0));
         self.calls.insert(number, call);
+    }
+
+    /// Those that hear nothing at all go again, each time after twice as long.
+    fn repeat_what_is_due(&mut self, now: Instant) {
+        while self.unheard.front().is_some_and(|(at, ..)| *at <= now) {
+            let Some((_, number, times)) = self.unheard.pop_front() else { return };
+            let Some(call) = self.calls.get(&number).filter(|call| !call.is_heard) else { continue };
+            self.wire.send(self.server, &call.leg.invite(""));
+            if times + 1 < REPEATS_MAX {
+                // Not in order, and soon enough.
+                self.unheard.push_back((now + T1 * 2u32.pow(times + 1), number, times + 1));
+            }
+        }
     }
 
     fn end_what_is_due(&mut self, deed: Deed, now: Instant) {
@@ -282,12 +319,14 @@ impl Trunk {
             tally.repeated += u64::from(status != 100 && !leg::is_about(message, "CANCEL"));
             return;
         };
+        call.is_heard = true;
         let (counted, took) = (number >= tally.uncounted, now - call.sent);
         if leg::is_about(message, "CANCEL") {
             return;
         }
         if leg::is_about(message, "BYE") {
             tally.failed += u64::from(status != 200);
+            tally.complete += u64::from(status == 200 && counted);
             self.calls.remove(&number);
             return;
         }

@@ -41,7 +41,7 @@ use status::{Sources, Status};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use switchboard::{Closing, Ends, Switchboard, Word};
+use switchboard::{Backlog, Closing, Ends, Switchboard, Word};
 use tokio::sync::{mpsc, watch};
 
 /// A running Parkway. Dropping it stops it at once.
@@ -162,6 +162,7 @@ impl Daemon {
             clock: Clock::start(),
             status: Arc::clone(&status),
             closing: Closing::Open,
+            backlog: Backlog::default(),
         };
         let switchboard = run_on_a_thread(switchboard, switch_runtime)?;
         let (switchboard, http) = (Some(switchboard), Some(Http { runtime: http_runtime, subscriptions }));

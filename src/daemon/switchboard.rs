@@ -47,6 +47,27 @@ pub(super) struct Switchboard {
     pub(super) clock: Clock,
     pub(super) status: Arc<Status>,
     pub(super) closing: Closing,
+    pub(super) backlog: Backlog,
+}
+
+/// Whether messages come faster than they are worked off: then no queue is found empty for long. A thread that was kept from working for a while
+/// finds one too, but works it off before that many.
+#[derive(Default)]
+pub(super) struct Backlog {
+    /// Messages of connections since their queue was found empty.
+    streamed: usize,
+    /// What the switch was told last.
+    stands: bool,
+    /// Calls that were refused for it, as the log was told last.
+    refused: u64,
+}
+
+impl Backlog {
+    /// What the switch is to be told, if that is something else than before.
+    fn news(&mut self, datagrams: usize) -> Option<bool> {
+        let stands = datagrams.max(self.streamed) >= limits::SIP_BACKLOG_MAX;
+        (std::mem::replace(&mut self.stands, stands) != stands).then_some(stands)
+    }
 }
 
 /// Calls that wait no more, of which the clients are not told yet. To wake the tasks that tell them costs more than what they do, so the
@@ -101,7 +122,15 @@ impl Switchboard {
         self.show();
     }
 
-    fn show(&self) {
+    fn show(&mut self) {
+        let refused = self.switch.stats().refused.0.get("overload").copied().unwrap_or_default();
+        let before = std::mem::replace(&mut self.backlog.refused, refused);
+        if refused > before {
+            tracing::warn!(
+                calls = refused - before,
+                "messages come faster than they are worked off: new calls get 503"
+            );
+        }
         self.status.show(&self.switch, &self.streams, self.clock.now());
     }
 
@@ -114,6 +143,14 @@ impl Switchboard {
             self.switch.handle(now, Input::Datagram { path, bytes: received.bytes });
             self.carry_out();
         }
+        self.look_behind();
+    }
+
+    /// Tells the switch when messages begin to wait, and when they do no longer.
+    fn look_behind(&mut self) {
+        if let Some(stands) = self.backlog.news(self.sockets.backlog()) {
+            self.input(Input::Behind(stands));
+        }
     }
 
     /// One batch of what came over connections.
@@ -122,9 +159,14 @@ impl Switchboard {
         self.attend_connection(now, first);
         for _ in 1..limits::SIP_BATCH_MAX {
             self.carry_out();
-            let Some(event) = self.streams.try_next() else { return };
+            self.backlog.streamed += 1;
+            let Some(event) = self.streams.try_next() else {
+                self.backlog.streamed = 0;
+                break;
+            };
             self.attend_connection(now, event);
         }
+        self.look_behind();
     }
 
     fn attend_connection(&mut self, now: Now, event: StreamEvent) {

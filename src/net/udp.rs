@@ -22,6 +22,8 @@ struct Listener {
     /// it then wakes the thread for nothing.
     socket: AsyncFd<UdpSocket>,
     local: SocketAddr,
+    /// Datagrams that were read since there was none.
+    in_a_row: usize,
 }
 
 /// One datagram, lent until the next is read.
@@ -66,19 +68,28 @@ impl Sockets {
     /// The next datagram of a socket that was readable; `None` when there is no more. What the kernel says of earlier datagrams
     /// (an ICMP error from a peer that is gone) is passed over: retransmission timers deal with it.
     pub fn receive(&mut self, socket: usize) -> Option<Received<'_>> {
-        let listener = self.sockets.get(socket)?;
+        let listener = self.sockets.get_mut(socket)?;
         // A socket that has nothing but errors is left alone until the next look: others want their turn.
         for _ in 0..limits::SIP_BATCH_MAX {
             match listener.socket.try_io(Interest::READABLE, |socket| socket.recv_from(&mut self.buffer)) {
                 Ok((length, peer)) => {
+                    listener.in_a_row += 1;
                     let bytes = self.buffer.get(..length)?;
                     return Some(Received { local: listener.local, peer, bytes });
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    listener.in_a_row = 0;
+                    return None;
+                }
                 Err(_) => {}
             }
         }
         None
+    }
+
+    /// How many datagrams were read of one socket since it was last found empty, at most.
+    pub fn backlog(&self) -> usize {
+        self.sockets.iter().map(|listener| listener.in_a_row).max().unwrap_or_default()
     }
 
     /// Sends a datagram from one of our addresses. `false`: the kernel did not take it; SIP repeats what matters.
@@ -104,7 +115,7 @@ fn bind(address: SocketAddr) -> io::Result<Listener> {
     // tokio's doubt is about types that lie of their descriptor, or close it early; the standard library's socket does neither.
     #[expect(deprecated, reason = "what replaces it is unsafe")]
     let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
-    Ok(Listener { socket, local })
+    Ok(Listener { socket, local, in_a_row: 0 })
 }
 
 #[cfg(test)]
@@ -122,7 +133,9 @@ mod tests {
         let received = sockets.receive(ready).unwrap();
         assert_eq!((received.local, received.bytes), (second, &b"hello"[..]));
         let from = received.peer;
+        assert_eq!(sockets.backlog(), 1);
         assert!(sockets.receive(ready).is_none());
+        assert_eq!(sockets.backlog(), 0, "it was found empty");
         assert!(sockets.send(second, from, b"hi"));
         let mut buffer = [0; 16];
         assert_eq!(peer.recv_from(&mut buffer).await.unwrap(), (2, second));

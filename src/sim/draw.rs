@@ -79,6 +79,10 @@ fn draw_words(faults: Faults, chance: &mut Chance<'_>) -> Vec<(u32, Word)> {
             words.remove(0);
         }
     }
+    if faults.has(Faults::CAPS) {
+        let behind = chance.below(20_000);
+        words.extend([(behind, Word::Behind(true)), (behind + chance.between(100, 4_000), Word::Behind(false))]);
+    }
     if faults.has(Faults::ROTATION) {
         words.extend((0..chance.between(1, 4)).map(|_| (chance.below(40_000), Word::Rotate)));
     }

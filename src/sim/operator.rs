@@ -1,4 +1,4 @@
-//! What operators do: drain, stop, end, replace keys, set the clock.
+//! What operators do: drain, stop, end, replace keys, set the clock; and what their machines do: fall behind.
 //! Not here: when (`plan`).
 
 use super::law::{Verdict, hold};
@@ -26,6 +26,10 @@ impl World<'_> {
                     self.nodes[node].calls.drain();
                     self.nodes[node].is_stopped = true;
                     self.input(node, Input::Stop)?;
+                }
+                Word::Behind(is_behind) => {
+                    self.nodes[node].calls.is_behind = is_behind;
+                    self.input(node, Input::Behind(is_behind))?;
                 }
                 Word::Abandon => self.abandon(node)?,
                 Word::Rotate => self.rotate(node)?,

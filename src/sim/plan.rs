@@ -53,7 +53,7 @@ faults! {
     MEDIA = 8, "media";
     /// Agents break the rules of SIP.
     RUDENESS = 9, "rudeness";
-    /// Little room.
+    /// Little room, and for some time more messages than can be worked off.
     CAPS = 10, "caps";
     /// A drain, a stop or both.
     ENDING = 11, "ending";
@@ -423,6 +423,8 @@ pub(super) enum Word {
     Drain,
     Stop,
     Abandon,
+    /// None's doing: messages come faster than they are worked off, or no longer.
+    Behind(bool),
     Rotate,
     /// Seconds by which the wall clock jumps.
     Jump(i32),

@@ -49,6 +49,8 @@ pub enum Input<'a> {
     },
     /// Another policy and other keys from now on: bridge tokens open with the keys before them as long as these live.
     Authority(Authority),
+    /// Messages come faster than they are worked off, or no longer: meanwhile new calls are refused, so that those that are here go on.
+    Behind(bool),
     /// No new calls from now on; those that are here may go on.
     Drain,
     /// The drain's deadline: end what is left.

@@ -97,6 +97,8 @@ pub struct Switch {
     commands: VecDeque<media::Command>,
     effects: VecDeque<Effect>,
     draining: bool,
+    /// Messages wait that have come before ([`Input::Behind`]).
+    is_behind: bool,
     /// How many calls there are in each state, in the order of [`Phase::ALL`].
     census: [usize; Phase::ALL.len()],
     stats: Stats,
@@ -157,6 +159,7 @@ impl Switch {
             commands: VecDeque::new(),
             effects: VecDeque::new(),
             draining: false,
+            is_behind: false,
             census: [0; Phase::ALL.len()],
             stats: Stats::default(),
             #[cfg(feature = "sim")]
@@ -188,6 +191,7 @@ impl Switch {
             Input::Client(message) => self.handle_client(now, message),
             Input::Answer { question, answer } => self.handle_answer(now, question, answer),
             Input::Located { at, found } => self.handle_located(now, at, found),
+            Input::Behind(is_behind) => self.is_behind = is_behind,
             Input::Drain => {
                 self.draining = true;
                 self.leave_trunks(now);

@@ -15,11 +15,12 @@ use std::sync::Arc;
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Why INVITEs are not parked: `switch::admit`'s reason ids.
-const REJECTS: [&str; 9] = [
+const REJECTS: [&str; 10] = [
     "stranger",
     "no_route",
     "media_not_acceptable",
     "draining",
+    "overload",
     "cap_total",
     "cap_trunk",
     "cap_name",

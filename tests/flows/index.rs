@@ -88,6 +88,7 @@ pub(crate) const RACES: &[Row] = &[
 
 /// RELIABILITY.md §3, where it is not one of the races.
 pub(crate) const FAULTS: &[Row] = &[
+    ("overload", &["overload"]),
     ("SIGTERM drain", &["drain", "drain-ends", "drain-deadline", "stop", "stop-while-policy-is-asked", "abandon"]),
     ("clock jump", &["clock-jumps-forward", "clock-jumps-back"]),
     ("policy server hangs or dies", &["policy-times-out", "policy-never-answers", "policy-fails"]),

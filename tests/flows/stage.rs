@@ -121,6 +121,8 @@ impl Stage {
                 let verb = words.verb();
                 let input = match verb {
                     "drain" => Input::Drain,
+                    "behind" => Input::Behind(true),
+                    "caught-up" => Input::Behind(false),
                     "stop" => Input::Stop,
                     "abandon" => Input::Abandon,
                     _ => return Err(format!("an operator does not `{verb}`")),

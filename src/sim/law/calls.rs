@@ -39,6 +39,8 @@ pub(crate) struct Calls {
     by_caller: BTreeMap<u32, CallId>,
     waiting: BTreeSet<CallId>,
     is_draining: bool,
+    /// Messages wait: there must be no new call meanwhile.
+    pub(crate) is_behind: bool,
 }
 
 /// A client that calls back, as the law knows it.
@@ -83,6 +85,7 @@ impl Calls {
 
     pub(crate) fn announced(&mut self, now: Instant, caller: u32, incoming: &Incoming) -> Verdict {
         hold(!self.is_draining, || "L7: a new call in a drain".into())?;
+        hold(!self.is_behind, || "L7: a new call though messages wait".into())?;
         hold(!self.by_caller.contains_key(&caller), || "I15: one INVITE made two calls".into())?;
         let seen = CallSeen {
             caller,
