@@ -215,6 +215,7 @@ impl Stage {
                 Effect::Notify(Notice::Gone(_) | Notice::Personal(_)) => {}
                 Effect::Record(_) => self.records += 1,
                 Effect::Ask { .. } => panic!("the grants engine asks nobody"),
+                Effect::Device(_) => panic!("nobody is woken"),
                 Effect::Locate(_) => panic!("no trunk is gone to"),
             }
         }
@@ -299,6 +300,7 @@ fn settings() -> Settings {
             digits: call::DigitTerms::default(),
         }),
         pass_headers: Vec::new(),
+        push: Default::default(),
         caps: Caps { total: many, per_name: many, per_source: many, retry_after: Duration::from_secs(10) },
     }
 }

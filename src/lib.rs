@@ -37,6 +37,7 @@ pub mod demo;
 pub mod http;
 pub mod net;
 pub mod notify;
+pub mod push;
 pub mod relay;
 pub mod resolve;
 mod sync;

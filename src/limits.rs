@@ -358,6 +358,36 @@ pub const BINDINGS_PER_NAME_MAX: usize = 16;
 pub const BINDINGS_PER_SOURCE_MAX: usize = 1_000;
 /// Longest Contact value of a registration, bytes: real ones have less than 300.
 pub const SIP_CONTACT_BYTES_MAX: usize = 1024;
+/// Longest word of a push service for a device, bytes: Google's are some 160, Apple's 64, and the URLs of browsers' services up to 600.
+pub const PUSH_PARAM_BYTES_MAX: usize = 900;
+/// Most pushes of one service that are not done, waiting ones among them; beyond it they are dropped. Some kilobytes each.
+pub const PUSHES_OPEN_MAX: usize = 2_000;
+/// Most pushes whose answer is waited for at a time, of one host: HTTP/2 carries a hundred on one connection.
+pub const PUSHES_ASKING_MAX: usize = 64;
+/// How often a push is tried: what fails three times within a ring will fail again.
+pub const PUSH_ATTEMPTS_MAX: u32 = 3;
+/// Shortest pause before a push is tried again; each further one is longer by as much.
+pub const PUSH_PAUSE_MIN: Duration = Duration::from_secs(1);
+/// How long a push service may take to answer: they take some 100 ms, and a caller waits.
+pub const PUSH_ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Longest answer of a push service that is read, bytes: an access token has some 1,000.
+pub const PUSH_ANSWER_BYTES_MAX: usize = 16_384;
+/// How long a push service may want not to be asked: with more, a slip of its own would silence it for days.
+pub const PUSH_HELD_MAX: Duration = Duration::from_secs(600);
+/// How long it is worth anything to tell a device that a call is over.
+pub const PUSH_END_LIFE: Duration = Duration::from_secs(30);
+/// Most calls at a time for which devices are woken; beyond it calls ring without them.
+pub const PUSH_CALLS_MAX: usize = 20_000;
+/// Words of the switch thread that wait for those who wake devices: a second of a busy switch.
+pub const PUSH_WORDS_QUEUED_MAX: usize = 4_096;
+/// Longest event in a push of the operator's own service, bytes.
+pub const PUSH_EVENT_BYTES_MAX: usize = 65_536;
+/// Longest event in a push of Apple's, bytes: the whole may have 5,120.
+pub const APNS_EVENT_BYTES_MAX: usize = 5_000;
+/// Longest event in a push of Google's, bytes: the data may have 4,096, keys included.
+pub const FCM_EVENT_BYTES_MAX: usize = 4_000;
+/// How long changes to the list of devices are gathered before it is written.
+pub const DEVICES_WRITTEN_AFTER: Duration = Duration::from_secs(1);
 /// Most proxies between a client that registers and us (RFC 3327): an edge, a load balancer, and as many again.
 pub const PATHS_MAX: usize = 4;
 /// Longest Path of a registration, all of its values together, bytes: Kamailio's are some 60 each, with a token of a flow 150.

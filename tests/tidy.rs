@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 /// Modules in import order: one may import those on lines above it, never its own line's or those below.
-const ORDER: [&[&str]; 17] = [
+const ORDER: [&[&str]; 18] = [
     VOCABULARY,
     &["sip::wire", "sdp", "instructions"],
     &["sip", "media", "token"],
@@ -21,6 +21,7 @@ const ORDER: [&[&str]; 17] = [
     &["telemetry", "fuzz"],
     &["net", "resolve", "sync"],
     &["relay", "notify"],
+    &["push"],
     &["cluster"],
     &["http"],
     &["daemon"],

@@ -11,6 +11,7 @@ mod load;
 mod mistake;
 mod outbound;
 mod policy;
+mod push;
 mod raw;
 mod recording;
 mod route_test;
@@ -28,6 +29,7 @@ pub use certificate::{Certificate, names_in, system_authorities};
 pub use explain::{Asked, Asking, Explained};
 pub use keys::{Keys, PolicyKey};
 pub use mistake::{Mistake, Mistakes};
+pub use push::{Kind as PushKind, Provider as PushProvider, Push, ServiceAccount};
 pub use recording::Recording;
 pub use route_test::Tested;
 pub use sound::Sounds;
@@ -90,6 +92,8 @@ pub struct Config {
     pub users: Users,
     /// `[registrar]`
     pub lifetimes: Lifetimes,
+    /// `[push]`
+    pub push: Push,
     /// `[records]`
     pub records: Records,
     /// `[recording]`; `None`: nothing is recorded.

@@ -24,6 +24,7 @@ pub(super) struct Raw {
     pub(super) policy: Policy,
     pub(super) digest: Digest,
     pub(super) registrar: Registrar,
+    pub(super) push: Push,
     pub(super) records: Records,
     pub(super) recording: Recording,
     pub(super) log: Log,
@@ -124,6 +125,16 @@ section!(Registrar {
     expires_seconds_min: u64 = 60u64,
     expires_seconds_max: u64 = 3600u64,
     expires_seconds_default: u64 = 3600u64,
+});
+section!(Push {
+    after_ms: u64 = 2_000u64,
+    days_max: u64 = 30u64,
+    devices_max: u64 = 10_000u64,
+    per_name_max: u64 = 16u64,
+    authorities_file: String = "",
+    // As with `policy.key`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    provider: Vec<Provider> = [],
 });
 section!(Records { path: String = "" });
 section!(Recording {
@@ -233,6 +244,26 @@ pub(super) struct PolicyKey {
     pub(super) account: Option<String>,
 }
 
+/// A push service; which of the keys it needs depends on its type.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Provider {
+    pub(super) name: String,
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    pub(super) base_url: Option<String>,
+    pub(super) gone: Option<bool>,
+    pub(super) tokens: Option<bool>,
+    pub(super) secret_file: Option<String>,
+    pub(super) key_file: Option<String>,
+    pub(super) contact: Option<String>,
+    pub(super) hosts: Option<Vec<String>>,
+    pub(super) team_id: Option<String>,
+    pub(super) key_id: Option<String>,
+    pub(super) topic: Option<String>,
+    pub(super) service_account_file: Option<String>,
+}
+
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct User {
@@ -283,6 +314,7 @@ impl Raw {
                 rule: vec![PolicyRule { media: Some(Vec::new()), concurrent: number(), ..PolicyRule::default() }],
                 ..Policy::default()
             },
+            push: Push { provider: vec![Raw::whole_provider()], ..Push::default() },
             tls: Tls { certificate: vec![Certificate::default()], ..Tls::default() },
             trunk: vec![Raw::whole_trunk()],
             route: vec![Route {
@@ -306,6 +338,25 @@ impl Raw {
                 ..User::default()
             }],
             ..Raw::default()
+        }
+    }
+
+    fn whole_provider() -> Provider {
+        let text = || Some(String::new());
+        Provider {
+            name: String::new(),
+            kind: String::new(),
+            base_url: text(),
+            gone: Some(false),
+            tokens: Some(false),
+            secret_file: text(),
+            key_file: text(),
+            contact: text(),
+            hosts: Some(Vec::new()),
+            team_id: text(),
+            key_id: text(),
+            topic: text(),
+            service_account_file: text(),
         }
     }
 

@@ -52,6 +52,7 @@ impl Check {
         let routes = park.as_ref().zip(sounds).and_then(|known| self.routes(raw, known));
         let (token, policy) = (self.token(raw, sources), self.policy(raw));
         let (users, lifetimes) = (self.users(raw), self.lifetimes(raw));
+        let push = self.push(raw);
         let (records, log, drain) = (self.records(raw), self.log(raw), self.drain(raw));
         Some(Config {
             node: node?,
@@ -69,6 +70,7 @@ impl Check {
             policy: policy?,
             users: users?,
             lifetimes: lifetimes?,
+            push: push?,
             records: records?,
             recording: recording?,
             log: log?,

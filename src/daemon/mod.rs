@@ -12,6 +12,7 @@ mod connections;
 mod failure;
 mod outbound;
 mod pulse;
+mod push;
 mod security;
 mod service;
 mod settings;
@@ -30,6 +31,7 @@ use crate::limits;
 use crate::media;
 use crate::net::{Clock, Door};
 use crate::notify;
+use crate::push::{Desk, Store};
 use crate::relay::{Offload, RecorderSettings, Relay, RelaySettings};
 use crate::telemetry::{Log, Metrics, Records};
 use crate::time::Duration;
@@ -54,6 +56,7 @@ pub struct Daemon {
     security: Security,
     connections: connections::Held,
     registry: Arc<notify::Registry>,
+    devices: Option<Store>,
     switchboard: Option<JoinHandle<()>>,
     http: Option<Http>,
     closed: watch::Sender<bool>,
@@ -134,6 +137,7 @@ impl Daemon {
         let (messages, clients) = mpsc::channel(limits::SWITCH_QUEUE_MAX);
         let herald = Security::herald(&config, &sip, &keys);
         let (publisher, registry, fan_out) = notify::open(security.registry(Arc::clone(&herald), messages));
+        let push::Woken { bell, desk, store } = push::start(&config, &registry, &metrics, &http_runtime)?;
         let (closed, closing) = watch::channel(false);
         let addresses = Addresses::of(&listening, &listeners);
         let locator = Locator::start(&config, &addresses, listening.connector(), &http_runtime)?;
@@ -146,7 +150,8 @@ impl Daemon {
             relay: Arc::clone(&relay),
             metrics,
         };
-        let subscriptions = listeners.serve(&http_runtime, &config, sources, Arc::clone(&status), closing, door);
+        let subscriptions =
+            listeners.serve(&http_runtime, &config, sources, Arc::clone(&status), closing, (door, desk));
         let switchboard = Switchboard {
             switch: security.switch(&config, &addresses, herald),
             sockets,
@@ -154,6 +159,7 @@ impl Daemon {
             locator,
             relay: Arc::clone(&relay),
             publisher,
+            bell,
             ends: Ends::default(),
             records,
             words: words_out,
@@ -175,6 +181,7 @@ impl Daemon {
             security,
             connections: held,
             registry,
+            devices: store,
             switchboard,
             http,
             closed,
@@ -244,6 +251,7 @@ impl Daemon {
             let _closed =
                 runtime.block_on(async { tokio::time::timeout(limits::STOP_MAX, self.connections.closed()).await });
             runtime.shutdown_timeout(limits::STOP_MAX);
+            self.devices.iter().for_each(Store::flush);
         }
     }
 }
@@ -285,14 +293,14 @@ impl Listeners {
         sources: Sources,
         status: Arc<Status>,
         closing: watch::Receiver<bool>,
-        door: Door,
+        (door, desk): (Door, Option<Arc<Desk>>),
     ) -> tokio::task::JoinHandle<std::io::Result<()>> {
         let settings = http::Settings { allowed_origins: config.http.allowed_origins.clone(), ..Default::default() };
         let registry = Arc::clone(&sources.registry);
         let page = move || sources.page();
         let admin = http::Admin { ready: Arc::new(move || status.is_ready()), metrics: Arc::new(page) };
         runtime.spawn(http::serve_admin(self.admin, admin, closed(closing.clone())));
-        runtime.spawn(http::serve(self.http, settings, registry, door, closed(closing)))
+        runtime.spawn(http::serve(self.http, settings, (registry, desk), door, closed(closing)))
     }
 }
 

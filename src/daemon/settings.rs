@@ -19,6 +19,7 @@ pub(super) fn of_switch(config: &Config, listeners: &[SocketAddr]) -> Settings {
         trunks: config.trunks.clone(),
         routes: config.routes.clone(),
         call: Arc::new(of_calls(config, listeners)),
+        push: config.push.services(),
         pass_headers: config.sip.pass_headers.clone(),
         caps: Caps {
             total: count(config.park.calls_max),

@@ -4,13 +4,14 @@
 
 use super::outbound::Locator;
 use super::status::Status;
-use crate::call::{ClientMessage, Notice};
+use crate::call::{ClientMessage, ClientMessageKind, Notice};
 use crate::event::Authority;
 use crate::limits;
 use crate::media;
 use crate::net::{Clock, Happened, Sockets, StreamEvent, Streams};
 use crate::notify::Publisher;
 use crate::policy::Answer;
+use crate::push::Bell;
 use crate::relay::Relay;
 use crate::sip::{Path, Transmit, Transport};
 use crate::switch::{Effect, Input, Switch};
@@ -39,6 +40,8 @@ pub(super) struct Switchboard {
     pub(super) locator: Locator,
     pub(super) relay: Arc<Relay>,
     pub(super) publisher: Publisher,
+    /// Where sleeping clients are woken, if any can be.
+    pub(super) bell: Option<Bell>,
     pub(super) ends: Ends,
     pub(super) records: Records,
     pub(super) words: mpsc::Receiver<Word>,
@@ -110,7 +113,7 @@ impl Switchboard {
                 Some(event) = self.events.recv() => self.attend_relay(event),
                 Some(word) = self.words.recv() => self.hear(word),
                 Some((at, found)) = self.locator.next() => self.input(Input::Located { at, found }),
-                Some(message) = self.clients.recv() => self.input(Input::Client(message)),
+                Some(message) = self.clients.recv() => self.hear_client(message),
                 () = tokio::time::sleep_until(wake) => self.handle_timeout(),
                 _ = second.tick() => self.show(),
             }
@@ -215,6 +218,13 @@ impl Switchboard {
         }
     }
 
+    fn hear_client(&mut self, message: ClientMessage) {
+        if let (Some(bell), ClientMessageKind::Ringing) = (&self.bell, message.kind) {
+            bell.rings(message.call);
+        }
+        self.input(Input::Client(message));
+    }
+
     fn stop(&mut self) {
         self.input(Input::Stop);
         self.status.drain();
@@ -286,6 +296,11 @@ impl Switchboard {
                     self.switch.handle(self.clock.now(), answer);
                 }
                 Effect::Locate(locate) => self.locator.ask(locate),
+                Effect::Device(word) => {
+                    if let Some(bell) = &self.bell {
+                        bell.device(word);
+                    }
+                }
                 Effect::Record(record) => {
                     self.status.count(&record);
                     self.records.write(&*record);
@@ -298,7 +313,7 @@ impl Switchboard {
         match notice {
             Notice::Incoming(_) => {
                 self.tell_ends();
-                self.publisher.publish(notice);
+                self.publish(notice);
             }
             Notice::Gone(_) | Notice::Personal(_) => {
                 let latest = || tokio::time::Instant::now() + limits::NOTICE_HELD_MAX;
@@ -314,7 +329,23 @@ impl Switchboard {
     /// Tells the clients of the calls that wait no more.
     fn tell_ends(&mut self) {
         self.ends.due = None;
-        self.ends.held.drain(..).for_each(|notice| self.publisher.publish(notice));
+        let mut held = std::mem::take(&mut self.ends.held);
+        held.drain(..).for_each(|notice| self.publish(notice));
+        self.ends.held = held;
+    }
+
+    /// Tells those who are connected, and then those who wake the others.
+    fn publish(&mut self, notice: Notice) {
+        let Some(bell) = self.bell.as_ref().filter(|bell| bell.is_wanted()) else {
+            self.publisher.publish(notice);
+            return;
+        };
+        self.publisher.publish(notice.clone());
+        match &notice {
+            Notice::Incoming(incoming) => bell.call(incoming, || self.switch.connected(&incoming.name)),
+            Notice::Gone(gone) => bell.over(self.publisher.newest(), gone),
+            Notice::Personal(_) => {}
+        }
     }
 
     fn transmit(&mut self, transmit: Transmit) {

@@ -30,7 +30,7 @@ const VERSION: u8 = 1;
 pub struct Invitation<'a> {
     /// The subscriber's name.
     pub subscriber: &'a Name,
-    /// The bridge token for a header of the callback.
+    /// The bridge token for a header of the callback; empty in an event that only wakes.
     pub token: &'a str,
     /// The URI to call back with the token in a header.
     pub sip: &'a str,
@@ -77,7 +77,7 @@ struct IncomingEvent<'a> {
     to: &'a str,
     media: &'a [&'static str],
     expires: &'a str,
-    token: &'a str,
+    token: Option<&'a str>,
     callback: Callback<'a>,
     data: Option<&'a str>,
     kid: &'a str,
@@ -125,7 +125,7 @@ pub fn incoming(id: EventId, call: &Incoming, invitation: &Invitation<'_>, signe
         to: &to,
         media: &media,
         expires: &expires,
-        token: invitation.token,
+        token: Some(invitation.token).filter(|token| !token.is_empty()),
         callback: Callback { sip: invitation.sip, dial: invitation.dial },
         data: call.data.as_deref(),
         kid: signer.kid(),

@@ -82,6 +82,13 @@ impl Herald {
         document::incoming(self.id(sequence), call, &invitation, &self.signer)
     }
 
+    /// The event that wakes a client which is not connected: without a token, because whoever carries it need not have one. The client gets
+    /// its own when it subscribes.
+    pub fn waking(&self, name: &Name, (sequence, call): (u64, &Incoming)) -> String {
+        let invitation = Invitation { subscriber: name, token: "", sip: &self.sip_uri(name), dial: None };
+        document::incoming(self.id(sequence), call, &invitation, &self.signer)
+    }
+
     /// The event that takes a call back, the same for all.
     pub fn gone(&self, sequence: u64, gone: &Gone) -> String {
         document::gone(self.id(sequence), gone)

@@ -82,7 +82,7 @@ impl Admission {
 }
 
 /// The JWT of `Authorization: Bearer` (RFC 6750 §2.1), if the header is there at all.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let malformed = Problem::Refused(Reason::TokenMalformed);

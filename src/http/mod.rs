@@ -4,6 +4,7 @@
 mod admin;
 mod admission;
 mod channel;
+mod devices;
 mod listener;
 mod origin;
 mod poll;
@@ -23,13 +24,14 @@ pub use admin::Admin;
 use crate::limits;
 use crate::net::{Door, Slots};
 use crate::notify::{Closing, Registry};
+use crate::push::Desk;
 use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use problem::Problem;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -61,6 +63,8 @@ impl Default for Settings {
 /// What the handlers of the public listener share.
 struct Public {
     registry: Arc<Registry>,
+    /// Takes devices in, if any can be woken.
+    push: Option<Arc<Desk>>,
     allowed_origins: Vec<String>,
     slots: Arc<Slots>,
     tickets: Tickets,
@@ -76,13 +80,14 @@ struct Public {
 pub async fn serve(
     listener: TcpListener,
     settings: Settings,
-    registry: Arc<Registry>,
+    (registry, push): (Arc<Registry>, Option<Arc<Desk>>),
     door: Door,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let slots = Slots::new(settings.channels_max, settings.channels_per_source_max);
     let public = Arc::new(Public {
         registry: Arc::clone(&registry),
+        push,
         allowed_origins: settings.allowed_origins,
         slots: Arc::clone(&slots),
         tickets: Tickets::default(),
@@ -95,6 +100,8 @@ pub async fn serve(
         .route("/v1/poll", get(poll::poll))
         .route("/v1/tickets", post(ticket::issue))
         .route("/v1/say", post(say::say))
+        .route("/v1/devices", get(devices::services).post(devices::register))
+        .route("/v1/devices/{id}", delete(devices::forget))
         // Here as well, so that a browser's question before the request comes by the layers.
         .method_not_allowed_fallback(|| async { Problem::Method })
         .layer(DefaultBodyLimit::max(limits::CLIENT_MESSAGE_BYTES_MAX))

@@ -24,7 +24,7 @@ pub(super) async fn share(State(public): State<Arc<Public>>, request: Request, n
     }
     if asks_first {
         for (name, value) in [
-            (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
+            (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE"),
             (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, last-event-id"),
             (header::ACCESS_CONTROL_MAX_AGE, "600"),
         ] {

@@ -25,6 +25,10 @@ pub(super) enum Problem {
     Word,
     /// The call that a client speaks of does not wait for its name.
     UnknownCall,
+    /// What was posted is no device, or none that its service would know.
+    Device,
+    /// No such push service.
+    PushService,
     /// A page of another origin.
     Origin,
     /// Not a WebSocket handshake.
@@ -57,10 +61,10 @@ impl Problem {
             Problem::Refused(reason) if is_about_credential(reason) => StatusCode::UNAUTHORIZED,
             Problem::Refused(_) | Problem::Origin => StatusCode::FORBIDDEN,
             Problem::Ticket => StatusCode::UNAUTHORIZED,
-            Problem::BadName | Problem::Subprotocol | Problem::Word => StatusCode::BAD_REQUEST,
+            Problem::BadName | Problem::Subprotocol | Problem::Word | Problem::Device => StatusCode::BAD_REQUEST,
             Problem::NotWebSocket => StatusCode::UPGRADE_REQUIRED,
             Problem::Full => StatusCode::SERVICE_UNAVAILABLE,
-            Problem::NotFound | Problem::UnknownCall => StatusCode::NOT_FOUND,
+            Problem::NotFound | Problem::UnknownCall | Problem::PushService => StatusCode::NOT_FOUND,
             Problem::Method => StatusCode::METHOD_NOT_ALLOWED,
         }
     }
@@ -99,6 +103,16 @@ impl Problem {
             Problem::UnknownCall => {
                 ("unknown_call", "No such call waits for this name", "It may have been answered or given up")
             }
+            Problem::Device => (
+                "device_malformed",
+                "This is no device that its service could wake",
+                "Post a JSON object with name, provider and prid, and for a browser its endpoint and keys",
+            ),
+            Problem::PushService => (
+                "push_service_unknown",
+                "There is no such push service here, or not for this application",
+                "GET /v1/devices says which there are",
+            ),
             Problem::Origin => {
                 ("origin_refused", "Pages of this origin may not subscribe", "The operator lists the origins that may")
             }
@@ -130,8 +144,13 @@ impl Problem {
             Problem::Full => Some((header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS))),
             Problem::NotWebSocket => Some((header::UPGRADE, HeaderValue::from_static("websocket"))),
             // The router says which methods there are.
-            Problem::Method | Problem::NotFound | Problem::UnknownCall => None,
-            Problem::Refused(_) | Problem::BadName | Problem::Subprotocol | Problem::Origin | Problem::Word => None,
+            Problem::Method | Problem::NotFound | Problem::UnknownCall | Problem::PushService => None,
+            Problem::Refused(_)
+            | Problem::BadName
+            | Problem::Subprotocol
+            | Problem::Origin
+            | Problem::Word
+            | Problem::Device => None,
         }
     }
 }

@@ -41,7 +41,7 @@ fn server_with(settings: Settings) -> Server {
     let (stop, stopped) = oneshot::channel::<()>();
     let registry = Arc::clone(&desk.registry);
     let (door, _switch) = crate::net::Door::open();
-    let served = tokio::spawn(serve(listener, settings, registry, door, async move {
+    let served = tokio::spawn(serve(listener, settings, (registry, None), door, async move {
         let _asked = stopped.await;
     }));
     Server { desk, address, stop, served }

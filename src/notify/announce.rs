@@ -43,7 +43,8 @@ impl Announcer {
         *self.authority.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(authority);
     }
 
-    fn authority(&self) -> Arc<Authority> {
+    /// Keys and engine, as they are now.
+    pub(super) fn authority(&self) -> Arc<Authority> {
         Arc::clone(&self.authority.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -85,7 +86,7 @@ impl Announcer {
     }
 
     /// A generator of this event's own, so that tasks on other threads wait for 32 bytes only and not for the sealing.
-    fn rng(&self) -> Rng {
+    pub(super) fn rng(&self) -> Rng {
         let mut seed = [0; 32];
         self.rng.lock().unwrap_or_else(PoisonError::into_inner).fill(&mut seed);
         Rng::from_seed(seed)

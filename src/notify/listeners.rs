@@ -58,6 +58,12 @@ impl Listeners {
         own.map(|seat| u64::from(seat.push(parcel.clone()))).sum()
     }
 
+    /// Whether this client listens under this very name.
+    pub(super) fn has(&self, name: &Name, who: SubjectHash) -> bool {
+        let Some(seats) = self.by_name.get(name) else { return false };
+        seats.iter().any(|seat| seat.name == *name && seat.claims.subject_hash() == who)
+    }
+
     /// Whether anybody would be reached.
     pub(super) fn any(&self, name: &Name) -> bool {
         self.by_name.contains_key(name)

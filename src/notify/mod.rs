@@ -12,11 +12,13 @@ mod publisher;
 mod registry;
 mod seat;
 mod subscription;
+mod waking;
 
 pub use closing::{Closing, is_about_credential};
 pub use publisher::{FanOut, Publisher};
 pub use registry::{NotPassed, Registry, Settings, Stats, open};
 pub use subscription::{Subscription, Told, What};
+pub use waking::{NotWoken, Sleeper};
 
 #[cfg(test)]
 mod interleavings;

@@ -75,6 +75,13 @@ impl Parked {
         calls.get(at).map(|waiting| waiting.sequence)
     }
 
+    /// The summary of a call that waits for this very name.
+    pub(super) fn find(&self, name: &Name, call: CallId) -> Option<Arc<Waiting>> {
+        let calls = self.by_name.get(name.as_str())?;
+        let at = calls.binary_search_by_key(&call, |other| other.call.call).ok()?;
+        calls.get(at).cloned()
+    }
+
     /// All calls that wait for `subscriber`, newest first, so that the oldest can be popped.
     pub(super) fn waiting_for(&self, subscriber: &Name) -> Vec<Arc<Waiting>> {
         let mut found = Vec::new();

@@ -62,6 +62,11 @@ impl Publisher {
             registry.overrun.notify_one();
         }
     }
+
+    /// The number of the newest notice.
+    pub fn newest(&self) -> u64 {
+        self.registry.published.load(Ordering::Relaxed)
+    }
 }
 
 /// The task that brings each notice to its subscribers; ends when the [`Publisher`] is dropped.

@@ -1,6 +1,7 @@
-//! What a REGISTER wants done: its Contacts and their parameters (RFC 3261 §10.2, RFC 5626 §4.1).
+//! What a REGISTER wants done: its Contacts and their parameters (RFC 3261 §10.2, RFC 5626 §4.1, RFC 8599).
 //! Not here: doing it.
 
+use super::Push;
 use crate::limits;
 use crate::sip::wire::{Header, Message, NameAddr, Scheme};
 
@@ -17,6 +18,8 @@ pub struct Wanted {
     pub instance: Option<String>,
     /// `reg-id`.
     pub reg_id: Option<u32>,
+    /// What it says of push (RFC 8599).
+    pub push: Option<Push>,
 }
 
 /// All Contacts of a request.
@@ -31,6 +34,14 @@ pub enum Contacts {
 }
 
 impl Contacts {
+    /// Those that are named.
+    pub fn each(&self) -> impl Iterator<Item = &Wanted> {
+        match self {
+            Contacts::None | Contacts::All => [].iter(),
+            Contacts::Some(wanted) => wanted.iter(),
+        }
+    }
+
     /// Reads them; `None` for what RFC 3261 §10.3 answers with 400: what cannot be read, a `*` beside others or without `Expires: 0`,
     /// and more than a name may have.
     pub fn read(request: &Message<'_>) -> Option<Contacts> {
@@ -58,7 +69,11 @@ fn wanted(value: &[u8], of_request: Option<u32>) -> Option<Wanted> {
     let instance = param("+sip.instance").filter(|value| !value.contains(&b'\r')).and_then(text);
     let reg_id = param("reg-id").and_then(number).filter(|id| *id > 0);
     let uri = text(address.uri.as_bytes())?;
-    Some(Wanted { uri, expires: own.or(of_request), q: q.unwrap_or(1000), instance, reg_id })
+    let push = match Push::read(&address.uri) {
+        Some(read) => Some(read?),
+        None => None,
+    };
+    Some(Wanted { uri, expires: own.or(of_request), q: q.unwrap_or(1000), instance, reg_id, push })
 }
 
 fn number(digits: &[u8]) -> Option<u32> {

@@ -4,6 +4,7 @@
 
 mod binding;
 mod contact;
+mod push;
 #[cfg(test)]
 mod tests;
 mod vector;
@@ -11,6 +12,7 @@ mod vector;
 pub use crate::policy::Who;
 pub use binding::{Binding, Contact, Dialog, Kind, Parcel};
 pub use contact::{Contacts, Wanted};
+pub use push::{DeviceWord, Push, Service, Services, Target, Wish};
 pub use vector::Vector;
 
 use crate::id::BindingId;

@@ -84,7 +84,8 @@ fn contacts_are_read_with_their_parameters() {
         ("sip:a@192.0.2.1;ob", Some(600), 250, Some(2))
     );
     assert_eq!(first.instance.as_deref(), Some("\"<urn:uuid:1>\""));
-    let plain = Wanted { uri: "sip:b@192.0.2.2".into(), expires: Some(90), q: 1000, instance: None, reg_id: None };
+    let plain =
+        Wanted { uri: "sip:b@192.0.2.2".into(), expires: Some(90), q: 1000, instance: None, reg_id: None, push: None };
     assert_eq!(*second, plain);
 }
 

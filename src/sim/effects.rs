@@ -41,6 +41,7 @@ impl World<'_> {
                     self.ask(node, id);
                 }
                 Effect::Locate(locate) => return Err(format!("no trunk is gone to, and {locate:?}")),
+                Effect::Device(word) => return Err(format!("nobody is woken, and {word:?}")),
                 Effect::Record(record) => self.record(node, &record)?,
             }
         }

@@ -145,6 +145,7 @@ impl Office {
             trunks: vec![Arc::new(trunk)],
             routes: routed(plan).map(route).collect(),
             call: Arc::new(call),
+            push: Default::default(),
             pass_headers: Vec::new(),
             caps: Caps {
                 total: terms.cap_total,

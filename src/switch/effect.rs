@@ -4,6 +4,7 @@ use crate::call::{Notice, Record};
 use crate::id::QuestionId;
 use crate::media;
 use crate::policy::Question;
+use crate::registrar::DeviceWord;
 use crate::sip::Transmit;
 use crate::trunk::Locate;
 
@@ -25,6 +26,8 @@ pub enum Effect {
     },
     /// Find a trunk's target; the answer comes back as [`super::Input::Located`].
     Locate(Locate),
+    /// A client says how it is woken, or that it is not any more.
+    Device(Box<DeviceWord>),
     /// Write a call detail record.
     Record(Box<Record>),
 }

@@ -88,7 +88,7 @@ impl Switch {
 }
 
 /// The JWT of `Authorization: Bearer …` (RFC 8898 §2.1). Credentials of other schemes may be beside it.
-fn bearer<'a>(request: &Message<'a>) -> Option<&'a [u8]> {
+pub(super) fn bearer<'a>(request: &Message<'a>) -> Option<&'a [u8]> {
     only(request.headers(Header::Authorization).filter_map(|credentials| {
         let (scheme, token) = credentials.split_at_checked(7)?;
         scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())

@@ -88,9 +88,8 @@ impl Bench {
         effects
             .filter_map(|effect| match effect {
                 Effect::Transmit(sent) => Some((sent.path, String::from_utf8(sent.bytes.to_vec()).unwrap())),
-                Effect::Media(_) | Effect::Notify(_) | Effect::Ask { .. } | Effect::Record(_) | Effect::Locate(_) => {
-                    None
-                }
+                Effect::Media(_) | Effect::Notify(_) | Effect::Ask { .. } => None,
+                Effect::Record(_) | Effect::Locate(_) | Effect::Device(_) => None,
             })
             .collect()
     }

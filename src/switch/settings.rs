@@ -2,6 +2,7 @@
 //! Not here: reading it (`config`).
 
 use crate::call::{Route, Trunk};
+use crate::registrar::Services;
 use crate::time::Duration;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub struct Settings {
     pub call: Arc<crate::call::Settings>,
     /// How many may wait.
     pub caps: Caps,
+    /// Push services that may wake clients.
+    pub push: Services,
     /// Headers of a caller's INVITE that telephones which are rung for it get too: names that mean nothing to us.
     pub pass_headers: Vec<String>,
 }

@@ -11,9 +11,9 @@ use crate::mutant::{Mutant, planted};
 use crate::name::Name;
 use crate::policy::{Action, MediaKinds};
 use crate::registrar::{Binding, Contact, Dialog, Kind, Parcel};
-use crate::sip::Path;
 use crate::sip::endpoint::{Asker, ClientId, Endpoint, Outside};
 use crate::sip::wire::{Header, Message, Method};
+use crate::sip::{Path, Transport};
 use crate::time::{Instant, Now};
 use crate::token::SubjectHash;
 use std::collections::VecDeque;
@@ -72,6 +72,22 @@ impl Switch {
             }
         }
         self.take_turns(now);
+    }
+
+    /// The clients that hear of calls for a name over a connection of their own, which lives. Over datagrams nobody knows whether anybody is
+    /// there, and behind a proxy the connection is the proxy's.
+    pub fn connected(&self, name: &Name) -> Vec<(Name, SubjectHash)> {
+        let mut found = Vec::new();
+        for binding in self.registrar.reached(name).into_iter().filter_map(|id| self.registrar.get(id)) {
+            let is_direct = binding.contact().is_none_or(|contact| contact.vector.is_empty());
+            if binding.path.transport != Transport::Udp
+                && is_direct
+                && let Some(claims) = binding.who.claims(self.keyring.users())
+            {
+                found.push((binding.name.clone(), claims.subject_hash()));
+            }
+        }
+        found
     }
 
     /// Whether a binding is this client's, under this very name.

@@ -55,7 +55,15 @@ pub(super) fn switch() -> Switch {
     let caps = Caps { total: 9, per_name: 9, per_source: 9, retry_after: Duration::from_secs(1) };
     let (trunks, routes) = (vec![Arc::new(trunk)], vec![Arc::new(route)]);
     Switch::new(Parts {
-        settings: Arc::new(Settings { node: 1, trunks, routes, call: Arc::new(call), caps, pass_headers: Vec::new() }),
+        settings: Arc::new(Settings {
+            node: 1,
+            trunks,
+            routes,
+            call: Arc::new(call),
+            caps,
+            push: Default::default(),
+            pass_headers: Vec::new(),
+        }),
         keys: Arc::new(Keys::new(1, [7; 32])),
         keyring: Arc::new(keyring()),
         engine: Arc::new(Grants { dial_concurrent: 9 }),
@@ -116,6 +124,7 @@ fn done(switch: &mut Switch) -> Vec<String> {
         Effect::Media(media::Command::Record { .. }) => "record".into(),
         Effect::Media(media::Command::Clear { .. }) => "clear".into(),
         Effect::Media(media::Command::Close { .. }) => "close".into(),
+        Effect::Device(_) => "device".into(),
         Effect::Notify(Notice::Incoming(_)) => "incoming".into(),
         Effect::Notify(Notice::Gone(gone)) => format!("gone {}", gone.reason.as_str()),
         Effect::Notify(Notice::Personal(personal)) => match personal.news {

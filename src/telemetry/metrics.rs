@@ -28,6 +28,11 @@ const REJECTS: [&str; 10] = [
     "rate_trunk",
 ];
 
+/// Kinds of push services: `config::PushKind`.
+const PUSH_SERVICES: [&str; 4] = ["webhook", "webpush", "apns", "fcm"];
+/// What becomes of pushes: `push::office`.
+const PUSH_OUTCOMES: [&str; 8] = ["delivered", "dead", "refused", "failed", "late", "over", "withheld", "dropped"];
+
 /// Transports with connections.
 const CONNECTIONS: [&str; 3] = ["tcp", "tls", "ws"];
 /// Why connections ended: `net::Ended`.
@@ -48,10 +53,10 @@ const JITTER_BUCKETS: [f64; 8] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.
 /// Round trips, seconds: next door at one end, two satellites at the other.
 const ROUND_TRIP_BUCKETS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0];
 
-const CODES: [&str; 36] = [
+const CODES: [&str; 37] = [
     "100", "180", "183", "200", "202", "302", "400", "401", "403", "404", "405", "407", "408", "410", "413", "415",
     "416", "420", "422", "480", "481", "482", "483", "486", "487", "488", "489", "491", "500", "501", "503", "504",
-    "505", "513", "600", "603",
+    "505", "513", "555", "600", "603",
 ];
 
 /// All that is counted.
@@ -107,6 +112,11 @@ pub struct Metrics {
     pub sip_registrations_total: Family<Counter>,
     /// Events for clients over SIP: `delivered`, `withheld` by policy, `refused` or `unanswered` by the client, `dropped` for want of room.
     pub sip_events_total: Family<Counter>,
+    /// Devices that can be woken.
+    pub push_devices: Gauge,
+    /// Pushes by kind of service, and what became of each: `delivered`, `dead` (its device is not there any more), `refused`, `failed` (tried too
+    /// often), `late`, `over` (the call was, before it went), `withheld` by policy, `dropped` for want of room.
+    pub push_total: Family<Counter>,
     /// Transfers that were asked for: `accepted`, `denied` (not granted, or too many of one call), `refused` (unclear, nobody there, not now).
     pub transfers_total: Family<Counter>,
     /// Keys that were pressed in bridges that are over, by how they were heard: `rfc4733`, `in_band`, `info`.
@@ -202,6 +212,8 @@ impl Metrics {
             sip_registrations_total: Family::one(&["result"], &["accepted", "unauthorized", "refused"]),
             sip_events_total: Family::one(&["result"], &["delivered", "withheld", "refused", "unanswered", "dropped"]),
             digits_total: Family::one(&["heard"], &["rfc4733", "in_band", "info"]),
+            push_devices: Gauge::default(),
+            push_total: pushes(),
             transfers_total: Family::one(&["result"], &["accepted", "denied", "refused"]),
             rtp_port_pairs: Family::one(&["state"], &["used", "resting", "free"]),
             rtp_gathering: Gauge::default(),
@@ -337,6 +349,8 @@ impl Metrics {
             &self.sip_registrations_total,
         );
         page.counters("parkway_sip_events_total", "Events for clients over SIP.", &self.sip_events_total);
+        page.gauge("parkway_push_devices", "Devices that can be woken.", &self.push_devices);
+        page.counters("parkway_push_total", "Pushes, by kind of service and outcome.", &self.push_total);
         page.counters("parkway_transfers_total", "Transfers that were asked for.", &self.transfers_total);
         page.counters("parkway_digits_total", "Keys that were pressed in bridges that are over.", &self.digits_total);
         page.gauges("parkway_rtp_port_pairs", "Pairs of RTP and RTCP ports.", &self.rtp_port_pairs);
@@ -400,6 +414,12 @@ impl Metrics {
             &self.log_lines_dropped_total,
         );
     }
+}
+
+/// Pushes of each kind of service, with each outcome.
+fn pushes() -> Family<Counter> {
+    let of_service = |service| PUSH_OUTCOMES.map(|outcome| [service, outcome]);
+    Family::many(&["provider", "outcome"], PUSH_SERVICES.into_iter().flat_map(of_service))
 }
 
 /// The operator's own word as a label's value.

@@ -15,6 +15,7 @@ pub(crate) mod namespaces;
 pub(crate) mod page;
 pub(crate) mod phone;
 pub(crate) mod program;
+pub(crate) mod push_service;
 pub(crate) mod setup;
 pub(crate) mod sipp;
 pub(crate) mod sprayer;

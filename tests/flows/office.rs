@@ -199,7 +199,15 @@ impl Plan {
         let (number, name) = (Pattern::parse(OTHER.0).expect("a number"), name(OTHER.1));
         let other = Route { number, name, ..route.clone() };
         let (trunks, routes) = (vec![Arc::new(trunk)], vec![Arc::new(route), Arc::new(other)]);
-        Settings { node: NODE, trunks, routes, call: Arc::new(call), caps: self.caps, pass_headers: Vec::new() }
+        Settings {
+            node: NODE,
+            trunks,
+            routes,
+            call: Arc::new(call),
+            caps: self.caps,
+            push: Default::default(),
+            pass_headers: Vec::new(),
+        }
     }
 
     /// `bearer`, `bearer=expired`, `bearer=forged`, `bearer=ungranted`, `bearer=demo` (may answer for that name, and hand nothing on): the JWT that it means.

@@ -294,6 +294,7 @@ impl Stage {
                     self.questions.push(Some(id));
                     self.keep("policy", format!("question={}", self.questions.len()));
                 }
+                Effect::Device(word) => return Err(format!("nobody is woken, and {word:?}")),
                 Effect::Locate(locate) => return Err(format!("no trunk is gone to, and {locate:?}")),
                 Effect::Record(record) => {
                     self.law.recorded(&record)?;

@@ -65,6 +65,14 @@ impl<'a> Uri<'a> {
         self.params.get_escaped(name.as_bytes())
     }
 
+    /// The value of a uri-parameter with its escapes undone; `None` for one that has no value, or one that is no text, has control characters
+    /// or is longer than so many bytes.
+    pub fn param_unescaped(&self, name: &str, longest: usize) -> Option<String> {
+        let bytes: Vec<u8> = abnf::unescaped(self.param(name)??).take(longest + 1).collect();
+        let text = String::from_utf8(bytes).ok()?;
+        (text.len() <= longest && !text.is_empty() && !text.chars().any(char::is_control)).then_some(text)
+    }
+
     /// The user part with its escapes undone, in `buffer`; `None` if there is no user part or the buffer is too short.
     /// `/` and `%2F` come out the same. A `%00` comes out as a NUL byte: who looks it up must refuse it (`Name::parse` does).
     pub fn user_unescaped<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
