@@ -601,6 +601,36 @@ fn a_telephone_says_in_its_contact_how_it_is_woken() {
 }
 
 #[test]
+fn a_subscription_over_sip_may_say_so_too_and_takes_nothing_back_that_it_does_not_name() {
+    let (place, _dir) = place_of_anna();
+    let mut phone = Phone::new(place.daemon.sip, Wire::Plain);
+    let uri = format!("sip:demo%2Fdesk@{}", place.daemon.sip);
+    let mut subscribe = |contact: &str, expires: u32| {
+        let headers = format!("Event: parkway-call\r\nExpires: {expires}\r\nContact: {contact}\r\n");
+        phone.ask_with(&uri, &format!("<{uri}>"), "SUBSCRIBE", &headers);
+        let challenge = phone.final_response();
+        assert_eq!(challenge.status(), Some(401));
+        let proof = digest::answer(&challenge, "SHA-256", ANNA, ("SUBSCRIBE", &uri), 1);
+        phone.ask_with(&uri, &format!("<{uri}>"), "SUBSCRIBE", &format!("{headers}{proof}"));
+        phone.final_response()
+    };
+    let woken = "<sip:desk@192.0.2.1;pn-provider=hook;pn-prid=desk>;+sip.instance=\"<urn:uuid:1>\"";
+    let refused = subscribe("<sip:desk@192.0.2.1;pn-provider=acme;pn-prid=desk>", 600);
+    assert_eq!(refused.status(), Some(555), "{refused:#?}");
+    let taken = subscribe(woken, 600);
+    assert_eq!((taken.status(), taken.header("feature-caps")), (Some(200), "*;+sip.pns=\"hook\""), "{taken:#?}");
+    place.wait_for_devices(1.0);
+    let plain = subscribe("<sip:desk@192.0.2.1>;+sip.instance=\"<urn:uuid:1>\"", 600);
+    assert_eq!((plain.status(), plain.header("feature-caps")), (Some(200), ""), "{plain:#?}");
+    let mut caller = park(&place.daemon);
+    assert_eq!(place.service.next().json()["prid"], json!("desk"));
+    hang_up(&mut caller);
+    assert_eq!(subscribe(woken, 0).status(), Some(200));
+    place.wait_for_devices(0.0);
+    place.daemon.finish(1);
+}
+
+#[test]
 fn who_may_nothing_any_more_is_not_woken() {
     let (place, dir) = place_of_anna();
     let mut phone = Phone::new(place.daemon.sip, Wire::Plain);

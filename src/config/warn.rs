@@ -57,6 +57,7 @@ pub(super) fn warnings(config: &Config) -> Vec<Mistake> {
     found.extend(advertised(config, is_local));
     found.extend(trunks(config));
     found.extend(routes(config));
+    found.extend(devices(config));
     found.extend(rewrites(config));
     found.extend(networks(config));
     found.extend(outbound(config));
@@ -177,6 +178,13 @@ fn trunks(config: &Config) -> Vec<Warning> {
         }
     }
     found
+}
+
+/// Devices that register once a month are forgotten at each restart.
+fn devices(config: &Config) -> Option<(String, String)> {
+    let forgets = !config.push.providers.is_empty() && config.node.state_dir.is_none();
+    let what = "devices are forgotten at a restart; set node.state_dir to keep them";
+    forgets.then(|| ("push.provider".to_owned(), what.to_owned()))
 }
 
 fn routes(config: &Config) -> Vec<Warning> {

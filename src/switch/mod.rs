@@ -33,6 +33,7 @@ mod tell;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod waking;
 
 pub use effect::Effect;
 pub use input::Input;

@@ -2,17 +2,15 @@
 //! kept of a request before.
 //! Not here: the table (`registrar`), and telling those who are in it (`tell`).
 
-use super::Effect;
 use super::Switch;
-use super::identity::{Identified, bearer};
+use super::identity::Identified;
 use crate::call::Refusal;
 use crate::event::{Authority, Hearer};
 use crate::id::{BindingId, CallId};
 use crate::limits;
 use crate::name::Name;
-use crate::policy::{Action, MediaKinds, Proof, Reason};
-use crate::registrar::{Binding, Contact, Contacts, DeviceWord, Order, Push, Target, Unfit, Vector, Wanted, Wish};
-use crate::secret::Secret;
+use crate::policy::{Action, MediaKinds, Reason};
+use crate::registrar::{Binding, Contact, Contacts, Order, Unfit, Vector};
 use crate::sip::Path;
 use crate::sip::endpoint::Reply;
 use crate::sip::wire::{Header, Message};
@@ -82,60 +80,8 @@ impl Switch {
             Contacts::Some(wanted) => self.registrar.register(now.at, &order, wanted),
         };
         let fresh = fresh.map_err(|unfit| self.unfit(unfit))?;
-        self.tell_of_devices(request, &order, &contacts);
+        self.tell_of_devices(request, (&name, &who), longest, &contacts);
         Ok((name, fresh))
-    }
-
-    /// RFC 8599: nothing is kept of a client that wants to be woken by a service that we do not know.
-    fn check_services(&self, contacts: &Contacts) -> Result<(), Refusal> {
-        let is_known = |push: &Push| match push {
-            Push::Asks(None) => true,
-            Push::Asks(Some(provider)) => self.settings.push.knows(provider, None),
-            Push::Woken(Target { provider, param, .. }) => self.settings.push.knows(provider, param.as_deref()),
-        };
-        match contacts
-            .each()
-            .filter(|wanted| wanted.expires != Some(0))
-            .filter_map(|one| one.push.as_ref())
-            .all(is_known)
-        {
-            true => Ok(()),
-            false => {
-                Err(Refusal::warned(555, "push_service_unknown", "no such push service, or not for this application"))
-            }
-        }
-    }
-
-    /// Says who is woken how from now on. The contact lasts as long as it was registered for, and the device for as long as its owner's
-    /// credential is good: it sleeps, and cannot register again until it is woken.
-    fn tell_of_devices(&mut self, request: &Message<'_>, order: &Order<'_>, contacts: &Contacts) {
-        if self.settings.push.is_empty() {
-            return;
-        }
-        let jwt = bearer(request).map(|jwt| String::from_utf8_lossy(jwt).into_owned());
-        let subject = order.who.claims(self.keyring.users()).map(|claims| claims.subject().to_owned());
-        let proof = match (jwt, subject) {
-            (Some(jwt), _) => Proof::Jwt(Secret::new(jwt)),
-            (None, Some(subject)) => Proof::User(subject.into()),
-            (None, None) => return,
-        };
-        let all = matches!(contacts, Contacts::All).then_some(Wish::DropAll);
-        let each = contacts.each().filter_map(|wanted| wish(wanted, order.longest));
-        for wish in all.into_iter().chain(each) {
-            let word = DeviceWord { name: order.name.clone(), proof: proof.clone(), wish };
-            self.effects.push_back(Effect::Device(Box::new(word)));
-        }
-    }
-
-    /// RFC 8599: a client that wants to be woken, or asks, is told who can wake it.
-    fn push_services(&self, request: &Message<'_>) -> String {
-        let contacts = Contacts::read(request);
-        let named = contacts.iter().flat_map(Contacts::each).find_map(|wanted| wanted.push.as_ref());
-        match named {
-            None => String::new(),
-            Some(Push::Asks(only)) => self.settings.push.capabilities(only.as_deref()),
-            Some(Push::Woken(target)) => self.settings.push.capabilities(Some(&target.provider)),
-        }
     }
 
     /// Asks policy about a client; a no is a 403 with its reason.
@@ -201,17 +147,6 @@ impl Identified {
     /// How long the credential is good.
     pub(super) fn lasts(&self, now: Now) -> Duration {
         Duration::from_millis(self.claims.expires().0.saturating_sub(now.wall.0))
-    }
-}
-
-/// What a contact says of its device; nothing, if it names neither a service nor itself.
-fn wish(wanted: &Wanted, longest: Duration) -> Option<Wish> {
-    let instance = wanted.instance.clone();
-    let ends = wanted.expires == Some(0);
-    match &wanted.push {
-        Some(Push::Woken(target)) if ends => Some(Wish::Drop { target: Some(target.clone()), instance }),
-        Some(Push::Woken(target)) => Some(Wish::Keep { target: target.clone(), instance, longest }),
-        Some(Push::Asks(_)) | None => instance.map(|instance| Wish::Drop { target: None, instance: Some(instance) }),
     }
 }
 

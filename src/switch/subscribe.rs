@@ -14,7 +14,7 @@ use crate::id::BindingId;
 use crate::limits;
 use crate::name::Name;
 use crate::policy::Action;
-use crate::registrar::{Dialog, Kind, Parcel, Unfit, Who};
+use crate::registrar::{Contacts, Dialog, Kind, Parcel, Unfit, Who};
 use crate::sip::Path;
 use crate::sip::endpoint::{DialogId, Reply};
 use crate::sip::transaction::timer::T1_64;
@@ -99,8 +99,10 @@ impl Switch {
             name.ok_or_else(|| Refusal::warned(404, "no_name", "the user part of the Request-URI is no name"))?;
         self.allow(now, Action::Subscribe, identified, (&name, path), None)?;
         self.registrar.has_room(&name, path).map_err(|unfit| self.unfit(unfit))?;
+        let contacts = self.woken_contacts(request)?;
         let dialog = self.dialog(request, event);
         let dialog = dialog.ok_or_else(|| Refusal::warned(400, "contact_invalid", "there must be one Contact"))?;
+        self.tell_of_devices(request, (&name, &identified.who()), identified.lasts(now), &contacts);
         let lasts = self.accept_subscription(now, path, request, &dialog.local_tag, lasts);
         let made = self.registrar.subscribe(now.at, (&name, &identified.who(), path), lasts, dialog);
         made.map_err(|unfit| self.unfit(unfit))
@@ -145,6 +147,7 @@ impl Switch {
             return Err(Refusal::warned(403, "not_yours", "the subscription is somebody else's"));
         }
         self.allow(now, Action::Subscribe, identified, (&name, path), None)?;
+        let contacts = self.woken_contacts(request)?;
         let Some(binding) = self.registrar.get_mut(id).filter(|binding| !binding.is_terminated()) else {
             return Err(gone());
         };
@@ -162,9 +165,22 @@ impl Switch {
                 dialog.target = target;
             }
         }
+        self.tell_of_devices(request, (&name, &identified.who()), identified.lasts(now), &contacts);
         let lasts = self.accept_subscription(now, path, request, &tag, lasts);
         self.registrar.renew(id, &identified.who(), path, now.at + lasts);
         Ok(id)
+    }
+
+    /// The Contact, if it says how its client is woken. A subscription that says nothing of it takes back nothing that a registration has said.
+    fn woken_contacts(&self, request: &Message<'_>) -> Result<Contacts, Refusal> {
+        let contacts = match Contacts::read(request) {
+            Some(Contacts::Some(wanted)) => wanted.into_iter().filter(|wanted| wanted.push.is_some()).collect(),
+            Some(Contacts::None | Contacts::All) => Vec::new(),
+            None => return Err(Refusal::warned(400, "contact_invalid", "a Contact cannot be read")),
+        };
+        let contacts = Contacts::Some(contacts);
+        self.check_services(&contacts)?;
+        Ok(contacts)
     }
 
     /// 200; for how long it is kept here: one that asks once, or leaves, until it was told (RFC 6665 §4.4.3).
@@ -177,7 +193,9 @@ impl Switch {
         lasts: Duration,
     ) -> Duration {
         let seconds = lasts.as_secs().to_string();
-        let headers = [("Expires", seconds.as_str())];
+        let services = self.push_services(request);
+        let headers = [("Expires", seconds.as_str()), ("Feature-Caps", &services)];
+        let headers: Vec<_> = headers.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         let reply = Reply { status: 200, reason: None, headers: &headers, body: None };
         if let Some(tag) = DialogId::parse(tag.as_bytes()) {
             self.endpoint.reply_in_dialog(now, path, request, tag, &reply);

@@ -109,7 +109,8 @@ impl Phone {
         self.request(method, "");
     }
 
-    /// The same with this To, which may have a tag, and these header lines. A REGISTER has no other Contact than theirs.
+    /// The same with this To, which may have a tag, and these header lines. A REGISTER has no other Contact than theirs,
+    /// and no request has two.
     pub(crate) fn ask_with(&mut self, uri: &str, to: &str, method: &str, headers: &str) {
         self.to = to.to_owned();
         self.target = uri.to_owned();
@@ -156,7 +157,8 @@ impl Phone {
         let (target, from, to, call_id, local) = (&self.target, &self.from, &self.to, &self.call_id, self.address());
         let kind =
             if sdp.is_empty() || headers.contains("Content-Type") { "" } else { "Content-Type: application/sdp\r\n" };
-        let contact = if method == "REGISTER" { String::new() } else { format!("Contact: <sip:phone@{local}>\r\n") };
+        let has_own = method == "REGISTER" || headers.contains("Contact: ");
+        let contact = if has_own { String::new() } else { format!("Contact: <sip:phone@{local}>\r\n") };
         format!(
             "{method} {target} SIP/2.0\r\n\
              Via: SIP/2.0/UDP {local};branch={branch};rport\r\n\
