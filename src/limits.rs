@@ -137,6 +137,10 @@ pub const POLICY_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// How long the relay may take to open ports before the callback is refused: it binds four sockets.
 pub const MEDIA_OPEN_MAX: Duration = Duration::from_secs(2);
+/// Warnings of one call while it goes on. Whoever has read so many knows that its network is bad.
+pub const WARNINGS_A_CALL_MAX: u8 = 20;
+/// Who has sent nothing for longer is not taken for one who speaks, while it is looked for who is not heard: both may have stopped at once.
+pub const SPEAKING_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// For how long neither side of a fax may send anything. T.30 waits for 35 s at most (its timer T1) before it says something again; the rest is
 /// for machines that load their paper first.
 pub const FAX_SILENCE_MAX: Duration = Duration::from_secs(120);

@@ -5,7 +5,7 @@ use super::change::Change;
 use super::ending::{Ending, Holder};
 use super::info::Infos;
 use super::leg::{Answered, plain, status};
-use super::notice::Digit;
+use super::notice::{Digit, News};
 use super::session::Session;
 use super::talk::Talk;
 use super::{EndedBy, Event, Facts, GoneReason, Outcome, State, Turn};
@@ -105,7 +105,12 @@ impl Bridged {
             }
             Event::Media(media::Event::Silent { side, line, .. }) => self.end(End::silent(side, line), facts, turn),
             Event::Media(media::Event::Dtmf { side: leg, digit: key, duration_ms, heard, .. }) => {
-                self.tell_digit(Digit { leg, key, duration_ms: Some(duration_ms), heard }, facts, turn);
+                let digit = Digit { leg, key, duration_ms: Some(duration_ms), heard };
+                self.tell_holder(News::Digit(digit), facts, turn);
+                self.stay()
+            }
+            Event::Media(media::Event::Warning { warning, .. }) => {
+                self.tell_holder(News::Warning(*warning), facts, turn);
                 self.stay()
             }
             Event::Media(media::Event::Added { line, ports, .. }) => {
@@ -210,6 +215,12 @@ impl Bridged {
     /// Who answered, and under which name.
     pub(super) fn answerer(&self) -> (Option<&Who>, &Name) {
         (self.bridge.who.as_ref(), &self.bridge.winner)
+    }
+
+    /// Tells the client that has the call, and nobody else.
+    pub(super) fn tell_holder(&self, news: News, facts: &Facts, turn: &mut Turn<'_>) {
+        let holder = Holder::new(self.answerer().1.clone(), self.holder(), facts);
+        turn.notify(holder.told(facts.id, news, turn.now.wall));
     }
 
     /// All bridges of the call up to now.

@@ -153,6 +153,7 @@ impl Ending {
             {
                 fax.count(&counted);
             }
+            record.warnings = report.as_ref().map_or(0, |report| report.warnings);
             record.findings = report.as_ref().map(media::diagnosis::findings).unwrap_or_default();
             let recording = report.as_mut().and_then(|report| report.recording.take());
             record.recording = recording.or(record.recording);

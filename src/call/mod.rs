@@ -438,6 +438,7 @@ impl Facts {
             media: None,
             video: None,
             fax: None,
+            warnings: 0,
             findings: Vec::new(),
         }
     }

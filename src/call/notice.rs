@@ -4,7 +4,7 @@
 
 use crate::call::EndedBy;
 use crate::id::{CallId, Side};
-use crate::media::{Finding, Means};
+use crate::media::{Finding, Means, Warning};
 use crate::name::Name;
 use crate::policy::MediaKinds;
 use crate::time::Wall;
@@ -92,6 +92,8 @@ pub enum News {
     Ended(Ended),
     /// A key was pressed.
     Digit(Digit),
+    /// A side that should be heard is not, or is again.
+    Warning(Warning),
 }
 
 /// A key that was pressed in a call. It may be part of a PIN, so it is nobody else's, and stands in no log and no record.

@@ -73,7 +73,8 @@ impl Parked {
             | media::Event::Added { .. }
             | media::Event::Latched { .. }
             | media::Event::Silent { .. }
-            | media::Event::Dtmf { .. } => self.hearing = Some(hearing),
+            | media::Event::Dtmf { .. }
+            | media::Event::Warning { .. } => self.hearing = Some(hearing),
         }
         if self.hearing.is_none() && !was_told { self.rung(facts, turn) } else { self }
     }

@@ -2,7 +2,6 @@
 //! it told. A key may be part of a PIN: it stands in no record and no log, and goes to nobody else.
 //! Not here: how keys are heard (`media`, `info`), and that they cross.
 
-use super::ending::Holder;
 use super::notice::{Digit, News};
 use super::record::Record;
 use super::{Bridged, Facts, Turn};
@@ -122,15 +121,9 @@ impl Bridged {
             return;
         }
         if by.pace.admits(turn.now.at) {
-            self.tell_digit(Digit { leg, key, duration_ms, heard: Means::Info }, facts, turn);
+            self.tell_holder(News::Digit(Digit { leg, key, duration_ms, heard: Means::Info }), facts, turn);
         } else {
             by.untold = by.untold.saturating_add(1);
         }
-    }
-
-    /// Tells the client that has the call, and nobody else.
-    pub(super) fn tell_digit(&self, digit: Digit, facts: &Facts, turn: &mut Turn<'_>) {
-        let holder = Holder::new(self.answerer().1.clone(), self.holder(), facts);
-        turn.notify(holder.told(facts.id, News::Digit(digit), turn.now.wall));
     }
 }

@@ -136,6 +136,8 @@ pub struct Record {
     pub video: Option<Video>,
     /// Of a call that became a fax; `null` of others.
     pub fax: Option<Fax>,
+    /// How many warnings the client was told while the call went on.
+    pub warnings: u8,
     /// What was wrong with the audio; empty of a call that was heard.
     pub findings: Vec<Finding>,
 }

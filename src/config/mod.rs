@@ -214,6 +214,8 @@ pub struct Media {
     pub offload: Offload,
     /// What becomes of keys.
     pub digits: crate::call::DigitTerms,
+    /// When somebody is told that a side is not heard.
+    pub warnings: crate::media::WarningTerms,
     /// A leg that should send and is silent this long is hung up.
     pub silence: Duration,
     /// The same for a call on hold.

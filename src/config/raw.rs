@@ -77,6 +77,8 @@ section!(Media {
     hold_sound: String = "",
     offload: String = "off",
     digits: String = "count",
+    warn_silent_seconds: u64 = 10u64,
+    warn_unheard_seconds: u64 = 5u64,
     silence_seconds: u64 = 60u64,
     hold_silence_seconds: u64 = 3600u64,
     // As with `policy.key`.

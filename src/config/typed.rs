@@ -9,7 +9,7 @@ use super::users;
 use super::*;
 use crate::call::{DigitTerms, Identity, KeyReach, Pattern, SessionTerms, SrtpTerms};
 use crate::limits;
-use crate::media::{Reporting, SoundId};
+use crate::media::{Reporting, SoundId, WarningTerms};
 use crate::name::Name;
 use crate::sip::wire::Header;
 use std::num::NonZeroUsize;
@@ -182,6 +182,7 @@ impl Check {
         let hold = self.seconds("media.hold_silence_seconds", raw.media.hold_silence_seconds, 1..=SECONDS_A_DAY);
         let srtp = self.srtp(raw);
         let digits = self.digits(raw);
+        let warnings = self.warnings(raw);
         let (port_min, port_max) = self.ports(port_min?, port_max?)?;
         let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let workers = Some(workers?).filter(|workers| *workers > 0).unwrap_or_else(cores);
@@ -202,9 +203,18 @@ impl Check {
             hold_sound,
             offload,
             digits: digits?,
+            warnings: warnings?,
             silence,
             hold_silence,
         })
+    }
+
+    fn warnings(&mut self, raw: &Raw) -> Option<WarningTerms> {
+        let media = &raw.media;
+        let silent = self.seconds("media.warn_silent_seconds", media.warn_silent_seconds, 0..=SECONDS_A_DAY);
+        let unheard = self.seconds("media.warn_unheard_seconds", media.warn_unheard_seconds, 0..=SECONDS_A_DAY);
+        let unless_zero = |after: Duration| Some(after).filter(|after| !after.is_zero());
+        Some(WarningTerms { silent: unless_zero(silent?), unheard: unless_zero(unheard?) })
     }
 
     fn digits(&mut self, raw: &Raw) -> Option<DigitTerms> {

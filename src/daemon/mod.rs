@@ -324,6 +324,7 @@ fn start_relay(config: &Config, sip: &[SocketAddr], events: mpsc::Sender<media::
         dscp: Some(limits::DSCP_EXPEDITED),
         coalesce: config.media.coalesce,
         sounds: config.media.sounds.all(),
+        warnings: config.media.warnings,
         kept_max: kept_max(config.media.workers),
         offload: None,
         recorder: recorder(config)?,

@@ -3,7 +3,8 @@
 
 use crate::call::{DigitCounts, Outcome, Record};
 use crate::config::Certificate;
-use crate::media::{Counters, Finding};
+use crate::id::CallId;
+use crate::media::{Counters, Finding, Warning};
 use crate::net::{self, ConnectionCounts, Streams};
 use crate::notify::Registry;
 use crate::relay::Relay;
@@ -96,6 +97,20 @@ impl Status {
             metrics.call_findings_total.with(finding.id).inc();
             let Finding { id, leg, text } = finding;
             tracing::info!(call = %record.call, finding = id, leg, "{text}");
+        }
+    }
+
+    /// A side of a call that goes on is not heard, or is again.
+    pub(super) fn warn(&self, call: CallId, warning: &Warning) {
+        let Finding { id, leg, text } = &warning.finding;
+        match warning.over_after {
+            None => {
+                self.metrics.call_warnings_total.with(id).inc();
+                tracing::warn!(%call, warning = id, leg, "{text}");
+            }
+            Some(lasted) => {
+                tracing::info!(%call, warning = id, leg, "over after {:.0} s: {text}", lasted.as_secs_f64())
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 
 use super::outbound::Locator;
 use super::status::Status;
-use crate::call::{ClientMessage, ClientMessageKind, Notice};
+use crate::call::{ClientMessage, ClientMessageKind, News, Notice};
 use crate::event::Authority;
 use crate::limits;
 use crate::media;
@@ -316,6 +316,11 @@ impl Switchboard {
                 self.publish(notice);
             }
             Notice::Gone(_) | Notice::Personal(_) => {
+                if let Notice::Personal(personal) = &notice
+                    && let News::Warning(warning) = &personal.news
+                {
+                    self.status.warn(personal.call, warning);
+                }
                 let latest = || tokio::time::Instant::now() + limits::NOTICE_HELD_MAX;
                 self.ends.due.get_or_insert_with(latest);
                 self.ends.held.push(notice);

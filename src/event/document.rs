@@ -15,7 +15,7 @@
 
 use super::sign::Signer;
 use crate::call::{Digit, Ended, EndedBy, Gone, Incoming, Personal, Quality};
-use crate::media::{Finding, Means};
+use crate::media::{Finding, Means, Warning};
 use crate::name::Name;
 use crate::time::Wall;
 use serde::Serialize;
@@ -225,6 +225,41 @@ pub fn digit(id: EventId, of: &Personal, digit: &Digit) -> String {
     })
 }
 
+#[derive(Serialize)]
+struct WarningEvent<'a> {
+    v: u8,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: &'a str,
+    call: &'a str,
+    name: &'a str,
+    warning: &'static str,
+    leg: &'static str,
+    state: &'static str,
+    text: &'a str,
+    lasted_ms: Option<u64>,
+    at: &'a str,
+}
+
+/// The event that tells a client that a side of its call is not heard, or is again. Not signed, as `ended` is not.
+pub fn warning(id: EventId, of: &Personal, warning: &Warning) -> String {
+    let (id, call, at) = (id.to_string(), of.call.to_string(), of.at.to_string());
+    let Finding { id: what, leg, text: words } = &warning.for_client;
+    text(&WarningEvent {
+        v: VERSION,
+        kind: "warning",
+        id: &id,
+        call: &call,
+        name: of.name.as_str(),
+        warning: what,
+        leg,
+        state: if warning.over_after.is_some() { "cleared" } else { "began" },
+        text: words,
+        lasted_ms: warning.over_after.map(|lasted| u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX)),
+        at: &at,
+    })
+}
+
 /// The rest are the channel's own: they say nothing that a relay would carry on, so they are not signed.
 #[derive(Serialize)]
 struct ChannelEvent<'a> {
@@ -324,6 +359,7 @@ mod tests {
     use crate::media::{Closed, Counters};
     use crate::policy::MediaKinds;
     use crate::secret::Secret;
+    use crate::time::Duration;
     use crate::token::SubjectHash;
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -487,6 +523,25 @@ mod tests {
         ] {
             let event = digit(ID, &of, &Digit { leg, key, duration_ms, heard });
             assert_eq!(event, format!(r#"{head}{rest}"at":"2026-11-23T16:03:30.125Z"}}"#));
+        }
+    }
+
+    #[test]
+    fn a_warning_event_says_who_is_not_heard_and_that_it_is_over() {
+        let none = Ended { ended_by: EndedBy::Caller, talked_ms: 0, quality: None, findings: Vec::new() };
+        let of = personal("foo/web", none);
+        let said = |text: &str| Finding { id: "one_way_audio", leg: "caller", text: text.into() };
+        for (over_after, rest) in [
+            (None, r#""state":"began","text":"without an address","lasted_ms":null"#),
+            (Some(Duration::from_millis(12_345)), r#""state":"cleared","text":"without an address","lasted_ms":12345"#),
+        ] {
+            let told = Warning { finding: said("with 192.0.2.1"), for_client: said("without an address"), over_after };
+            assert_eq!(
+                warning(ID, &of, &told),
+                format!(
+                    r#"{{"v":1,"type":"warning","id":"1700000000-42","call":"00000000000000000000000000000001","name":"foo/web","warning":"one_way_audio","leg":"caller",{rest},"at":"2026-11-23T16:03:30.125Z"}}"#
+                )
+            );
         }
     }
 

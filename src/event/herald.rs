@@ -100,6 +100,7 @@ impl Herald {
         match &personal.news {
             News::Ended(ended) => document::ended(id, personal, ended),
             News::Digit(digit) => document::digit(id, personal, digit),
+            News::Warning(warning) => document::warning(id, personal, warning),
         }
     }
 

@@ -6,6 +6,6 @@ mod document;
 mod herald;
 mod sign;
 
-pub use document::{EventId, Invitation, closing, digit, ended, error, gone, hello, incoming, pong, synced};
+pub use document::{EventId, Invitation, closing, digit, ended, error, gone, hello, incoming, pong, synced, warning};
 pub use herald::{Authority, Hearer, Herald};
 pub use sign::Signer;

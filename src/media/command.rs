@@ -11,6 +11,7 @@ use crate::media::player::Play;
 use crate::media::presence::Timing;
 use crate::media::quality::Codec;
 use crate::media::recording::{Recorded, Recording, Sides};
+use crate::media::watch::Warning;
 use crate::sdp::Master;
 use crate::time::Duration;
 use arrayvec::ArrayVec;
@@ -227,6 +228,13 @@ pub enum Event {
         /// How it was heard.
         heard: Means,
     },
+    /// Somebody is not heard who should be, or is again.
+    Warning {
+        /// The flow.
+        flow: FlowId,
+        /// What is said of it.
+        warning: Box<Warning>,
+    },
     /// The flow is gone and its ports are given back (they rest for [`limits::PORT_REST`]).
     Closed {
         /// The flow.
@@ -252,6 +260,9 @@ pub struct Closed {
     /// What became of its recording. The record has it elsewhere.
     #[serde(skip)]
     pub recording: Option<Recorded>,
+    /// How many warnings were told while it went on. The record has it elsewhere.
+    #[serde(skip)]
+    pub warnings: u8,
 }
 
 /// What was received from one leg and what became of it.
@@ -334,6 +345,7 @@ impl Event {
             | Event::Latched { flow, .. }
             | Event::Silent { flow, .. }
             | Event::Dtmf { flow, .. }
+            | Event::Warning { flow, .. }
             | Event::Closed { flow, .. } => *flow,
         }
     }

@@ -1,10 +1,13 @@
 //! What was wrong with a call's audio, in plain words, from what was counted when it is over. Each sentence has an id that stays.
-//! Not here: counting (`leg`), and any state: the same counters give the same findings. A call that was heard has none.
+//! So are warnings put of a call that goes on.
+//! Not here: counting (`leg`), when somebody is warned (`watch`), and any state: the same counters give the same findings. A call that was heard has none.
 
 use crate::id::Side;
 use crate::limits;
 use crate::media::command::{Closed, Counters};
 use crate::media::statistics::float;
+use crate::media::watch::Unheard;
+use crate::time::Duration;
 use serde::Serialize;
 use std::net::SocketAddr;
 
@@ -67,6 +70,16 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// What is told while a call goes on.
+    pub const WARNED: [Trouble; 6] = [
+        Trouble::OneWayAudio,
+        Trouble::NoAudio,
+        Trouble::NeverHeard,
+        Trouble::StrangeSource,
+        Trouble::NotAgreed,
+        Trouble::DeadAir,
+    ];
+
     /// All of them: for metrics.
     pub const ALL: [Trouble; 17] = [
         Trouble::OneWayAudio,
@@ -133,6 +146,28 @@ pub fn findings_for_client(closed: &Closed) -> Vec<Finding> {
     let mut found = find(closed, true);
     found.truncate(limits::FINDINGS_TOLD_MAX);
     found
+}
+
+/// What is wrong with a call that goes on, in which somebody was silent for so long.
+pub fn warning(closed: &Closed, unheard: Unheard, silence: Duration, hides_caller: bool) -> Finding {
+    let leg = |side| Leg::new(side, closed, hides_caller && side == Side::Caller);
+    let (caller, client) = (leg(Side::Caller), leg(Side::Client));
+    let lasts = seconds(u64::try_from(silence.as_millis()).unwrap_or(u64::MAX));
+    let is_new = |leg: Leg<'_>| leg.counters.packets_received == 0;
+    match unheard {
+        Unheard::Both if is_new(caller) && is_new(client) => {
+            client.finding(Trouble::NoAudio, format!("there is no audio, either way: nothing has come in {lasts}"))
+        }
+        Unheard::Both => {
+            client.finding(Trouble::DeadAir, format!("dead air: neither side has sent anything for {lasts}"))
+        }
+        Unheard::One(side) if is_new(leg(side)) => leg(side).silence(),
+        Unheard::One(side) => {
+            let (leg, name, other) = (leg(side), side.as_str(), side.other().as_str());
+            let text = format!("one-way audio: the {name} has sent nothing for {lasts}, while the {other} is heard");
+            leg.finding(Trouble::OneWayAudio, text)
+        }
+    }
 }
 
 fn find(closed: &Closed, hides_caller: bool) -> Vec<Finding> {
@@ -411,6 +446,69 @@ mod tests {
         }
         let ids: Vec<&str> = told(unheard(1), unheard(2)).into_iter().map(|(id, _)| id).collect();
         assert_eq!(ids, ["no_audio", "never_heard", "never_heard"]);
+    }
+
+    #[test]
+    fn who_is_not_heard_in_a_call_that_goes_on_is_said_and_why() {
+        let silence = Duration::from_secs(12);
+        let (caller, client, both) = (Unheard::One(Side::Caller), Unheard::One(Side::Client), Unheard::Both);
+        let strange = Counters { dropped_source: 512, ..unheard(1) };
+        for (counted, who, hides, id, leg, text) in [
+            (
+                [healthy(1), healthy(2)],
+                caller,
+                false,
+                "one_way_audio",
+                "caller",
+                "one-way audio: the caller has sent nothing for 12 s, while the client is heard",
+            ),
+            (
+                [healthy(1), unheard(2)],
+                client,
+                true,
+                "never_heard",
+                "client",
+                "the client's audio never arrived: nothing came to 192.0.2.1:20002 from 192.0.2.12:20002 in 32 s",
+            ),
+            (
+                [strange, healthy(2)],
+                caller,
+                false,
+                "strange_source",
+                "caller",
+                "the caller's audio never arrived: 512 packets came to 192.0.2.1:20001 from elsewhere, none from 192.0.2.11:20001, which its SDP names",
+            ),
+            (
+                [strange, healthy(2)],
+                caller,
+                true,
+                "strange_source",
+                "caller",
+                "the caller's audio never arrived: 512 packets came to our port from elsewhere, none from its address, which its SDP names",
+            ),
+            (
+                [healthy(1), unheard(2)],
+                both,
+                true,
+                "dead_air",
+                "client",
+                "dead air: neither side has sent anything for 12 s",
+            ),
+            (
+                [unheard(1), unheard(2)],
+                both,
+                true,
+                "no_audio",
+                "client",
+                "there is no audio, either way: nothing has come in 12 s",
+            ),
+        ] {
+            let [caller, client] = counted;
+            let closed = Closed { caller, client, ..Closed::default() };
+            let finding = warning(&closed, who, silence, hides);
+            assert_eq!((finding.id, finding.leg, finding.text.as_str()), (id, leg, text));
+            assert!(Trouble::WARNED.iter().any(|trouble| trouble.as_str() == id), "{id} is counted");
+        }
     }
 
     #[test]

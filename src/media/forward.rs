@@ -5,6 +5,7 @@
 
 use crate::id::{FlowId, Side};
 use crate::media::command::{Closed, Event, Stream};
+use crate::media::diagnosis;
 use crate::media::dtmf::Digit;
 use crate::media::header::{self, Rtp};
 use crate::media::leg::{Change, Leg, Notice};
@@ -13,8 +14,9 @@ use crate::media::packet::Packet;
 use crate::media::recording::{Heard, Tape};
 use crate::media::security;
 use crate::media::sound::Sound;
+use crate::media::watch::{Unheard, Warning, WarningTerms, Watch};
 use crate::mutant::{Mutant, planted};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use std::net::SocketAddr;
 
 /// One line of a bridged call. Drain [`Flow::poll_event`] after each call of a method that takes `now`.
@@ -25,6 +27,8 @@ pub struct Flow {
     client: Leg,
     /// Of a call that is recorded.
     tape: Option<Box<Tape>>,
+    /// Of a call in which something was wrong while it went on.
+    watch: Option<Box<Watch>>,
 }
 
 /// What is to be done with a packet that arrived.
@@ -84,7 +88,7 @@ pub enum Complaint {
 impl Flow {
     /// A flow that forwards nothing until both legs are [`Flow::set`].
     pub fn new(id: FlowId) -> Flow {
-        Flow { id, caller: Leg::default(), client: Leg::default(), tape: None }
+        Flow { id, caller: Leg::default(), client: Leg::default(), tape: None, watch: None }
     }
 
     /// The call is recorded from now on: what of it is, the legs' streams say. To be taken by [`Flow::take_heard`] after each packet.
@@ -313,10 +317,62 @@ impl Flow {
         })
     }
 
+    /// Looks whether both are heard who should be. What is over comes first, then what begins; both only when it changes. `locals` are our
+    /// addresses for the caller and the client, for the words.
+    pub fn warn(
+        &mut self,
+        now: Instant,
+        terms: &WarningTerms,
+        locals: [SocketAddr; 2],
+    ) -> impl Iterator<Item = Event> + use<> {
+        let silences = [self.caller.silence(now), self.client.silence(now)];
+        let current = self.watch.as_ref().and_then(|watch| watch.current());
+        let unheard = terms.judge(silences, current);
+        let told = if unheard == current { [None, None] } else { self.change_watch(now, unheard, locals) };
+        let flow = self.id;
+        told.into_iter().flatten().map(move |warning| Event::Warning { flow, warning: Box::new(warning) })
+    }
+
+    #[cold]
+    fn change_watch(
+        &mut self,
+        now: Instant,
+        unheard: Option<Unheard>,
+        locals: [SocketAddr; 2],
+    ) -> [Option<Warning>; 2] {
+        let closed = self.report_at(now, locals);
+        let lasts = |leg: &Leg| leg.silence(now).map_or(Duration::ZERO, |silence| silence.lasts);
+        let (caller, client) = (lasts(&self.caller), lasts(&self.client));
+        let watch = self.watch.get_or_insert_default();
+        let over = watch.end(now);
+        let began = unheard.and_then(|unheard| {
+            let silence = match unheard {
+                Unheard::One(Side::Caller) => caller,
+                Unheard::One(Side::Client) => client,
+                Unheard::Both => caller.min(client),
+            };
+            let words = |hides_caller| diagnosis::warning(&closed, unheard, silence, hides_caller);
+            let since = Instant(now.0.saturating_sub(u64::try_from(silence.as_micros()).unwrap_or(u64::MAX)));
+            let told = || Warning { finding: words(false), for_client: words(true), over_after: None };
+            watch.begin(unheard, since, told)
+        });
+        [over, began]
+    }
+
+    /// What was counted so far, in a call that goes on.
+    fn report_at(&self, now: Instant, [caller, client]: [SocketAddr; 2]) -> Closed {
+        let mut closed = self.report();
+        closed.caller.timing.awaited_ms = self.caller.awaited_ms(now);
+        closed.client.timing.awaited_ms = self.client.awaited_ms(now);
+        (closed.caller.local, closed.client.local) = (Some(caller), Some(client));
+        closed
+    }
+
     /// What was counted so far.
     pub fn report(&self) -> Closed {
         let (caller, client) = (self.caller.report(&self.client), self.client.report(&self.caller));
-        Closed { caller, client, video: None, fax: None, recording: None }
+        let warnings = self.watch.as_ref().map_or(0, |watch| watch.told());
+        Closed { caller, client, video: None, fax: None, recording: None, warnings }
     }
 
     /// It is over: what was counted, up to now.
@@ -825,5 +881,75 @@ mod tests {
         flow.handle_timeout(second(540 + 120));
         let told = told(&mut flow);
         assert!(matches!(told[..], [Event::Silent { line: Line::Fax, .. }, Event::Silent { .. }]), "{told:?}");
+    }
+
+    #[test]
+    fn who_falls_silent_is_told_once_and_that_he_is_heard_again() {
+        let terms = WarningTerms { silent: Some(Duration::from_secs(10)), unheard: Some(Duration::from_secs(5)) };
+        let second = |seconds: u16| Instant(u64::from(seconds) * 1_000_000);
+        let warn = |flow: &mut Flow, seconds| -> Vec<(&str, &str, Option<u64>)> {
+            let told = flow.warn(second(seconds), &terms, [at(CALLER), at(CLIENT)]);
+            let said = told.map(|event| {
+                let Event::Warning { warning, .. } = event else { panic!("{event:?}") };
+                (warning.finding.id, warning.finding.leg, warning.over_after.map(|lasted| lasted.as_secs()))
+            });
+            said.collect()
+        };
+        let mut flow = bridged();
+        let hear = |flow: &mut Flow, side: Side, seconds| {
+            let source = if side == Side::Caller { CALLER } else { CLIENT };
+            flow.hear(second(seconds), side, at(source), &mut packet(0, seconds));
+        };
+        // The client is heard until the 20th second, the caller all the time but from the 40th to the 52nd, and then there is a hold.
+        let mut told = Vec::new();
+        for seconds in 1..100 {
+            if !(40..52).contains(&seconds) {
+                hear(&mut flow, Side::Caller, seconds);
+            }
+            if seconds <= 20 || seconds >= 60 {
+                hear(&mut flow, Side::Client, seconds);
+            }
+            if seconds == 70 {
+                for (side, leg, keys) in [(Side::Caller, CALLER, (101, 96)), (Side::Client, CLIENT, (96, 101))] {
+                    flow.set(second(seconds), side, Stream { sends: false, ..stream(leg, keys) });
+                }
+            }
+            told.extend(warn(&mut flow, seconds).into_iter().map(|said| (seconds, said)));
+        }
+        assert_eq!(
+            told,
+            [
+                (30, ("one_way_audio", "client", None)),
+                (49, ("one_way_audio", "client", Some(29))),
+                (49, ("dead_air", "client", None)),
+                (52, ("dead_air", "client", Some(13))),
+                (52, ("one_way_audio", "client", None)),
+                (60, ("one_way_audio", "client", Some(40))),
+            ]
+        );
+        assert_eq!(flow.end(second(100)).warnings, 3);
+    }
+
+    #[test]
+    fn a_side_that_was_never_heard_is_told_with_the_reason_and_none_is_that_is_not_awaited() {
+        let terms = WarningTerms { silent: None, unheard: Some(Duration::from_secs(5)) };
+        let mut flow = Flow::new(FlowId(7));
+        flow.set(Instant(0), Side::Caller, stream(CALLER, (101, 96)));
+        let warned = |flow: &mut Flow, now: u64| {
+            let told = flow.warn(Instant(now), &terms, [at(CALLER), at(CLIENT)]).next();
+            told.map(|event| if let Event::Warning { warning, .. } = event { *warning } else { panic!("{event:?}") })
+        };
+        assert_eq!(warned(&mut flow, 60_000_000), None, "nobody is there to hear it");
+        flow.set(Instant(0), Side::Client, stream(CLIENT, (96, 101)));
+        for sequence in 0..4 {
+            flow.hear(Instant(4_000_000), Side::Client, at(CLIENT), &mut packet(0, sequence));
+            flow.hear(Instant(4_000_000), Side::Caller, at(STRANGER), &mut packet(0, sequence));
+        }
+        assert_eq!(warned(&mut flow, 4_900_000), None);
+        let warning = warned(&mut flow, 5_000_000).unwrap();
+        let text = "the caller's audio never arrived: 4 packets came to 192.0.2.10:4000 from elsewhere, none from 192.0.2.10:4000, which its SDP names";
+        assert_eq!((warning.finding.id, warning.finding.text.as_str()), ("strange_source", text));
+        assert!(!warning.for_client.text.contains("192.0.2."), "{warning:?}");
+        assert_eq!(warned(&mut flow, 5_500_000), None, "once");
     }
 }

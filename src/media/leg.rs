@@ -22,6 +22,7 @@ use crate::media::srtp::Fault;
 use crate::media::statistics::{self, Reception};
 use crate::media::tone::Law;
 use crate::media::udptl;
+use crate::media::watch::Silence;
 use crate::time::Instant;
 use arrayvec::ArrayVec;
 use std::net::SocketAddr;
@@ -398,6 +399,16 @@ impl Leg {
     /// A valid RTCP packet came from this leg: what it says of the other one, which is what it hears.
     pub(super) fn hear_rtcp(&mut self, now: Instant, packet: &[u8], other: &Leg) {
         self.feedback.received(now, packet, &other.reception);
+    }
+
+    /// For how long nothing has come of it, if it is awaited.
+    pub(super) fn silence(&self, now: Instant) -> Option<Silence> {
+        self.presence.silence(now)
+    }
+
+    /// For how long it was awaited up to now, milliseconds.
+    pub(super) fn awaited_ms(&self, now: Instant) -> u64 {
+        self.presence.awaited_ms(now)
     }
 
     /// The call is over.

@@ -27,6 +27,7 @@ pub mod timeline;
 pub mod tone;
 pub mod tones;
 pub mod udptl;
+pub mod watch;
 
 pub use command::{Closed, Command, Counters, Event, Keys, Line, Mapping, Ports, RtcpPort, Stream};
 pub use diagnosis::{Finding, Trouble};
@@ -40,3 +41,4 @@ pub use quality::Codec;
 pub use recording::{Announcement, Heard, Recorded, Recording, Sides};
 pub use sound::{Sound, SoundId};
 pub use timeline::Timeline;
+pub use watch::{Warning, WarningTerms};

@@ -1,6 +1,7 @@
 //! When a leg was heard and when it should have been: its first packet, its last one, its longest silence.
 //! Not here: what is silent in the audio itself, which is never looked into, and when a call is given up for silence (`leg`).
 
+use crate::media::watch::Silence;
 use crate::time::{Duration, Instant};
 use serde::Serialize;
 
@@ -60,6 +61,18 @@ impl Presence {
         }
         self.first.get_or_insert(now);
         self.last = Some(now);
+    }
+
+    /// For how long nothing has come; `None` while nothing is awaited.
+    #[inline]
+    pub fn silence(&self, now: Instant) -> Option<Silence> {
+        let lasts = now.since(self.silent_since?);
+        Some(Silence { lasts, was_heard: self.first.is_some() })
+    }
+
+    /// For how long it was awaited, up to now, milliseconds.
+    pub fn awaited_ms(&self, now: Instant) -> u64 {
+        millis(self.awaited + self.awaited_since.map_or(Duration::ZERO, |since| now.since(since)))
     }
 
     /// The call is over.

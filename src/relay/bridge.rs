@@ -4,7 +4,7 @@
 use crate::id::{FlowId, Side};
 use crate::limits;
 use crate::media::srtp::OVERHEAD_MAX;
-use crate::media::{Closed, Event, Flow, Kind, Line, Outcome, Packet, Ports, Sides, Sound, Stream};
+use crate::media::{Closed, Event, Flow, Kind, Line, Outcome, Packet, Ports, Sides, Sound, Stream, WarningTerms};
 use crate::relay::kept::Locals;
 use crate::relay::offload::{Lane, Routes};
 use crate::relay::poll::Poll;
@@ -201,6 +201,14 @@ impl Bridge {
         if self.flow.poll_timeout().is_some_and(|due| due <= now) {
             self.flow.handle_timeout(now);
             self.tell(tell);
+        }
+    }
+
+    /// Looks whether both sides of the call are heard.
+    pub(super) fn warn(&mut self, now: Instant, terms: &WarningTerms, tell: &impl Fn(Event)) {
+        let locals = [self.caller.address(), self.client.address()];
+        if self.line == Line::Audio {
+            self.flow.warn(now, terms, locals).for_each(tell);
         }
     }
 

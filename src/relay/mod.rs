@@ -20,7 +20,7 @@ pub use offload::{Offload, Refused};
 pub use recorder::{RecorderCounts, RecorderSettings};
 
 use crate::id::FlowId;
-use crate::media::{Command, Event, Sound};
+use crate::media::{Command, Event, Sound, WarningTerms};
 use crate::telemetry::counts::Histogram;
 use crate::telemetry::metrics::FORWARDING_BUCKETS;
 use crate::time::Duration;
@@ -57,6 +57,8 @@ pub struct RelaySettings {
     pub coalesce: Duration,
     /// What legs may hear of us, each at the place that its id says.
     pub sounds: Arc<[Sound]>,
+    /// When signalling is told that a side of a call is not heard.
+    pub warnings: WarningTerms,
     /// For how many flows a worker may keep sockets open that none uses, at most [`crate::limits::RELAY_KEPT_MAX`]: four files each.
     pub kept_max: usize,
     /// The kernel's own way for the audio of flows whose legs are certain; `None`: each packet is forwarded by a worker.

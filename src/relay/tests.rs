@@ -39,6 +39,7 @@ fn settings(workers: usize, port_min: u16, port_max: u16) -> RelaySettings {
         coalesce: Duration::ZERO,
         kept_max: 1_000,
         sounds: sounds(),
+        warnings: WarningTerms::default(),
         offload: None,
         recorder: None,
         seed,

@@ -3,7 +3,7 @@
 
 use crate::id::{FlowId, Side};
 use crate::limits;
-use crate::media::{Closed, Command, Event, Line, Packet, Ports, Stream, Trust};
+use crate::media::{Closed, Command, Event, Line, Packet, Ports, Stream, Trust, WarningTerms};
 use crate::relay::RelaySettings;
 use crate::relay::beat::Beat;
 use crate::relay::bridge::{BUFFER_BYTES, Bridge, Buffer, Port};
@@ -64,6 +64,8 @@ pub(super) struct Worker<F> {
     pub(super) tell: Arc<F>,
     /// For how long packets gather, where there are many.
     coalesce: Duration,
+    /// When somebody is told that a side is not heard.
+    warnings: WarningTerms,
     state: State,
 }
 
@@ -129,7 +131,17 @@ impl<F: Fn(Event)> Worker<F> {
             beat: Beat::new(Arc::clone(&settings.sounds)),
             at_work: None,
         };
-        Ok(Worker { poll, inbox, opener, clock, gauges, tell, coalesce: settings.coalesce, state })
+        Ok(Worker {
+            poll,
+            inbox,
+            opener,
+            clock,
+            gauges,
+            tell,
+            coalesce: settings.coalesce,
+            warnings: settings.warnings,
+            state,
+        })
     }
 
     /// Works until told to stop. A panic costs the flow that it happened in, not the others.
@@ -371,6 +383,9 @@ impl<F: Fn(Event)> Worker<F> {
         for (key, bridge) in &mut self.state.bridges {
             self.state.at_work = Some(key);
             bridge.handle_timeout(now, &*self.tell);
+            if !self.warnings.is_off() {
+                bridge.warn(now, &self.warnings, &*self.tell);
+            }
             self.state.beat.note(now, key, bridge);
         }
         self.state.at_work = None;

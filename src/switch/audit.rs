@@ -69,7 +69,7 @@ fn kind(event: &Event<'_>) -> usize {
         Event::Failed { .. } => 10,
         Event::Unacknowledged { side } => sided(11, side),
         Event::Media(media::Event::Opened { .. } | media::Event::Added { .. }) => 13,
-        Event::Media(media::Event::Latched { .. } | media::Event::Dtmf { .. }) => 14,
+        Event::Media(media::Event::Latched { .. } | media::Event::Dtmf { .. } | media::Event::Warning { .. }) => 14,
         Event::Media(media::Event::Silent { .. } | media::Event::Failed { .. } | media::Event::Closed { .. }) => 15,
         Event::Declined { .. } => 16,
         Event::Ringing { .. } => 17,

@@ -130,6 +130,7 @@ fn done(switch: &mut Switch) -> Vec<String> {
         Effect::Notify(Notice::Personal(personal)) => match personal.news {
             News::Ended(_) => format!("ended {}", personal.name),
             News::Digit(digit) => format!("digit {} {}", personal.name, digit.key),
+            News::Warning(warning) => format!("warning {} {}", personal.name, warning.for_client.id),
         },
         Effect::Ask { .. } => "ask".into(),
         Effect::Locate(_) => "locate".into(),

@@ -38,6 +38,9 @@ const CONNECTIONS: [&str; 3] = ["tcp", "tls", "ws"];
 /// Why connections ended: `net::Ended`.
 const ENDS: [&str; 7] = ["left", "slow", "idle", "broken", "refused", "handshake", "unreachable"];
 
+/// Why RTP is not sent on: `media::Reason`, and what the kernel did not take.
+const RTP_DROPS: [&str; 7] = ["source", "malformed", "unauthentic", "replayed", "unbridged", "replaced", "unsent"];
+
 /// Waiting times of calls, seconds.
 const PARK_BUCKETS: [f64; 11] = [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0];
 /// From event to callback, seconds: a machine's answer at one end, a person's at the other.
@@ -158,6 +161,8 @@ pub struct Metrics {
     pub rtp_round_trip: Histogram,
     /// What was wrong with calls' audio, by its id; a call may have several.
     pub call_findings_total: Family<Counter>,
+    /// What was found wrong while calls went on, by the same ids.
+    pub call_warnings_total: Family<Counter>,
     /// INVITEs that were not parked, by the reason id that their response carries.
     pub rejects_total: Family<Counter>,
     /// Calls that were lost to a panic of ours.
@@ -223,10 +228,7 @@ impl Metrics {
             recordings_total: Family::one(&["result"], &["finished", "failed"]),
             recording_dropped_total: Counter::default(),
             rtp_packets_total: Counter::default(),
-            rtp_dropped_total: Family::one(
-                &["reason"],
-                &["source", "malformed", "unauthentic", "replayed", "unbridged", "replaced", "unsent"],
-            ),
+            rtp_dropped_total: Family::one(&["reason"], &RTP_DROPS),
             fax_calls_total: Counter::default(),
             fax_datagrams_total: Counter::default(),
             rtp_irregular_total: Family::one(&["kind"], &["lost", "reordered", "duplicated"]),
@@ -236,6 +238,7 @@ impl Metrics {
             rtp_jitter: Histogram::new(&JITTER_BUCKETS),
             rtp_round_trip: Histogram::new(&ROUND_TRIP_BUCKETS),
             call_findings_total: Family::one(&["finding"], &Trouble::ALL.map(Trouble::as_str)),
+            call_warnings_total: Family::one(&["warning"], &Trouble::WARNED.map(Trouble::as_str)),
             rejects_total: Family::one(&["reason"], &REJECTS),
             panics_total: Counter::default(),
             records_total: Family::one(&["result"], &["written", "lost"]),
@@ -393,6 +396,11 @@ impl Metrics {
             "parkway_call_findings_total",
             "What was wrong with calls' audio; a call may have several.",
             &self.call_findings_total,
+        );
+        page.counters(
+            "parkway_call_warnings_total",
+            "What was found wrong while calls went on; a call may have several.",
+            &self.call_warnings_total,
         );
     }
 

@@ -112,10 +112,10 @@ impl Law {
                     Err("a client is told how a call was that has no record".into())
                 }
                 News::Ended(_) => count(&mut self.rated, personal.call, 0, "told how it was"),
-                News::Digit(_) if self.recorded.contains_key(&personal.call) => {
-                    Err("a client is told of a key in a call that is over".into())
+                News::Digit(_) | News::Warning(_) if self.recorded.contains_key(&personal.call) => {
+                    Err("a client is told of something in a call that is over".into())
                 }
-                News::Digit(_) => Ok(()),
+                News::Digit(_) | News::Warning(_) => Ok(()),
             },
         }
     }

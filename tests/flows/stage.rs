@@ -212,6 +212,12 @@ impl Stage {
             "opened" => opened(flow, number),
             "failed" => media::Event::Failed { flow, reason: "no ports" },
             "closed" => media::Event::Closed { flow, report: Box::default() },
+            "warns" => {
+                let said = || media::Finding { id: "one_way_audio", leg: side.as_str(), text: String::new() };
+                let over_after = words.has("over").then_some(Duration::from_secs(12));
+                let warning = media::Warning { finding: said(), for_client: said(), over_after };
+                media::Event::Warning { flow, warning: Box::new(warning) }
+            }
             "silent" => {
                 words.has("caller");
                 let line = if words.has("fax") { media::Line::Fax } else { media::Line::Audio };
@@ -327,6 +333,10 @@ impl Stage {
             Notice::Personal(personal) => match &personal.news {
                 // It repeats the record, which the flows have.
                 News::Ended(_) => return Ok(()),
+                News::Warning(warning) => {
+                    let state = if warning.over_after.is_some() { "cleared" } else { "began" };
+                    format!("warning name={} {state} {}", personal.name, warning.for_client.id)
+                }
                 News::Digit(Digit { leg, key, heard, .. }) => {
                     let leg = format!("{leg:?}").to_lowercase();
                     format!("digit name={} leg={leg} key={key} heard={}", personal.name, heard.as_str())

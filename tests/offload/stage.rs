@@ -145,6 +145,7 @@ impl Stage {
             coalesce: time::Duration::ZERO,
             kept_max: 0,
             sounds: Arc::from([]),
+            warnings: parkway::media::WarningTerms::default(),
             offload: None,
             recorder: None,
             seed: [7; 32],
