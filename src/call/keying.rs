@@ -102,7 +102,9 @@ impl Keying {
         if needs_keys && !self.is_allowed {
             return not_acceptable(&"the keys of RTP/SAVP are not taken over this signalling, which is not encrypted");
         }
-        let image = description.media.iter().find(|media| media.kind == Kind::Image);
+        // Beside audio that cannot be relayed, that is what is wrong.
+        let speaks = description.media.iter().any(|media| media.kind == Kind::Audio && media.port != 0);
+        let image = description.media.iter().find(|media| media.kind == Kind::Image && !speaks);
         match image.map(|image| image.protocol) {
             Some(Protocol::Udptl) if self.is_required => {
                 not_acceptable(&"SRTP is required, and T.38 over UDPTL is plain")
