@@ -10,11 +10,12 @@ mod support;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput};
-use parkway::call::{self, Incoming, Notice, Pattern, Route, Trunk};
+use parkway::call::{self, Incoming, Notice, Route, Trunk};
 use parkway::event::{Herald, Signer};
 use parkway::id::FlowId;
 use parkway::media;
 use parkway::name::Name;
+use parkway::number::Pattern;
 use parkway::policy::{self, Algorithm, Grant, Grants, Keyring, Order, SigningKey, VerifyingKey};
 use parkway::registrar::Registrar;
 use parkway::rng::Rng;

@@ -4,6 +4,7 @@ pub mod id;
 pub mod limits;
 pub mod mutant;
 pub mod name;
+pub mod number;
 pub mod rng;
 pub mod secret;
 pub mod time;

@@ -126,6 +126,11 @@ pub const TOKEN_MASTERS_MAX: usize = 1024;
 
 /// Longest JSON web token, bytes: some forty grants, and nothing that takes longer to refuse than to verify.
 pub const JWT_BYTES_MAX: usize = 4096;
+/// Longest parameters of a grant, names and values together, bytes: they travel in each of its events, in records and in questions.
+pub const GRANT_PARAMETERS_BYTES_MAX: usize = 512;
+/// Most subjects whose answered calls are counted, some 150 bytes each: as many as answer limited calls on one day. Beyond it whoever is not
+/// counted yet gets no call.
+pub const SUBJECTS_COUNTED_MAX: usize = 65_536;
 /// How far the clock of whoever signs a JWT may be off ours, unless configured.
 pub const JWT_SKEW: Duration = Duration::from_secs(30);
 /// Longest subject (JWT `sub`), bytes.

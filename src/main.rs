@@ -138,6 +138,12 @@ struct Explain {
     /// How many calls he has.
     #[arg(long, default_value_t = 0)]
     bridges: u32,
+    /// How many calls he has answered, in all, in this hour and on this day.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    calls: u32,
+    /// The number that was called, if it is about a call.
+    #[arg(long, value_name = "NUMBER")]
+    called: Option<String>,
     /// When, as 2026-11-23T12:00:00Z; now, unless said.
     #[arg(long, value_name = "TIME", value_parser = policy::parse_instant)]
     at: Option<Wall>,
@@ -242,11 +248,12 @@ fn explain_policy(config: &Config, explain: &Explain) -> Result<(), Failure> {
         (None, None) => Asking::Nobody,
     };
     let media = explain.media.iter().copied().collect();
-    let Explain { action, ref name, source, bridges, at, .. } = *explain;
+    let Explain { action, ref name, source, bridges, calls, ref called, at, .. } = *explain;
+    let spent = policy::Spent { in_all: calls, this_hour: calls, today: calls };
     let now = Clock::start().now();
     let now = Now { wall: at.unwrap_or(now.wall), ..now };
     let explained = config
-        .explain_policy(now, &Asked { who, action, name, media, source, bridges })
+        .explain_policy(now, &Asked { who, action, name, media, source, bridges, spent, called: called.as_deref() })
         .map_err(|mistake| Failure { code: Code::Configuration, what: mistake.to_string() })?;
     println!("{}", if explained.allowed { "allow" } else { "deny" });
     explained.lines.iter().for_each(|line| println!("  {line}"));

@@ -60,6 +60,8 @@ mutants! {
     SourceKept = "source_kept",
     /// A client whose callback was denied keeps the place that was reserved for it. I11, L2.
     PlaceKept = "place_kept",
+    /// No place is reserved for a callback while policy is asked about it. I11: two take the last one.
+    PlaceNotReserved = "place_not_reserved",
     /// A callback that policy allows when another has the call already gets no final answer. I1, L2.
     SecondCallbackLost = "second_callback_lost",
     /// A client's CANCEL while policy is asked ends the call instead of the callback. I16.

@@ -30,7 +30,7 @@ const ORDER: [&[&str]; 18] = [
     &["main"],
 ];
 /// The one line whose modules may use each other.
-const VOCABULARY: &[&str] = &["id", "name", "time", "rng", "secret", "limits", "mutant"];
+const VOCABULARY: &[&str] = &["id", "name", "number", "time", "rng", "secret", "limits", "mutant"];
 /// The last module of the core.
 const CORE_END: &str = "switch";
 

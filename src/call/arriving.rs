@@ -66,6 +66,7 @@ pub(super) fn incoming(facts: &Facts, invite: &Message<'_>) -> Incoming {
         call: facts.id,
         generation: facts.generation(),
         name: facts.route.name.clone(),
+        called: facts.called.clone(),
         from: caller.uri.into(),
         from_display: caller.display.map(Into::into),
         to: facts.trunk.called.apply_in(uri_text(&invite.to())).into(),

@@ -16,7 +16,7 @@ use crate::name::Name;
 use crate::policy::{Permit, Who};
 use crate::sip::endpoint::{ClientId, DialogId, ServerId};
 use crate::sip::wire::{Message, Method};
-use crate::time::{Duration, Now};
+use crate::time::{Duration, Instant, Now};
 use crate::token::{Claim, SubjectHash};
 
 /// Two legs that hear each other. Cannot be made without policy's permit and an opened token.
@@ -98,6 +98,9 @@ impl Bridged {
             Event::Acknowledged { side, transaction, ack } => self.acknowledged(side, transaction, ack, facts, turn),
             Event::Response { transaction, response, .. } => self.responded(transaction, Some(response), facts, turn),
             Event::Failed { transaction, .. } => self.responded(transaction, None, facts, turn),
+            Event::Timeout if self.ends_at().is_some_and(|end| turn.now.at >= end) => {
+                self.end(End::too_long(), facts, turn)
+            }
             Event::Timeout => self.handle_timeout(facts, turn),
             Event::Unacknowledged { .. } => {
                 // RFC 3261 §13.3.1.4: no ACK in 64*T1, so the session is ended.
@@ -179,6 +182,11 @@ impl Bridged {
         }
     }
 
+    /// When policy has it ended.
+    pub(super) fn ends_at(&self) -> Option<Instant> {
+        self.bridge.permit.lasts().map(|lasts| self.since.at + lasts)
+    }
+
     pub(super) fn stay(self: Box<Self>) -> State {
         State::Bridged(self)
     }
@@ -232,6 +240,7 @@ impl Bridged {
             talked: before + (turn.now.at - self.since.at),
             winner: self.bridge.winner.to_string(),
             permit: self.bridge.permit.rule().to_string(),
+            parameters: self.bridge.permit.parameters().cloned(),
             client_sip_call_id: super::record::call_id(turn.endpoint, self.client.dialog),
         }
     }
@@ -284,6 +293,12 @@ impl End {
 
     fn without_media(reason: &'static str) -> End {
         End { header: Some("Q.850;cause=41;text=\"No media\""), ..End::failed(reason) }
+    }
+
+    /// RFC 3326 has no cause of its own for it: the text says it.
+    fn too_long() -> End {
+        let header = Some("Q.850;cause=31;text=\"Longest duration reached\"");
+        End { header, ..End::failed("the call lasted as long as policy allows") }
     }
 
     fn stopped() -> End {

@@ -11,6 +11,7 @@ use crate::name::Name;
 use crate::sip::endpoint::DialogId;
 use crate::time::{Instant, Wall};
 use crate::token::SubjectHash;
+use std::sync::Arc;
 
 /// A call that is being taken down.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ pub(super) struct Ending {
 #[derive(Debug)]
 pub(super) struct Holder {
     name: Name,
+    called: Arc<str>,
     subject: SubjectHash,
     /// Whether telephones of the call are rung, and not told.
     rings: bool,
@@ -38,7 +40,7 @@ pub(super) struct Holder {
 impl Holder {
     /// The client that answered under this name.
     pub(super) fn new(name: Name, subject: SubjectHash, facts: &Facts) -> Holder {
-        Holder { name, subject, rings: facts.route.invites }
+        Holder { name, called: facts.called.clone(), subject, rings: facts.route.invites }
     }
 
     /// What it is told.
@@ -56,8 +58,8 @@ impl Holder {
 
     /// Something that it is told, and nobody else.
     pub(super) fn told(self, call: CallId, news: News, at: Wall) -> Notice {
-        let Holder { name, subject: holder, rings } = self;
-        Notice::Personal(Box::new(Personal { call, name, holder, news, at, rings }))
+        let Holder { name, called, subject: holder, rings } = self;
+        Notice::Personal(Box::new(Personal { call, name, called, holder, news, at, rings }))
     }
 }
 

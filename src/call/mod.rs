@@ -48,7 +48,7 @@ pub use phase::Phase;
 pub use pressed::{DigitCounts, DigitTerms, SideDigits};
 pub use record::{Encrypted, EndedBy, Outcome, Record, Transfer, Video};
 pub use rewrite::Rewrite;
-pub use route::{Identity, Pattern, Route, Trunk};
+pub use route::{Identity, Route, Trunk};
 pub use session_timer::Terms as SessionTerms;
 pub use taping::RecordingTerms;
 pub use transfer::Referral;
@@ -104,6 +104,8 @@ pub struct Facts {
     pub trunk: Arc<Trunk>,
     /// Where it is going, since it was handed on last.
     pub route: Arc<Route>,
+    /// The number that was called, as routes know it.
+    pub called: Arc<str>,
     /// The caller's address.
     pub source: IpAddr,
     /// When the INVITE came.
@@ -375,21 +377,17 @@ impl Facts {
 
     /// Tells the clients of the name that the call waits no more.
     fn tell_gone(&self, turn: &mut Turn<'_>, reason: GoneReason, winner: Option<Name>) {
-        let name = self.route.name.clone();
-        turn.notify(Notice::Gone(Gone {
-            call: self.id,
-            name,
-            reason,
-            winner,
-            at: turn.now.wall,
-            rings: self.route.invites,
-        }));
+        turn.notify(self.gone(turn.now, reason, winner));
     }
 
     /// What the clients of a call are told that broke.
     pub fn gone_failed(&self, now: Now) -> Notice {
-        let (name, reason) = (self.route.name.clone(), GoneReason::Failed);
-        Notice::Gone(Gone { call: self.id, name, reason, winner: None, at: now.wall, rings: self.route.invites })
+        self.gone(now, GoneReason::Failed, None)
+    }
+
+    fn gone(&self, now: Now, reason: GoneReason, winner: Option<Name>) -> Notice {
+        let (name, called, rings) = (self.route.name.clone(), self.called.clone(), self.route.invites);
+        Notice::Gone(Gone { call: self.id, name, called, reason, winner, at: now.wall, rings })
     }
 
     /// The record of a call that broke: what its caller's INVITE said, and no more.
@@ -428,6 +426,7 @@ impl Facts {
             reason: over.reason,
             winner: None,
             permit: None,
+            parameters: None,
             refused_callbacks: self.refused.0,
             last_refusal: self.refused.1,
             rang_ms: self.rang_ms,

@@ -33,6 +33,8 @@ pub struct Incoming {
     pub generation: u32,
     /// The name that is called: subscribers of it and of the names below it are told.
     pub name: Name,
+    /// The number that was called, as routes know it: for policy.
+    pub called: Arc<str>,
     /// The caller's URI, as text.
     pub from: Box<str>,
     /// The caller's display name, where there is one.
@@ -58,6 +60,8 @@ pub struct Gone {
     pub call: CallId,
     /// The name under which it was announced.
     pub name: Name,
+    /// The number that was called, as routes know it: for policy.
+    pub called: Arc<str>,
     /// Why.
     pub reason: GoneReason,
     /// Who answered, for [`GoneReason::AnsweredElsewhere`].
@@ -75,6 +79,8 @@ pub struct Personal {
     pub call: CallId,
     /// The name under which the client answered.
     pub name: Name,
+    /// The number that was called, as routes know it: for policy.
+    pub called: Arc<str>,
     /// Who it is: nobody else is told, under whatever name.
     pub holder: SubjectHash,
     /// What happened.

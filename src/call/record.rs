@@ -4,6 +4,7 @@
 use super::pressed::DigitCounts;
 use crate::id::{CallId, Side};
 use crate::media::{Closed, Counters, Finding, Recorded};
+use crate::policy::Parameters;
 use crate::sip::endpoint::{DialogId, Endpoint};
 use crate::sip::typed;
 use crate::sip::wire::{Head, Header, NameAddr};
@@ -116,6 +117,8 @@ pub struct Record {
     pub winner: Option<String>,
     /// Policy's reason for the bridge.
     pub permit: Option<String>,
+    /// What the credential of who answered wants to be passed on.
+    pub parameters: Option<Parameters>,
     /// Callbacks that were refused while the call waited.
     pub refused_callbacks: u32,
     /// Policy's reason for the last of them.

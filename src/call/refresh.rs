@@ -17,7 +17,7 @@ impl Bridged {
     /// When to be called again.
     pub(super) fn wake_at(&self) -> Option<Instant> {
         let legs = [Side::Caller, Side::Client].map(|side| self.leg_of(side).timer.wake_at());
-        legs.into_iter().chain([self.patience_ends()]).flatten().min()
+        legs.into_iter().chain([self.patience_ends(), self.ends_at()]).flatten().min()
     }
 
     /// Time has passed.

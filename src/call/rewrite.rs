@@ -2,8 +2,8 @@
 //! is brought to E.164 here, so that routes and clients see one form.
 //! Not here: whose numbers are rewritten (`call::Trunk`), and routes.
 
-use super::Pattern;
 use crate::limits;
+use crate::number::Pattern;
 use std::borrow::Cow;
 use std::fmt;
 

@@ -3,6 +3,7 @@
 //! Not here: the record itself (`record`).
 
 use super::{Facts, Record, record};
+use crate::policy::Parameters;
 use crate::time::{Duration, Now};
 
 /// All bridges of a call up to now, at least one.
@@ -12,9 +13,10 @@ pub(super) struct Talk {
     pub(super) first: Now,
     /// How long all of them lasted together.
     pub(super) talked: Duration,
-    /// Of the last: who answered, what allowed it, and the Call-ID of the client's leg.
+    /// Of the last: who answered, what allowed it, what its credential wants to be passed on, and the Call-ID of the client's leg.
     pub(super) winner: String,
     pub(super) permit: String,
+    pub(super) parameters: Option<Parameters>,
     pub(super) client_sip_call_id: Option<String>,
 }
 
@@ -27,6 +29,7 @@ impl Talk {
         record.talked_ms = record::millis(self.talked);
         record.winner = Some(self.winner);
         record.permit = Some(self.permit);
+        record.parameters = self.parameters;
         record.client_sip_call_id = self.client_sip_call_id;
     }
 }

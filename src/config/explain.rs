@@ -3,7 +3,7 @@
 
 use super::{Config, Keys, Mistake};
 use crate::name::Name;
-use crate::policy::{self, Action, Claims, MediaKinds, Query, Reason, Subject};
+use crate::policy::{self, Action, Claims, MediaKinds, Query, Reason, Spent, Subject};
 use crate::time::Now;
 use std::net::IpAddr;
 
@@ -22,6 +22,10 @@ pub struct Asked<'a> {
     pub source: Option<IpAddr>,
     /// How many bridges he has.
     pub bridges: u32,
+    /// How many calls he has answered.
+    pub spent: Spent,
+    /// The number that was called, if it is about a call.
+    pub called: Option<&'a str>,
 }
 
 /// Who wants it.
@@ -63,9 +67,9 @@ impl Config {
     }
 
     fn explain_claims(&self, now: Now, asked: &Asked<'_>, claims: Option<&Claims>) -> Explained {
-        let &Asked { action, name, media, source, bridges: usage, .. } = asked;
+        let &Asked { action, name, media, source, bridges: usage, spent, called, .. } = asked;
         let subject = claims.map_or(Subject::Nobody, Subject::Claims);
-        let query = Query { action, subject, name, media, source, usage, call: None };
+        let query = Query { action, subject, name, media, source, usage, spent, call: None, called };
         let opinions = self.policy.engines.explain(now, &query);
         let last = opinions.last();
         let allowed = last.is_some_and(|opinion| opinion.allows);

@@ -7,11 +7,13 @@ use super::typed::{Check, label};
 use super::users::{media, name_of};
 use super::{Policy, PolicyKey, address, cases};
 use crate::name::Name;
+use crate::number::Pattern;
 use crate::policy::{
-    Action, Algorithm, Chain, Effect, Engine, Engines, Form, Grant, Grants, Hours, MediaKinds, OUTCOMES, Person,
-    Reason, Rule, Rules, VerifyingKey, no_action,
+    Action, Algorithm, Chain, Effect, Engine, Engines, Form, Grants, Limits, MediaKinds, OUTCOMES, Person, Reason,
+    Rule, Rules, VerifyingKey, no_action,
 };
 use crate::secret::Secret;
+use crate::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -148,10 +150,10 @@ impl Check {
         let who = self.each(&at("who"), &rule.who, |subject| label(subject).map(|subject| Person::new(&subject)));
         let names: Option<Vec<Name>> = self.each(&at("names"), &rule.names, name_of);
         let from = self.each(&at("from"), &rule.from, address::net);
-        let hours = self
-            .optional(&at("hours"), &rule.hours, |text| Hours::parse(text, zone).map_err(|error| error.to_string()));
-        let (actions, who, names, from) = (actions?, who?, names?, from?);
-        Some(Rule { id: id?.into(), effect: effect?, actions, who, names, from, hours: hours? })
+        let called = self.each(&at("called"), &rule.called, Pattern::parse);
+        let hours = self.hours(&at("hours"), &rule.hours, zone);
+        let (actions, who, names, from, called) = (actions?, who?, names?, from?, called?);
+        Some(Rule { id: id?.into(), effect: effect?, actions, who, names, from, called, hours: hours? })
     }
 
     fn effect(&mut self, key: &str, rule: &raw::PolicyRule) -> Option<Effect> {
@@ -159,17 +161,27 @@ impl Check {
         let kinds = rule.media.as_ref().map(|words| self.each(&at("media"), words, media));
         match &*rule.effect {
             "allow" => {
-                let usual = Grant::default();
-                let concurrent = rule.concurrent.unwrap_or(usual.concurrent.into());
-                let concurrent = self.number(&at("concurrent"), concurrent, 0..=u64::from(u32::MAX));
-                let media = kinds.map_or(Some(usual.media), |kinds| kinds.map(MediaKinds::from_iter));
-                Some(Effect::Allow { media: media?, concurrent: concurrent? })
+                let usual = Limits::default();
+                let concurrent = self.limit(&at("concurrent"), rule.concurrent)?.unwrap_or(usual.concurrent);
+                let media = kinds.map_or(Some(usual.media), |kinds| kinds.map(MediaKinds::from_iter))?;
+                let calls = self.allowance(key, rule.calls_per_hour, rule.calls_per_day)?;
+                let seconds = self.limit(&at("call_seconds_max"), rule.call_seconds_max)?;
+                let lasts = seconds.map(|seconds| Duration::from_secs(seconds.into()));
+                Some(Effect::Allow(Limits { media, concurrent, calls, lasts }))
             }
-            "deny" if kinds.is_some() => self.wrong(&at("media"), "a denial has no limits; leave it out"),
-            "deny" if rule.concurrent.is_some() => {
-                self.wrong(&at("concurrent"), "a denial has no limits; leave it out")
+            "deny" => {
+                let limits = [
+                    ("media", kinds.is_some()),
+                    ("concurrent", rule.concurrent.is_some()),
+                    ("calls_per_hour", rule.calls_per_hour.is_some()),
+                    ("calls_per_day", rule.calls_per_day.is_some()),
+                    ("call_seconds_max", rule.call_seconds_max.is_some()),
+                ];
+                match limits.iter().find(|(_, given)| *given) {
+                    Some((name, _)) => self.wrong(&at(name), "a denial has no limits; leave it out"),
+                    None => Some(Effect::Deny),
+                }
             }
-            "deny" => Some(Effect::Deny),
             other => self.wrong(&at("effect"), format!("`{other}` is neither allow nor deny")),
         }
     }

@@ -169,9 +169,13 @@ pub(super) struct PolicyRule {
     pub(super) who: Vec<String>,
     pub(super) names: Vec<String>,
     pub(super) from: Vec<String>,
+    pub(super) called: Vec<String>,
     pub(super) hours: String,
     pub(super) media: Option<Vec<String>>,
     pub(super) concurrent: Option<u64>,
+    pub(super) calls_per_hour: Option<u64>,
+    pub(super) calls_per_day: Option<u64>,
+    pub(super) call_seconds_max: Option<u64>,
 }
 
 /// An entry of a list; a key that is `None` falls back to a section's.
@@ -280,6 +284,16 @@ pub(super) struct User {
     pub(super) concurrent: Option<u64>,
     pub(super) ring: Option<String>,
     pub(super) record: Option<String>,
+    pub(super) from: Option<Vec<String>>,
+    pub(super) not_before: Option<String>,
+    pub(super) not_after: Option<String>,
+    pub(super) hours: Option<String>,
+    pub(super) called: Option<Vec<String>>,
+    pub(super) calls: Option<u64>,
+    pub(super) calls_per_hour: Option<u64>,
+    pub(super) calls_per_day: Option<u64>,
+    pub(super) call_seconds_max: Option<u64>,
+    pub(super) parameters: Option<Vec<String>>,
 }
 
 impl Raw {
@@ -313,7 +327,7 @@ impl Raw {
             policy: Policy {
                 key: vec![key],
                 name: vec![PolicyName::default()],
-                rule: vec![PolicyRule { media: Some(Vec::new()), concurrent: number(), ..PolicyRule::default() }],
+                rule: vec![Raw::whole_rule()],
                 ..Policy::default()
             },
             push: Push { provider: vec![Raw::whole_provider()], ..Push::default() },
@@ -329,16 +343,7 @@ impl Raw {
                 data: text(),
                 ..Route::default()
             }],
-            user: vec![User {
-                secret: text(),
-                secret_file: text(),
-                media: Some(Vec::new()),
-                dial: Some(false),
-                concurrent: number(),
-                ring: text(),
-                record: text(),
-                ..User::default()
-            }],
+            user: vec![Raw::whole_user()],
             ..Raw::default()
         }
     }
@@ -359,6 +364,42 @@ impl Raw {
             key_id: text(),
             topic: text(),
             service_account_file: text(),
+        }
+    }
+
+    fn whole_rule() -> PolicyRule {
+        let number = || Some(0);
+        PolicyRule {
+            media: Some(Vec::new()),
+            concurrent: number(),
+            calls_per_hour: number(),
+            calls_per_day: number(),
+            call_seconds_max: number(),
+            ..PolicyRule::default()
+        }
+    }
+
+    fn whole_user() -> User {
+        let (text, texts, number) = (|| Some(String::new()), || Some(Vec::new()), || Some(0));
+        User {
+            secret: text(),
+            secret_file: text(),
+            media: texts(),
+            dial: Some(false),
+            concurrent: number(),
+            ring: text(),
+            record: text(),
+            from: texts(),
+            not_before: text(),
+            not_after: text(),
+            hours: text(),
+            called: texts(),
+            calls: number(),
+            calls_per_hour: number(),
+            calls_per_day: number(),
+            call_seconds_max: number(),
+            parameters: texts(),
+            ..User::default()
         }
     }
 

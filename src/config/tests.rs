@@ -207,6 +207,19 @@ const MISTAKES: &[(&str, &str)] = &[
         "x.toml:4: policy.rule[0].concurrent: a denial has no limits",
     ),
     (
+        "[[policy.rule]]\nid = \"a\"\neffect = \"deny\"\ncall_seconds_max = 1",
+        "x.toml:4: policy.rule[0].call_seconds_max: a denial has no limits",
+    ),
+    (
+        "[[policy.rule]]\nid = \"a\"\neffect = \"allow\"\ncalled = [\"sip:1@h\"]",
+        "x.toml:4: policy.rule[0].called[0]: `sip:1@h` can match no number",
+    ),
+    (
+        "[[user]]\nname = \"a\"\nsecret = \"x\"\nnot_before = \"soon\"",
+        "x.toml:4: user[0].not_before: `soon` is no time",
+    ),
+    ("[[user]]\nname = \"a\"\nsecret = \"x\"\nparameters = [\"a\"]", "x.toml:4: user[0].parameters[0]: `a` has no ="),
+    (
         "[[policy.rule]]\nid = \"a\"\neffect = \"allow\"\nactions = [\"fly\"]",
         "x.toml:4: policy.rule[0].actions[0]: `fly` is no action; write subscribe, register",
     ),
@@ -410,10 +423,25 @@ fn users_have_their_grants_and_their_passwords_are_never_shown() {
     assert_eq!((grant.receive.len(), grant.bridge.len(), grant.dial, grant.concurrent), (2, 1, true, 3));
     assert_eq!(grant.transfer, [crate::name::Name::parse("c").unwrap()]);
     assert!(!config.to_toml().contains("sesame") && !format!("{config:?}").contains("sesame"));
+    assert!(grant.only().is_none() && grant.parameters.is_none());
     let keyring = Keys::open(&config).unwrap().keyring(&config).unwrap();
     assert!(keyring.users().find("bob").is_some() && builtin().users.algorithms().is_empty());
     let again = load(&text.replace("bob", "anna")).unwrap_err();
     assert!(again.contains("user[1].name: `anna` is taken"), "{again}");
+}
+
+#[test]
+fn a_users_grant_is_narrowed_by_the_words_of_a_jwt() {
+    let text = "[policy]\ntime_zone = \"Europe/Berlin\"\n[[user]]\nname = \"bob\"\nsecret = \"x\"\nfrom = [\"192.0.2.0/24\"]\n\
+        not_before = \"2026-11-23T08:00:00Z\"\nnot_after = \"2026-12-24T00:00:00Z\"\nhours = \"mon-fri 08:00-18:00\"\n\
+        called = [\"+4930*\"]\ncalls = 100\ncalls_per_hour = 5\ncalls_per_day = 20\ncall_seconds_max = 600\n\
+        parameters = [\"ticket=4711\"]\n";
+    let json = r#"{"from":["192.0.2.0/24"],"not_before":"2026-11-23T08:00:00Z","not_after":"2026-12-24T00:00:00Z",
+        "hours":"mon-fri 08:00-18:00","time_zone":"Europe/Berlin","called":["+4930*"],"calls":100,"calls_per_hour":5,
+        "calls_per_day":20,"call_seconds_max":600,"parameters":{"ticket":"4711"}}"#;
+    let config = load(text).unwrap();
+    let expected: Grant = serde_json::from_str(json).unwrap();
+    assert_eq!(*config.users.find("bob").unwrap().claims().grant(), expected);
 }
 
 #[test]

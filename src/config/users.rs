@@ -1,11 +1,12 @@
 //! `[digest]` and `[[user]]`: telephones that prove a password, and what each may do. `[registrar]`: how long they are remembered.
 //! Not here: the proof (`sip::auth`), and what a grant means (`policy`).
 
-use super::keys;
 use super::raw::{self, Raw};
 use super::typed::{Check, label};
+use super::{address, keys};
 use crate::name::Name;
-use crate::policy::{Grant, MediaKinds, RecordRule, Users};
+use crate::number::Pattern;
+use crate::policy::{Allowance, Grant, Hours, MediaKinds, Parameters, RecordRule, Restrictions, Users, parse_instant};
 use crate::registrar::Lifetimes;
 use crate::secret::Secret;
 use crate::sip::auth::Algorithm;
@@ -31,7 +32,7 @@ impl Check {
                     format!("`{}` is taken; give each user a name of his own", user.name),
                 );
             }
-            users.push(self.user(&key, user));
+            users.push(self.user(&key, user, &raw.policy.time_zone));
         }
         let (realm, algorithms) = (realm?, algorithms?);
         let mut all = Users::new(&realm, &algorithms);
@@ -52,7 +53,7 @@ impl Check {
         Some(Lifetimes { seconds_min: min?, seconds_max: max?, seconds_default: default? })
     }
 
-    fn user(&mut self, key: &str, user: &raw::User) -> Option<(String, Secret<String>, Grant)> {
+    fn user(&mut self, key: &str, user: &raw::User, zone: &str) -> Option<(String, Secret<String>, Grant)> {
         let at = |name: &str| format!("{key}.{name}");
         let name = self.parsed(&at("name"), &user.name, user_name);
         let password = self.password(key, user);
@@ -69,11 +70,73 @@ impl Check {
         let dial = user.dial.unwrap_or(default.dial);
         let ring = user.ring.as_deref().map_or(Some(false), |text| self.parsed(&at("ring"), text, ring));
         let record = user.record.as_deref().map(|text| self.parsed(&at("record"), text, rule));
+        let only = self.restrictions(key, user, zone);
+        let parameters = self.parameters(&at("parameters"), user.parameters.as_deref().unwrap_or_default());
         let (receive, bridge, transfer) = (receive?, bridge?, transfer?);
         let (media, concurrent, ring) = (media?, concurrent?, ring?);
         let record = record.map_or(Some(None), |rule| rule.map(Some))?;
-        let grant = Grant { receive, bridge, transfer, dial, media, concurrent, ring, record };
+        let only = only.filter(|only| !only.is_none()).map(Box::new);
+        let grant =
+            Grant { receive, bridge, transfer, dial, media, concurrent, ring, record, only, parameters: parameters? };
         Some((name?, password?, grant))
+    }
+
+    /// Each as `name=value`.
+    fn parameters(&mut self, key: &str, texts: &[String]) -> Option<Option<Box<Parameters>>> {
+        let pair = |text: &str| {
+            let (name, value) = text.split_once('=').ok_or_else(|| format!("`{text}` has no =; write name=value"))?;
+            Ok((name.to_owned(), value.to_owned()))
+        };
+        let pairs: Vec<(String, String)> = self.each(key, texts, pair)?;
+        match Parameters::new(pairs.into_iter().collect()) {
+            Ok(parameters) => Some(parameters),
+            Err(what) => self.wrong(key, what),
+        }
+    }
+
+    /// What narrows the grant further; hours are counted where those of rules are.
+    fn restrictions(&mut self, key: &str, user: &raw::User, zone: &str) -> Option<Restrictions> {
+        let at = |name: &str| format!("{key}.{name}");
+        let from = self.each(&at("from"), user.from.as_deref().unwrap_or_default(), address::net);
+        let mut instant = |name: &str, text: &Option<String>| match text {
+            Some(text) => self.parsed(&at(name), text, parse_instant).map(Some),
+            None => Some(None),
+        };
+        let (not_before, not_after) = (instant("not_before", &user.not_before), instant("not_after", &user.not_after));
+        let hours = self.hours(&at("hours"), user.hours.as_deref().unwrap_or_default(), zone);
+        let called = self.each(&at("called"), user.called.as_deref().unwrap_or_default(), Pattern::parse);
+        let in_all = self.limit(&at("calls"), user.calls);
+        let calls = self.allowance(key, user.calls_per_hour, user.calls_per_day);
+        let call_seconds_max = self.limit(&at("call_seconds_max"), user.call_seconds_max);
+        Some(Restrictions {
+            from: from?,
+            not_before: not_before?,
+            not_after: not_after?,
+            hours: hours?,
+            called: called?,
+            calls: Allowance { in_all: in_all?, ..calls? },
+            call_seconds_max: call_seconds_max?,
+        })
+    }
+
+    /// Hours of the week; none if the text is empty.
+    pub(super) fn hours(&mut self, key: &str, text: &str, zone: &str) -> Option<Option<Hours>> {
+        self.optional(key, text, |text| Hours::parse(text, zone).map_err(|error| error.to_string()))
+    }
+
+    /// How many calls in a period.
+    pub(super) fn allowance(&mut self, key: &str, hour: Option<u64>, day: Option<u64>) -> Option<Allowance> {
+        let per_hour = self.limit(&format!("{key}.calls_per_hour"), hour);
+        let per_day = self.limit(&format!("{key}.calls_per_day"), day);
+        Some(Allowance { in_all: None, per_hour: per_hour?, per_day: per_day? })
+    }
+
+    /// A limit that need not be there.
+    pub(super) fn limit(&mut self, key: &str, given: Option<u64>) -> Option<Option<u32>> {
+        match given {
+            Some(number) => self.number(key, number, 0..=u64::from(u32::MAX)).map(Some),
+            None => Some(None),
+        }
     }
 
     fn password(&mut self, key: &str, user: &raw::User) -> Option<Secret<String>> {

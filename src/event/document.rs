@@ -17,6 +17,7 @@ use super::sign::Signer;
 use crate::call::{Digit, Ended, EndedBy, Gone, Incoming, Personal, Quality};
 use crate::media::{Finding, Means, Warning};
 use crate::name::Name;
+use crate::policy::Parameters;
 use crate::time::Wall;
 use serde::Serialize;
 use std::borrow::Cow;
@@ -36,6 +37,8 @@ pub struct Invitation<'a> {
     pub sip: &'a str,
     /// The URI that carries its own token, for phones that can only dial; where the subscriber's JWT grants it.
     pub dial: Option<&'a str>,
+    /// What its credential wants to be passed on. Whoever reads them knows them from there, so they are not under the signature.
+    pub parameters: Option<&'a Parameters>,
 }
 
 /// Identifies a notice, the same for all its subscribers: a client that got it twice can tell.
@@ -80,6 +83,8 @@ struct IncomingEvent<'a> {
     token: Option<&'a str>,
     callback: Callback<'a>,
     data: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<&'a Parameters>,
     kid: &'a str,
     signature: &'a str,
 }
@@ -128,6 +133,7 @@ pub fn incoming(id: EventId, call: &Incoming, invitation: &Invitation<'_>, signe
         token: Some(invitation.token).filter(|token| !token.is_empty()),
         callback: Callback { sip: invitation.sip, dial: invitation.dial },
         data: call.data.as_deref(),
+        parameters: invitation.parameters,
         kid: signer.kid(),
         signature: &signature,
     })
@@ -385,6 +391,7 @@ mod tests {
             call: CallId(0xabc),
             generation: 0,
             name: Name::parse("foo").unwrap(),
+            called: "+49301".into(),
             from: "sip:+4930123@trunk.example".into(),
             from_display: Some("Ann \"A\"\r\nZ\u{202e}".into()),
             to: "sip:+49301@pbx.example".into(),
@@ -413,8 +420,13 @@ mod tests {
     #[test]
     fn an_incoming_event_is_this_document_with_a_signature_over_these_lines() {
         let (signer, foo_web) = (signer(), Name::parse("foo/web").unwrap());
-        let invitation =
-            Invitation { subscriber: &foo_web, token: "T0", sip: "sip:foo/web@pbx", dial: Some("sip:T1@pbx") };
+        let invitation = Invitation {
+            subscriber: &foo_web,
+            token: "T0",
+            sip: "sip:foo/web@pbx",
+            dial: Some("sip:T1@pbx"),
+            parameters: None,
+        };
         let event = incoming(ID, &parked(), &invitation, &signer);
         assert_eq!(
             unsigned(&event),
@@ -454,7 +466,7 @@ mod tests {
     fn what_a_call_does_not_have_is_null_and_signed_as_an_empty_line() {
         let (signer, foo) = (signer(), Name::parse("foo").unwrap());
         let call = Incoming { from_display: None, data: None, media: MediaKinds::NONE, ..parked() };
-        let invitation = Invitation { subscriber: &foo, token: "T0", sip: "sip:foo@pbx", dial: None };
+        let invitation = Invitation { subscriber: &foo, token: "T0", sip: "sip:foo@pbx", dial: None, parameters: None };
         let event = incoming(ID, &call, &invitation, &signer);
         let document: Value = serde_json::from_str(&event).unwrap();
         assert_eq!((&document["from_display"], &document["data"]), (&Value::Null, &Value::Null));
@@ -478,7 +490,7 @@ mod tests {
         ] {
             let winner = winner.map(|name| Name::parse(name).unwrap());
             let (name, at) = (Name::parse("foo").unwrap(), Wall(1_795_449_810_125));
-            let notice = Gone { call: CallId(1), name, reason, winner, at, rings: false };
+            let notice = Gone { call: CallId(1), name, called: "+49301".into(), reason, winner, at, rings: false };
             let expected = format!(
                 r#"{{"v":1,"type":"gone","id":"1700000000-42","call":"{}","name":"foo","reason":{json},"at":"2026-11-23T16:03:30.125Z"}}"#,
                 notice.call
@@ -491,6 +503,7 @@ mod tests {
         Personal {
             call: CallId(1),
             name: Name::parse(name).unwrap(),
+            called: "+49301".into(),
             holder: SubjectHash::of("ann"),
             news: News::Ended(ended),
             at: Wall(1_795_449_810_125),

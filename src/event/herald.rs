@@ -7,7 +7,7 @@ use crate::call::{Gone, Incoming, News, Personal};
 use crate::id::CallId;
 use crate::name::Name;
 use crate::policy::{
-    self, Action, Claims, Decision, Keyring, MediaKinds, PolicyEngine, Query, Reason, Subject, Verdict,
+    self, Action, Claims, Decision, Keyring, MediaKinds, PolicyEngine, Query, Reason, Spent, Subject, Verdict,
 };
 use crate::rng::Rng;
 use crate::time::Now;
@@ -58,7 +58,8 @@ impl Herald {
         rng: &mut Rng,
     ) -> String {
         // A URI that can be dialled is good for sound alone.
-        let dials = authority.decide(now, Action::Dial, MediaKinds::AUDIO, hearer, Some(call.call)).is_ok();
+        let dials =
+            authority.decide(now, Action::Dial, MediaKinds::AUDIO, hearer, Some((call.call, &call.called))).is_ok();
         let contents = Contents {
             node: authority.keys.node(),
             call: call.call,
@@ -78,6 +79,7 @@ impl Herald {
             token: token.expose(),
             sip: &self.sip_uri(hearer.name),
             dial: dial.as_deref(),
+            parameters: hearer.claims.grant().parameters.as_deref(),
         };
         document::incoming(self.id(sequence), call, &invitation, &self.signer)
     }
@@ -85,7 +87,8 @@ impl Herald {
     /// The event that wakes a client which is not connected: without a token, because whoever carries it need not have one. The client gets
     /// its own when it subscribes.
     pub fn waking(&self, name: &Name, (sequence, call): (u64, &Incoming)) -> String {
-        let invitation = Invitation { subscriber: name, token: "", sip: &self.sip_uri(name), dial: None };
+        let invitation =
+            Invitation { subscriber: name, token: "", sip: &self.sip_uri(name), dial: None, parameters: None };
         document::incoming(self.id(sequence), call, &invitation, &self.signer)
     }
 
@@ -117,20 +120,21 @@ impl Herald {
 
 impl Authority {
     /// Asks policy whether a client may do something under its name, now. The name is the client's: a grant of `foo/web` lets it hear
-    /// of calls for `foo`. A question to somebody else is a no here: nobody waits for a third party to be told of a call.
+    /// of calls for `foo`. A call comes with the number that was called. A question to somebody else is a no here: nobody waits for a third party to be told of a call.
     pub fn decide(
         &self,
         now: Now,
         action: Action,
         media: MediaKinds,
         hearer: Hearer<'_>,
-        call: Option<CallId>,
+        call: Option<(CallId, &str)>,
     ) -> Result<(), Reason> {
         if now.wall >= hearer.claims.expires() {
             return Err(Reason::TokenExpired);
         }
         let (subject, name, source) = (Subject::Claims(hearer.claims), hearer.name, hearer.source);
-        let query = Query { action, subject, name, media, source, usage: 0, call };
+        let (call, called, spent) = (call.map(|it| it.0), call.map(|it| it.1), Spent::default());
+        let query = Query { action, subject, name, media, source, usage: 0, spent, call, called };
         match policy::ask(&*self.engine, now, &query) {
             Decision::Verdict(Verdict::Allow(_permit)) => Ok(()),
             Decision::Verdict(Verdict::Deny(reason)) => Err(reason),

@@ -58,14 +58,14 @@ impl Announcer {
     }
 
     /// Asks policy again whether this subscriber may hear of this call.
-    pub(super) fn may_receive(&self, now: Now, seat: &Seat, call: CallId) -> Result<(), NotTold> {
+    pub(super) fn may_receive(&self, now: Now, seat: &Seat, call: (CallId, &str)) -> Result<(), NotTold> {
         // To be told of a call uses no media yet.
         let decided = self.authority().decide(now, Action::Receive, MediaKinds::NONE, hearer(seat), Some(call));
         decided.map_err(not_told)
     }
 
     /// Asks policy whether this subscriber may answer this call, and so may also turn it down for everybody.
-    pub(super) fn may_answer(&self, now: Now, seat: &Seat, call: CallId) -> Result<(), Reason> {
+    pub(super) fn may_answer(&self, now: Now, seat: &Seat, call: (CallId, &str)) -> Result<(), Reason> {
         self.authority().decide(now, Action::Bridge, MediaKinds::AUDIO, hearer(seat), Some(call))
     }
 
@@ -103,6 +103,9 @@ fn not_told(reason: Reason) -> NotTold {
         // An engine that is down for a moment must not send all clients away at once.
         Reason::MediaNotGranted | Reason::ConcurrencyExceeded | Reason::DialNotGranted => NotTold::Withheld,
         Reason::TransferNotGranted | Reason::PolicyUnavailable => NotTold::Withheld,
+        // Another call, or the same at another time.
+        Reason::TimeNotGranted | Reason::CalledNotGranted => NotTold::Withheld,
+        Reason::CallsExceeded | Reason::RateExceeded | Reason::CallsUncounted => NotTold::Withheld,
         Reason::NoCredential
         | Reason::TokenMalformed
         | Reason::TokenIdentity
@@ -116,6 +119,7 @@ fn not_told(reason: Reason) -> NotTold {
         | Reason::NonceStale
         | Reason::NameNotGranted
         | Reason::BridgeNotGranted
+        | Reason::SourceNotGranted
         | Reason::NoRule
         | Reason::PolicyDenied => NotTold::Refused(Closing::Refused(reason)),
     }

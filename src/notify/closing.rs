@@ -95,6 +95,12 @@ pub fn is_about_credential(reason: Reason) -> bool {
         | Reason::DialNotGranted
         | Reason::MediaNotGranted
         | Reason::ConcurrencyExceeded
+        | Reason::SourceNotGranted
+        | Reason::TimeNotGranted
+        | Reason::CalledNotGranted
+        | Reason::CallsExceeded
+        | Reason::RateExceeded
+        | Reason::CallsUncounted
         | Reason::PolicyUnavailable
         | Reason::NoRule
         | Reason::PolicyDenied => false,

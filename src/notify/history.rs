@@ -58,7 +58,7 @@ mod tests {
     fn gone(name: &str) -> Arc<Gone> {
         let name = Name::parse(name).unwrap();
         let (call, reason, winner, at, rings) = (CallId(1), GoneReason::Timeout, None, Wall(0), false);
-        Arc::new(Gone { call, name, reason, winner, at, rings })
+        Arc::new(Gone { call, name, called: "+49301".into(), reason, winner, at, rings })
     }
 
     fn since(history: &History, last: u64, name: &str) -> Option<Vec<u64>> {

@@ -64,22 +64,29 @@ impl Parked {
         subscriber.ancestry().any(|name| self.sequence(name, call).is_some())
     }
 
+    /// The number that was called by a call that waits for a name which reaches `subscriber`.
+    pub(super) fn called(&self, call: CallId, subscriber: &Name) -> Option<Arc<str>> {
+        subscriber.ancestry().find_map(|name| self.look(name, call, |waiting| waiting.call.called.clone()))
+    }
+
     /// Whether this summary is still the newest of its call.
     pub(super) fn holds(&self, waiting: &Waiting) -> bool {
         self.sequence(waiting.call.name.as_str(), waiting.call.call) == Some(waiting.sequence)
     }
 
     fn sequence(&self, name: &str, call: CallId) -> Option<u64> {
+        self.look(name, call, |waiting| waiting.sequence)
+    }
+
+    fn look<T>(&self, name: &str, call: CallId, of: impl Fn(&Arc<Waiting>) -> T) -> Option<T> {
         let calls = self.by_name.get(name)?;
         let at = calls.binary_search_by_key(&call, |other| other.call.call).ok()?;
-        calls.get(at).map(|waiting| waiting.sequence)
+        calls.get(at).map(of)
     }
 
     /// The summary of a call that waits for this very name.
     pub(super) fn find(&self, name: &Name, call: CallId) -> Option<Arc<Waiting>> {
-        let calls = self.by_name.get(name.as_str())?;
-        let at = calls.binary_search_by_key(&call, |other| other.call.call).ok()?;
-        calls.get(at).cloned()
+        self.look(name.as_str(), call, Arc::clone)
     }
 
     /// All calls that wait for `subscriber`, newest first, so that the oldest can be popped.

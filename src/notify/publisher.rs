@@ -110,13 +110,13 @@ impl FanOut {
             Job::Gone { gone, .. } if !registry.listeners.any(&gone.name) => 0,
             Job::Gone { sequence, gone } => {
                 let text = registry.announcer.gone(sequence, &gone);
-                let written = Written { sequence, call: gone.call, text };
+                let written = Written { sequence, call: gone.call, called: gone.called.clone(), text };
                 registry.listeners.deliver(&gone.name, &Parcel::Written(Arc::new(written)))
             }
             Job::Personal { personal, .. } if !registry.listeners.any(&personal.name) => 0,
             Job::Personal { sequence, personal } => {
                 let text = registry.announcer.personal(sequence, &personal);
-                let written = Written { sequence, call: personal.call, text };
+                let written = Written { sequence, call: personal.call, called: personal.called.clone(), text };
                 registry.listeners.deliver_to(&personal.name, personal.holder, &Parcel::Written(Arc::new(written)))
             }
         };

@@ -153,7 +153,8 @@ impl Registry {
             return None;
         }
         let ended = |(sequence, gone): (u64, Arc<Gone>)| {
-            Parcel::Written(Arc::new(Written { sequence, call: gone.call, text: self.announcer.gone(sequence, &gone) }))
+            let (call, called, text) = (gone.call, gone.called.clone(), self.announcer.gone(sequence, &gone));
+            Parcel::Written(Arc::new(Written { sequence, call, called, text }))
         };
         let ends = self.history.since(last.sequence, name)?.into_iter().map(ended);
         let mut missed: Vec<Parcel> = ends.filter(|end| end.sequence() <= counted).collect();
@@ -180,7 +181,9 @@ impl Registry {
             return Err(NotPassed::UnknownCall);
         }
         if kind == ClientMessageKind::Declined {
-            self.announcer.may_answer(self.clock.now(), seat, call).map_err(NotPassed::NotGranted)?;
+            let called = self.parked.called(call, &seat.name).ok_or(NotPassed::UnknownCall)?;
+            let may = self.announcer.may_answer(self.clock.now(), seat, (call, &called));
+            may.map_err(NotPassed::NotGranted)?;
         }
         let message = ClientMessage { call, name: seat.name.clone(), subject: seat.claims.subject().into(), kind };
         self.messages.try_send(message).map_err(|_| NotPassed::Busy)

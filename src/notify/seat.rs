@@ -31,6 +31,8 @@ pub(super) struct Written {
     pub(super) sequence: u64,
     /// The call.
     pub(super) call: CallId,
+    /// The number that was called, for policy.
+    pub(super) called: Arc<str>,
     /// The event.
     pub(super) text: Bytes,
 }

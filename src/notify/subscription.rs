@@ -162,8 +162,8 @@ impl Subscription {
         let now = clock.now();
         let call = match parcel {
             Parcel::Incoming(waiting) if !parked.holds(waiting) => return Ok(None),
-            Parcel::Incoming(waiting) => waiting.call.call,
-            Parcel::Written(written) => written.call,
+            Parcel::Incoming(waiting) => (waiting.call.call, &*waiting.call.called),
+            Parcel::Written(written) => (written.call, &*written.called),
         };
         match announcer.may_receive(now, &self.seat, call) {
             Ok(()) => {}

@@ -112,6 +112,7 @@ pub(crate) fn incoming(call: u128, called: &str) -> Incoming {
         call: CallId(call),
         generation: 3,
         name: name(called),
+        called: "+49301".into(),
         from: "sip:+4930123@trunk.example".into(),
         from_display: None,
         to: "sip:+49301@pbx.example".into(),
@@ -126,7 +127,8 @@ pub(crate) fn incoming(call: u128, called: &str) -> Incoming {
 /// Its end.
 pub(crate) fn gone(call: u128, called: &str, reason: GoneReason) -> Notice {
     let name = name(called);
-    Notice::Gone(Gone { call: CallId(call), name, reason, winner: None, at: wall(), rings: false })
+    let called = "+49301".into();
+    Notice::Gone(Gone { call: CallId(call), name, called, reason, winner: None, at: wall(), rings: false })
 }
 
 /// What a future yields, if it does so before a test has waited long enough.

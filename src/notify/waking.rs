@@ -68,9 +68,11 @@ impl Registry {
         let (now, authority) = (self.clock.now(), self.announcer.authority());
         let claims = sleeper.proof.claims(&authority.keyring, now.wall).map_err(NotWoken::Withheld)?;
         let hearer = Hearer { name: sleeper.name, claims: &claims, source: None };
-        let decided = authority.decide(now, Action::Receive, MediaKinds::NONE, hearer, Some(call));
+        let waiting = self.parked.find(called, call);
+        let number = waiting.as_ref().map_or("", |waiting| &*waiting.call.called);
+        let decided = authority.decide(now, Action::Receive, MediaKinds::NONE, hearer, Some((call, number)));
         decided.map_err(NotWoken::Withheld)?;
-        let waiting = self.parked.find(called, call).ok_or(NotWoken::Over)?;
+        let waiting = waiting.ok_or(NotWoken::Over)?;
         let write = |call| match sleeper.has_token {
             true => self.announcer.herald.incoming(
                 &authority,

@@ -1,7 +1,7 @@
 //! A question to the engines that nobody has asked yet, and what is expected of it: an operator's table of cases.
 //! Not here: where the table is (`config`). Claims are supposed here, not verified; no permit leaves this module.
 
-use super::{Action, Claims, Engines, Grant, MediaKinds, Opinion, Query, Subject};
+use super::{Action, Claims, Engines, Grant, MediaKinds, Opinion, Query, Restrictions, Spent, Subject};
 use crate::name::Name;
 use crate::time::{Instant, Now, Wall};
 use crate::token::SubjectHash;
@@ -33,7 +33,7 @@ pub struct Case {
     #[serde(deserialize_with = "name")]
     pub name: Name,
     /// With which kinds of media: audio unless said.
-    #[serde(default = "audio", deserialize_with = "super::claims::media")]
+    #[serde(default = "audio", deserialize_with = "super::written::media")]
     pub media: MediaKinds,
     /// From where, if over a network.
     #[serde(default)]
@@ -41,8 +41,20 @@ pub struct Case {
     /// How many bridges he has.
     #[serde(default)]
     pub bridges: u32,
+    /// How many calls he has answered, in all, in the hour that runs, and on this day.
+    #[serde(default)]
+    pub calls: u32,
+    /// See `calls`.
+    #[serde(default)]
+    pub calls_this_hour: u32,
+    /// See `calls`.
+    #[serde(default)]
+    pub calls_today: u32,
+    /// The number that was called, if it is about a call.
+    #[serde(default)]
+    pub called: Option<String>,
     /// When (RFC 3339). Where rules have hours it must be said, so that no case depends on when it is tried.
-    #[serde(default, deserialize_with = "instant")]
+    #[serde(default, deserialize_with = "super::written::instant")]
     pub at: Option<Wall>,
     /// `allow`, `deny`, or the id of the rule that allows or of the reason that denies.
     pub expect: String,
@@ -57,8 +69,11 @@ pub const OUTCOMES: [&str; 2] = ["allow", "deny"];
 impl Case {
     /// Whether the engines decide as expected; if not, what they say instead.
     pub fn judge(&self, engines: &Engines) -> Result<(), String> {
-        if self.at.is_none() && engines.have_hours() {
-            return Err("there are rules with hours; say `at`, for example at = \"2026-11-23T12:00:00Z\"".into());
+        let has_times = self.grant.only().is_some_and(Restrictions::have_times);
+        if self.at.is_none() && (has_times || engines.have_hours()) {
+            return Err(
+                "there are rules or grants with times; say `at`, for example at = \"2026-11-23T12:00:00Z\"".into()
+            );
         }
         let opinions = self.with_query(|now, query| engines.explain(now, query));
         let decisive = opinions.last().ok_or("no engine is asked about this name")?;
@@ -87,7 +102,9 @@ impl Case {
         };
         let now = Now { at: Instant(0), wall: self.at.unwrap_or(Wall(0)) };
         let (action, name, media, source) = (self.action, &self.name, self.media, self.source);
-        ask(now, &Query { action, subject, name, media, source, usage: self.bridges, call: None })
+        let spent = Spent { in_all: self.calls, this_hour: self.calls_this_hour, today: self.calls_today };
+        let (usage, called) = (self.bridges, self.called.as_deref());
+        ask(now, &Query { action, subject, name, media, source, usage, spent, call: None, called })
     }
 }
 
@@ -116,21 +133,17 @@ fn name<'de, D: Deserializer<'de>>(from: D) -> Result<Name, D::Error> {
     Name::parse(&String::deserialize(from)?).map_err(D::Error::custom)
 }
 
-fn instant<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Wall>, D::Error> {
-    parse_instant(&String::deserialize(from)?).map(Some).map_err(D::Error::custom)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::{Effect, Engine, Grants, Hours, Rule, Rules};
+    use super::super::{Effect, Engine, Grants, Hours, Limits, Rule, Rules};
     use super::*;
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
     fn engines(hours: Option<Hours>) -> Engines {
-        let effect = Effect::Allow { media: MediaKinds::AUDIO, concurrent: 1 };
-        let (actions, who, names, from) = (vec![], vec![], vec![], vec![]);
-        let open = Rule { id: "open".into(), effect, actions, who, names, from, hours };
+        let effect = Effect::Allow(Limits::default());
+        let (actions, who, names, from, called) = (vec![], vec![], vec![], vec![], vec![]);
+        let open = Rule { id: "open".into(), effect, actions, who, names, from, called, hours };
         let chain = vec![Engine::Grants(Grants::default()), Engine::Rules(Arc::new(Rules(vec![open])))];
         Engines::new(chain, BTreeMap::new())
     }
@@ -174,7 +187,7 @@ mod tests {
         };
         assert_eq!(with(r#","at":"2026-11-23T09:00:00+01:00""#), Ok(()));
         assert!(with(r#","at":"2026-11-22T09:00:00+01:00""#).unwrap_err().contains("no_rule"));
-        assert!(with("").unwrap_err().starts_with("there are rules with hours; say `at`"));
+        assert!(with("").unwrap_err().starts_with("there are rules or grants with times; say `at`"));
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Who a verified JWT says its bearer is, and what he may do.
-//! Not here: signatures (`keyring`), the form of the JWT (`jwt`), and the decision (`grants`).
+//! Not here: signatures (`keyring`), the form of the JWT (`jwt`, `written`), and the decision (`grants`).
 
-use super::MediaKinds;
+use super::{MediaKinds, Restrictions};
+use crate::limits;
 use crate::name::Name;
 use crate::time::Wall;
 use crate::token::SubjectHash;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The claims of a verified JWT. Only [`verify`](super::verify) makes them: to have them is to know that they are true.
@@ -61,37 +61,49 @@ pub struct Application {
     pub parameters: BTreeMap<String, String>,
 }
 
-/// What a JWT grants: its member `parkway`. The default grants nothing.
-///
-/// ```json
-/// {"receive":["foo","foo/web"], "bridge":["foo"], "transfer":["bar"], "dial":false, "media":["audio"], "concurrent":2, "record":"require"}
-/// ```
-/// A granted name covers itself and the names below it: `foo` covers `foo/web`, never `foobar`.
-/// A member that is not one of these is refused: a misspelt restriction must not be taken for none.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// What a JWT grants: its member `parkway`. The default grants nothing; how it is written is `written`'s affair.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Grant {
     /// Names whose calls it may hear of. None unless said.
-    #[serde(serialize_with = "write_names", deserialize_with = "names")]
     pub receive: Vec<Name>,
     /// Names whose calls it may answer. None unless said: hearing is not answering.
-    #[serde(serialize_with = "write_names", deserialize_with = "names")]
     pub bridge: Vec<Name>,
     /// Names that it may hand its calls to. None unless said: answering is not handing on.
-    #[serde(serialize_with = "write_names", deserialize_with = "names")]
     pub transfer: Vec<Name>,
     /// Whether its events may carry a URI that anybody can dial. No unless said.
     pub dial: bool,
     /// Kinds of media it may use. Audio unless said.
-    #[serde(serialize_with = "write_media", deserialize_with = "media")]
     pub media: MediaKinds,
     /// How many bridges it may have at a time. One unless said.
     pub concurrent: u32,
     /// Whether its telephone, once registered, is rung and not told. No unless said.
     pub ring: bool,
     /// Whether the calls that it answers are recorded. As their routes have it unless said.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub record: Option<RecordRule>,
+    /// What narrows it further. Nothing unless said.
+    pub only: Option<Box<Restrictions>>,
+    /// What whoever signed it wants to find again in events, records and questions. Nothing unless said.
+    pub parameters: Option<Box<Parameters>>,
+}
+
+/// Words of a grant that mean nothing to us and are passed on. Never empty.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Parameters(BTreeMap<String, String>);
+
+impl Parameters {
+    /// `None` of none. An error if it is too much to be passed on: [`limits::GRANT_PARAMETERS_BYTES_MAX`], names and values together.
+    pub fn new(all: BTreeMap<String, String>) -> Result<Option<Box<Parameters>>, &'static str> {
+        let bytes: usize = all.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if bytes > limits::GRANT_PARAMETERS_BYTES_MAX {
+            return Err("the parameters have more than 512 bytes");
+        }
+        Ok((!all.is_empty()).then(|| Box::new(Parameters(all))))
+    }
+
+    /// Each by its name.
+    pub fn all(&self) -> &BTreeMap<String, String> {
+        &self.0
+    }
 }
 
 /// What goes before the word of a call's route.
@@ -115,27 +127,15 @@ impl Default for Grant {
             concurrent: 1,
             ring: false,
             record: None,
+            only: None,
+            parameters: None,
         }
     }
 }
 
-fn names<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Name>, D::Error> {
-    let texts = Vec::<String>::deserialize(from)?;
-    texts.iter().map(|text| Name::parse(text).map_err(D::Error::custom)).collect()
-}
-
-pub(super) fn media<'de, D: Deserializer<'de>>(from: D) -> Result<MediaKinds, D::Error> {
-    let words = Vec::<String>::deserialize(from)?;
-    words.iter().try_fold(MediaKinds::NONE, |kinds, word| {
-        let kind = MediaKinds::from_word(word).ok_or_else(|| D::Error::custom("no kind of media"))?;
-        Ok(kinds | kind)
-    })
-}
-
-fn write_names<S: Serializer>(names: &[Name], to: S) -> Result<S::Ok, S::Error> {
-    to.collect_seq(names.iter().map(Name::as_str))
-}
-
-fn write_media<S: Serializer>(kinds: &MediaKinds, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_seq(kinds.words())
+impl Grant {
+    /// What narrows it.
+    pub fn only(&self) -> Option<&Restrictions> {
+        self.only.as_deref()
+    }
 }

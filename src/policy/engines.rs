@@ -116,21 +116,24 @@ impl Default for Engines {
 
 impl PolicyEngine for Engines {
     fn decide(&self, now: Now, query: &Query<'_>) -> Decision {
-        let mut decision = Decision::Verdict(Verdict::Deny(Reason::PolicyUnavailable));
+        let mut all: Option<Verdict> = None;
         for engine in self.chain(query.name) {
-            decision = engine.decide(now, query);
-            if !matches!(decision, Decision::Verdict(Verdict::Allow(_))) {
-                break;
+            match (engine.decide(now, query), all.take()) {
+                (Decision::Verdict(Verdict::Allow(permit)), None) => all = Some(Verdict::Allow(permit)),
+                (Decision::Verdict(Verdict::Allow(permit)), Some(before)) => {
+                    all = Some(before.and(Verdict::Allow(permit)));
+                }
+                (no @ (Decision::Verdict(Verdict::Deny(_)) | Decision::Ask(_)), _) => return no,
             }
         }
-        decision
+        Decision::Verdict(all.unwrap_or(Verdict::Deny(Reason::PolicyUnavailable)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testing::{claims, name, query, verdict};
-    use super::super::{Effect, Grant, MediaKinds, Subject};
+    use super::super::{Effect, Grant, Limits, Subject};
     use super::*;
     use crate::policy::Action;
     use crate::time::{Instant, Wall};
@@ -139,7 +142,7 @@ mod tests {
 
     /// Grants for all names; for `foo` rules as well, for `foo/web` rules alone.
     fn engines() -> Engines {
-        let allow = Effect::Allow { media: MediaKinds::AUDIO, concurrent: 1 };
+        let allow = Effect::Allow(Limits::default());
         let rule = |id: &str, text: &str, effect| Rule {
             id: id.into(),
             effect,
@@ -147,6 +150,7 @@ mod tests {
             who: Vec::new(),
             names: vec![name(text)],
             from: Vec::new(),
+            called: Vec::new(),
             hours: None,
         };
         let rules = Rules(vec![rule("shut", "foo/shut", Effect::Deny), rule("open", "foo", allow)]);

@@ -21,12 +21,21 @@ impl Default for Grants {
 impl PolicyEngine for Grants {
     fn decide(&self, now: Now, query: &Query<'_>) -> Decision {
         let refused = refuse_credential(now, query).or_else(|| match query.subject {
-            Subject::Claims(claims) => refuse_claims(claims, query),
+            Subject::Claims(claims) => {
+                refuse_claims(claims, query).or_else(|| claims.grant().only()?.refuse(now, query))
+            }
             Subject::Dial(_) => refuse_usage(self.dial_concurrent, query.usage),
             Subject::Nobody => Some(Reason::NoCredential),
         });
         Decision::Verdict(match refused {
-            None => Verdict::allow(query, GRANTED),
+            None => match query.subject {
+                Subject::Claims(claims) => {
+                    let only = claims.grant().only();
+                    let (lasts, calls) = only.map(|only| (only.lasts(), only.calls)).unwrap_or_default();
+                    Verdict::allow(query, GRANTED).within(lasts, calls)
+                }
+                Subject::Dial(_) | Subject::Nobody => Verdict::allow(query, GRANTED),
+            },
             Some(reason) => Verdict::Deny(reason),
         })
     }
@@ -227,15 +236,8 @@ mod tests {
 
     #[test]
     fn the_same_engine_says_no_when_its_server_would_have_been_asked() {
-        let query = Query {
-            action: Action::Bridge,
-            subject: DIALLED,
-            name: &name("foo"),
-            media: AUDIO,
-            source: None,
-            usage: 0,
-            call: None,
-        };
+        let name = name("foo");
+        let query = testing::query(Action::Bridge, DIALLED, &name);
         let verdict = Grants::default().answered(NOW, &query, super::super::Answer::Reply(b"yes".to_vec()));
         assert_eq!(verdict.id(), "policy_unavailable");
     }

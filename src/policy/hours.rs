@@ -14,6 +14,7 @@ const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 pub struct Hours {
     zone: TimeZone,
     spans: Vec<Span>,
+    written: (Box<str>, Box<str>),
 }
 
 /// Some days, and from when until when on each.
@@ -60,7 +61,13 @@ impl Hours {
     /// `zone` is a name of the time zone database, such as `Europe/Berlin`.
     pub fn parse(text: &str, zone: &str) -> Result<Hours, BadHours> {
         let spans = text.split(',').map(|part| Span::parse(part).ok_or_else(|| BadHours::Part(part.trim().to_owned())));
-        Ok(Hours { spans: spans.collect::<Result<_, _>>()?, zone: zone_of(zone)? })
+        let spans = spans.collect::<Result<_, _>>()?;
+        Ok(Hours { spans, zone: zone_of(zone)?, written: (text.into(), zone.into()) })
+    }
+
+    /// The text and the zone that they were read from.
+    pub fn written(&self) -> (&str, &str) {
+        (&self.written.0, &self.written.1)
     }
 
     /// Whether `now` is within one of the parts.

@@ -333,8 +333,7 @@ mod tests {
             dial: true,
             media: MediaKinds::AUDIO | MediaKinds::VIDEO,
             concurrent: 2,
-            record: None,
-            ring: false,
+            ..Grant::default()
         };
         assert_eq!(claims.grant(), &expected);
     }
@@ -345,8 +344,9 @@ mod tests {
         for payload in [PAYLOAD, empty] {
             assert_eq!(verified(HEADER, payload).unwrap().grant(), &Grant::default());
         }
-        let Grant { receive, bridge, transfer, dial, media, concurrent, ring, record } = Grant::default();
-        assert!(transfer.is_empty());
+        let Grant { receive, bridge, transfer, dial, media, concurrent, ring, record, only, parameters } =
+            Grant::default();
+        assert!(transfer.is_empty() && only.is_none() && parameters.is_none());
         assert!(
             !ring
                 && record.is_none()

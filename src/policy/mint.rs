@@ -145,8 +145,8 @@ fn encode(part: &impl Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::RecordRule;
     use super::super::{Keyring, MediaKinds, VerifyingKey, verify};
+    use super::super::{RecordRule, Restrictions};
     use super::*;
     use crate::name::Name;
     use crate::time::Duration;
@@ -168,6 +168,8 @@ mod tests {
             concurrent: 3,
             record: Some(RecordRule::Forbid),
             ring: true,
+            only: Some(Box::new(Restrictions { call_seconds_max: Some(60), ..Restrictions::default() })),
+            parameters: None,
         };
         let expires = NOW + Duration::from_secs(60);
         Order { subject: "alice-web", audience: "parkway", issued: NOW, expires, not_before: Some(NOW), grant }

@@ -20,15 +20,17 @@ mod mint;
 mod proof;
 mod query;
 mod reason;
+mod restrictions;
 mod rules;
 #[cfg(test)]
 mod testing;
 mod users;
 mod verdict;
+mod written;
 
 pub use access::Form;
 pub use case::{Case, OUTCOMES, no_action, parse_instant};
-pub use claims::{Application, Claims, Grant, RecordRule};
+pub use claims::{Application, Claims, Grant, Parameters, RecordRule};
 pub use engines::{Chain, Engine, Engines, Opinion};
 pub use grants::Grants;
 pub use hours::{BadHours, Hours};
@@ -38,7 +40,8 @@ pub use mint::{CannotMint, Order, SigningKey, mint};
 pub use proof::Proof;
 pub use query::{Action, MediaKinds, Query, Subject};
 pub use reason::Reason;
-pub use rules::{Effect, Person, Rule, Rules};
+pub use restrictions::{Allowance, Restrictions, Spent};
+pub use rules::{Effect, Limits, Person, Rule, Rules};
 pub use users::{User, Users, Who};
 pub use verdict::{Answer, Decision, GRANTED, Permit, Question, Verdict};
 
@@ -115,8 +118,7 @@ mod tests {
 
     fn with_query<R>(call: u128, body: impl FnOnce(&Query<'_>) -> R) -> R {
         let name = Name::parse("foo").unwrap();
-        let (subject, media, call) = (Subject::Nobody, MediaKinds::AUDIO, Some(CallId(call)));
-        body(&Query { action: Action::Bridge, subject, name: &name, media, source: None, usage: 0, call })
+        body(&Query { call: Some(CallId(call)), ..testing::query(Action::Bridge, Subject::Nobody, &name) })
     }
 
     fn id(decision: &Decision) -> &str {

@@ -1,7 +1,7 @@
 //! What an engine is asked: who wants to do what with which name. Made of parsed values only, never of a message's text.
 //! Not here: the answer (`verdict`).
 
-use super::Claims;
+use super::{Claims, Spent};
 use crate::id::CallId;
 use crate::name::Name;
 use crate::token::SubjectHash;
@@ -80,8 +80,12 @@ pub struct Query<'a> {
     /// How many bridges this subject has now, this one not counted. Count by [`SubjectHash`], so that calls answered by
     /// JWT and by dialling are one sum.
     pub usage: u32,
+    /// How many calls it has answered; counted only of subjects for whom that is limited.
+    pub spent: Spent,
     /// Which call, if one.
     pub call: Option<CallId>,
+    /// The number that was called, as routes know it, if it is about a call.
+    pub called: Option<&'a str>,
 }
 
 /// A set of kinds of media.

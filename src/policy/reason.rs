@@ -40,6 +40,18 @@ pub enum Reason {
     MediaNotGranted,
     /// The subject has as many bridges as it may have.
     ConcurrencyExceeded,
+    /// The grants do not cover requests from this address.
+    SourceNotGranted,
+    /// The grants do not cover this time.
+    TimeNotGranted,
+    /// The grants do not cover calls to this number.
+    CalledNotGranted,
+    /// The subject has answered as many calls as it may.
+    CallsExceeded,
+    /// The subject has answered as many calls in this hour, or on this day, as it may.
+    RateExceeded,
+    /// Calls of so many subjects are counted that there is no room for one more.
+    CallsUncounted,
     /// None of the operator's rules applies.
     NoRule,
     /// No engine could decide: it failed, or its server did, or was too slow.
@@ -50,7 +62,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order above.
-    pub const ALL: [Reason; 20] = [
+    pub const ALL: [Reason; 26] = [
         Reason::NoCredential,
         Reason::TokenMalformed,
         Reason::TokenExpired,
@@ -68,6 +80,12 @@ impl Reason {
         Reason::DialNotGranted,
         Reason::MediaNotGranted,
         Reason::ConcurrencyExceeded,
+        Reason::SourceNotGranted,
+        Reason::TimeNotGranted,
+        Reason::CalledNotGranted,
+        Reason::CallsExceeded,
+        Reason::RateExceeded,
+        Reason::CallsUncounted,
         Reason::NoRule,
         Reason::PolicyUnavailable,
         Reason::PolicyDenied,
@@ -128,6 +146,18 @@ impl Reason {
             Reason::MediaNotGranted => ("media_not_granted", "media-not-granted", "This kind of media is not granted"),
             Reason::ConcurrencyExceeded => {
                 ("concurrency_exceeded", "concurrency-exceeded", "No more calls at the same time are granted")
+            }
+            Reason::SourceNotGranted => {
+                ("source_not_granted", "source-not-granted", "This is not granted from this address")
+            }
+            Reason::TimeNotGranted => ("time_not_granted", "time-not-granted", "This is not granted at this time"),
+            Reason::CalledNotGranted => {
+                ("called_not_granted", "called-not-granted", "Calls to this number are not granted")
+            }
+            Reason::CallsExceeded => ("calls_exceeded", "calls-exceeded", "No more calls are granted"),
+            Reason::RateExceeded => ("rate_exceeded", "rate-exceeded", "No more calls are granted for now"),
+            Reason::CallsUncounted => {
+                ("calls_uncounted", "calls-uncounted", "Calls are limited and cannot be counted now")
             }
             Reason::NoRule => ("no_rule", "no-rule", "No rule allows it"),
             Reason::PolicyUnavailable => {

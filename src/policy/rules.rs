@@ -3,9 +3,11 @@
 //! Not here: how rules are written (`config`), and which names they are asked about (`engines`).
 
 use super::grants::{refuse_credential, refuse_media, refuse_usage};
-use super::{Action, Decision, Hours, MediaKinds, PolicyEngine, Query, Reason, Subject, Verdict};
+use super::restrictions::refuse_called;
+use super::{Action, Allowance, Decision, Grant, Hours, MediaKinds, PolicyEngine, Query, Reason, Subject, Verdict};
 use crate::name::Name;
-use crate::time::Now;
+use crate::number::Pattern;
+use crate::time::{Duration, Now};
 use crate::token::SubjectHash;
 use ipnet::IpNet;
 
@@ -28,6 +30,8 @@ pub struct Rule {
     pub names: Vec<Name>,
     /// The request comes from one of these networks; one that comes over none does not.
     pub from: Vec<IpNet>,
+    /// It is about a call to one of these numbers; what is about no call is not.
+    pub called: Vec<Pattern>,
     /// It is within these hours.
     pub hours: Option<Hours>,
 }
@@ -44,14 +48,42 @@ pub struct Person {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Effect {
     /// Yes, within limits: what is beyond them is denied, and no later rule is asked.
-    Allow {
-        /// The kinds of media that may be used.
-        media: MediaKinds,
-        /// How many bridges the subject may have at a time.
-        concurrent: u32,
-    },
+    Allow(Limits),
     /// No.
     Deny,
+}
+
+/// Within which something is allowed. The default is what a credential grants that says nothing of limits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// The kinds of media that may be used.
+    pub media: MediaKinds,
+    /// How many bridges the subject may have at a time.
+    pub concurrent: u32,
+    /// How many calls it may answer.
+    pub calls: Allowance,
+    /// How long a call may be.
+    pub lasts: Option<Duration>,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        let Grant { media, concurrent, .. } = Grant::default();
+        Limits { media, concurrent, calls: Allowance::default(), lasts: None }
+    }
+}
+
+impl Limits {
+    /// What is beyond them.
+    pub(super) fn refuse(&self, query: &Query<'_>) -> Option<Reason> {
+        match query.action {
+            Action::Bridge => refuse_media(self.media, query.media)
+                .or_else(|| refuse_usage(self.concurrent, query.usage))
+                .or_else(|| self.calls.refuse(query.spent)),
+            Action::Dial => refuse_media(self.media, query.media),
+            Action::Subscribe | Action::Register | Action::Receive | Action::Transfer => None,
+        }
+    }
 }
 
 impl Person {
@@ -93,21 +125,17 @@ impl Rule {
             && (self.who.is_empty() || self.who.iter().any(|person| person.is(query.subject)))
             && (self.names.is_empty() || self.names.iter().any(|above| above.reaches(query.name)))
             && (self.from.is_empty() || query.source.is_some_and(|ip| self.from.iter().any(|net| net.contains(&ip))))
+            && refuse_called(&self.called, query.called).is_none()
             && self.hours.as_ref().is_none_or(|hours| hours.contain(now.wall))
     }
 
     fn judge(&self, query: &Query<'_>) -> Verdict {
-        let refused = match self.effect {
-            Effect::Deny => Some(Reason::PolicyDenied),
-            Effect::Allow { media, concurrent } => match query.action {
-                Action::Bridge => refuse_media(media, query.media).or_else(|| refuse_usage(concurrent, query.usage)),
-                Action::Dial => refuse_media(media, query.media),
-                Action::Subscribe | Action::Register | Action::Receive | Action::Transfer => None,
+        match self.effect {
+            Effect::Deny => Verdict::Deny(Reason::PolicyDenied),
+            Effect::Allow(limits) => match limits.refuse(query) {
+                None => Verdict::allow(query, self.id.to_string()).within(limits.lasts, limits.calls),
+                Some(reason) => Verdict::Deny(reason),
             },
-        };
-        match refused {
-            None => Verdict::allow(query, self.id.to_string()),
-            Some(reason) => Verdict::Deny(reason),
         }
     }
 }
@@ -121,11 +149,16 @@ mod tests {
     use proptest::prelude::*;
     use std::net::IpAddr;
 
-    const ALLOW: Effect = Effect::Allow { media: MediaKinds::AUDIO, concurrent: 2 };
+    const ALLOW: Effect = Effect::Allow(Limits {
+        media: MediaKinds::AUDIO,
+        concurrent: 2,
+        calls: Allowance { in_all: None, per_hour: Some(3), per_day: None },
+        lasts: None,
+    });
 
     fn rule(id: &str, effect: Effect) -> Rule {
-        let (actions, who, names, from) = (vec![], vec![], vec![], vec![]);
-        Rule { id: id.into(), effect, actions, who, names, from, hours: None }
+        let (actions, who, names, from, called) = (vec![], vec![], vec![], vec![], vec![]);
+        Rule { id: id.into(), effect, actions, who, names, from, called, hours: None }
     }
 
     fn at(wall: u64) -> Now {

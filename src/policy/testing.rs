@@ -1,6 +1,6 @@
 //! What the tests of engines ask with.
 
-use super::{Action, Claims, Decision, Grant, MediaKinds, PolicyEngine, Query, Subject};
+use super::{Action, Claims, Decision, Grant, MediaKinds, PolicyEngine, Query, Spent, Subject};
 use crate::name::Name;
 use crate::time::{Now, Wall};
 use base64::Engine as _;
@@ -18,7 +18,8 @@ pub(super) fn claims(subject: &str, grant: Grant) -> Claims {
 
 /// With audio, from nowhere, with no bridge so far.
 pub(super) fn query<'a>(action: Action, subject: Subject<'a>, name: &'a Name) -> Query<'a> {
-    Query { action, subject, name, media: MediaKinds::AUDIO, source: None, usage: 0, call: None }
+    let (media, spent) = (MediaKinds::AUDIO, Spent::default());
+    Query { action, subject, name, media, source: None, usage: 0, spent, call: None, called: None }
 }
 
 /// The id of what an engine says, which must not be a question.

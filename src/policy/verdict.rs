@@ -1,7 +1,7 @@
 //! What an engine answers: yes with a [`Permit`], no with a [`Reason`], or a question to somebody who knows.
 //! Not here: who asks and what follows. Only an engine makes permits.
 
-use super::{Action, MediaKinds, Query, Reason, RecordRule, Subject};
+use super::{Action, Allowance, MediaKinds, Parameters, Query, Reason, RecordRule, Subject};
 use crate::id::CallId;
 use crate::limits;
 use crate::time::Duration;
@@ -33,12 +33,35 @@ impl Verdict {
     /// Yes to this query and to no other. *For engines only*: whoever calls it elsewhere has left policy out.
     /// `rule` says what allowed it, for the record and for `policy explain`.
     pub fn allow(query: &Query<'_>, rule: impl Into<Cow<'static, str>>) -> Verdict {
-        let recording = match query.subject {
-            Subject::Claims(claims) => claims.grant().record,
+        let grant = match query.subject {
+            Subject::Claims(claims) => Some(claims.grant()),
             Subject::Dial(_) | Subject::Nobody => None,
         };
-        let Query { action, call, media, .. } = *query;
-        Verdict::Allow(Permit { action, call, media, rule: rule.into(), recording })
+        let (recording, parameters) = (grant.and_then(|it| it.record), grant.and_then(|it| it.parameters.clone()));
+        let (Query { action, call, media, .. }, rule) = (*query, rule.into());
+        Verdict::Allow(Permit { action, call, media, rule, recording, lasts: None, counts: false, parameters })
+    }
+
+    /// The same, for a call that is no longer than `lasts` and counts, if there is a limit to their number.
+    pub fn within(self, lasts: Option<Duration>, calls: Allowance) -> Verdict {
+        match self {
+            Verdict::Allow(permit) => Verdict::Allow(Permit { lasts, counts: calls.counts(), ..permit }),
+            Verdict::Deny(reason) => Verdict::Deny(reason),
+        }
+    }
+
+    /// What two say of the same query: yes if both do, with the limits of both, by what allowed it in the second.
+    pub fn and(self, next: Verdict) -> Verdict {
+        match (self, next) {
+            (Verdict::Allow(first), Verdict::Allow(second)) => {
+                let lasts = [first.lasts, second.lasts].into_iter().flatten().min();
+                let counts = first.counts || second.counts;
+                // Of two words on recording the first goes: it is the credential's.
+                let recording = first.recording.or(second.recording);
+                Verdict::Allow(Permit { lasts, counts, recording, ..second })
+            }
+            (Verdict::Deny(reason), _) | (Verdict::Allow(_), Verdict::Deny(reason)) => Verdict::Deny(reason),
+        }
     }
 
     /// The same, with another word on whether the call is recorded than the credential's own.
@@ -66,6 +89,9 @@ pub struct Permit {
     media: MediaKinds,
     rule: Cow<'static, str>,
     recording: Option<RecordRule>,
+    lasts: Option<Duration>,
+    counts: bool,
+    parameters: Option<Box<Parameters>>,
 }
 
 impl Permit {
@@ -92,6 +118,21 @@ impl Permit {
     /// Whether the call is recorded; `None`: as its route has it.
     pub fn recording(&self) -> Option<RecordRule> {
         self.recording
+    }
+
+    /// How long the call may be; `None`: as long as it likes.
+    pub fn lasts(&self) -> Option<Duration> {
+        self.lasts
+    }
+
+    /// Whether the call counts among those that its subject may answer.
+    pub fn counts(&self) -> bool {
+        self.counts
+    }
+
+    /// What the credential wants to be passed on.
+    pub fn parameters(&self) -> Option<&Parameters> {
+        self.parameters.as_deref()
     }
 
     /// Whether it is the yes to this query.

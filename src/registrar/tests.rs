@@ -257,7 +257,15 @@ fn a_client_is_told_one_thing_at_a_time_and_not_of_what_is_over() {
     let gone = |call| {
         let (name, reason) = (name("foo"), GoneReason::Timeout);
         Parcel::Gone {
-            gone: Arc::new(Gone { call: CallId(call), name, reason, winner: None, at: Wall(0), rings: false }),
+            gone: Arc::new(Gone {
+                call: CallId(call),
+                name,
+                called: "1".into(),
+                reason,
+                winner: None,
+                at: Wall(0),
+                rings: false,
+            }),
             sequence: 2,
         }
     };

@@ -3,9 +3,10 @@
 
 use super::plan::{Called, JwtKind, Plan, TokenKind};
 use super::policy::Engine;
-use crate::call::{self, Incoming, Pattern, Route, Trunk};
+use crate::call::{self, Incoming, Route, Trunk};
 use crate::event::{Herald, Signer};
 use crate::name::Name;
+use crate::number::Pattern;
 use crate::policy::{Algorithm, Grant, Keyring, Order, SigningKey, VerifyingKey, mint};
 use crate::registrar::Registrar;
 use crate::rng::Rng;

@@ -92,6 +92,8 @@ impl Switch {
     }
 
     fn park(&mut self, now: Now, path: Path, invite: &Message<'_>, trunk: Arc<Trunk>, route: Arc<Route>) {
+        let mut buffer = [0; limits::NAME_BYTES_MAX];
+        let called = trunk.called.apply(called_user(invite, &mut buffer).unwrap_or("")).into();
         let at = self.lot.next();
         let Some((transaction, dialog)) =
             self.endpoint.accept(now, path, invite, Owner { call: at, side: Side::Caller })
@@ -106,6 +108,7 @@ impl Switch {
             at,
             trunk,
             route,
+            called,
             source,
             started: now,
             refused: (0, None),
@@ -116,7 +119,7 @@ impl Switch {
         let ring = Ring::of(invite, &self.settings.call);
         let caller = Pending { dialog, invite: transaction, peer: path.peer.ip(), ring };
         let call = Call::new(facts.clone(), caller);
-        self.account(&facts, Standing::default(), Standing::of(&call));
+        self.account(now, &facts, Standing::default(), Standing::of(&call));
         self.stats.calls += 1;
         self.lot.insert(at, id, call);
         self.step(now, at, Event::Routed { invite });

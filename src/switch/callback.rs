@@ -9,17 +9,22 @@
 use super::Switch;
 use super::admit::called_user;
 use super::identity::{Identified, only};
+use super::usage::Place;
 use crate::call::{Callback, Event, GoneReason, Joining, Pending, Phase, Refusal, Ring};
 use crate::id::{CallId, CallRef, QuestionId, Side};
 use crate::limits;
 use crate::mutant::{Mutant, planted};
 use crate::name::Name;
-use crate::policy::{self, Action, Answer, Claims, Decision, MediaKinds, Query, Reason, Subject, Verdict, Who};
+use crate::policy::{
+    self, Action, Answer, Claims, Decision, MediaKinds, PolicyEngine, Query, Reason, Subject, Verdict, Who,
+};
 use crate::sip::Path;
 use crate::sip::endpoint::{DialogId, Owner, ServerId};
 use crate::sip::wire::Message;
-use crate::time::Now;
-use crate::token::{self, Audience, Claim, SubjectHash};
+use crate::time::{Duration, Now};
+#[cfg(feature = "sim")]
+use crate::token::SubjectHash;
+use crate::token::{self, Audience, Claim};
 
 /// The header that carries the token of a client which can set headers.
 const TOKEN_HEADER: &str = "X-Bridge-Token";
@@ -39,6 +44,8 @@ pub(super) struct Asking {
     pub(super) id: CallId,
     pub(super) claim: Claim,
     pub(super) caller: Caller,
+    /// What is reserved for it meanwhile.
+    pub(super) place: Place,
 }
 
 impl Switch {
@@ -144,20 +151,30 @@ impl Switch {
         let owner = Owner { call, side: Side::Client };
         let Some((transaction, dialog)) = self.endpoint.accept(now, path, invite, owner) else { return };
         let leg = Pending { dialog, invite: transaction, peer: path.peer.ip(), ring: Ring::Never };
-        self.ask_policy(now, Asking { leg: Joining::Called(leg), call, id, claim, caller });
+        self.ask_policy(now, Joining::Called(leg), (call, id), claim, caller);
     }
 
-    /// Whether the client may have the call; the place that it may take is reserved meanwhile.
-    pub(super) fn ask_policy(&mut self, now: Now, asking: Asking) {
-        let engine = self.engine.clone();
-        let decision = match self.query(&asking) {
-            Some((usage, name)) if planted(Mutant::TelephoneNotAsked) && matches!(asking.leg, Joining::Rung(_)) => {
-                Decision::Verdict(Verdict::allow(&asking.query(usage, &name), policy::GRANTED))
+    /// Whether the client may have the call. The place that it may take is reserved before anybody is asked.
+    pub(super) fn ask_policy(
+        &mut self,
+        now: Now,
+        leg: Joining,
+        (call, id): (CallRef, CallId),
+        claim: Claim,
+        caller: Caller,
+    ) {
+        let place = self.usage.reserve(claim.subject());
+        let asking = Asking { leg, call, id, claim, caller, place };
+        let decision = self.with_query(now, &asking, |engine, query| match asking.leg {
+            Joining::Rung(_) if planted(Mutant::TelephoneNotAsked) => {
+                Decision::Verdict(Verdict::allow(query, policy::GRANTED))
             }
-            Some((usage, name)) => policy::ask(&*engine, now, &asking.query(usage, &name)),
-            None => Decision::Verdict(Verdict::Deny(Reason::PolicyUnavailable)),
-        };
-        self.usage.take(asking.claim.subject());
+            Joining::Rung(_) | Joining::Called(_) => policy::ask(engine, now, query),
+        });
+        if planted(Mutant::PlaceNotReserved) {
+            self.usage.release(asking.claim.subject(), place);
+        }
+        let decision = decision.unwrap_or(Decision::Verdict(Verdict::Deny(Reason::PolicyUnavailable)));
         match decision {
             Decision::Verdict(verdict) => self.decided(now, asking, verdict),
             Decision::Ask(question) => self.wait_for_answer(now, asking, question),
@@ -172,51 +189,82 @@ impl Switch {
     /// The answer to a question. A callback that was taken back meanwhile is not waiting for it any more.
     pub(super) fn handle_answer(&mut self, now: Now, question: QuestionId, answer: Answer) {
         let Some(asking) = self.questions.close(question) else { return };
-        let engine = self.engine.clone();
-        let verdict = match self.query(&asking) {
-            Some((usage, name)) => policy::settle(&*engine, now, &asking.query(usage.saturating_sub(1), &name), answer),
-            None => Verdict::Deny(Reason::PolicyUnavailable),
-        };
-        self.decided(now, asking, verdict);
+        let verdict = self.with_query(now, &asking, |engine, query| policy::settle(engine, now, query, answer));
+        self.decided(now, asking, verdict.unwrap_or(Verdict::Deny(Reason::PolicyUnavailable)));
     }
 
-    /// What a query needs of the call and of the counts.
-    fn query(&self, asking: &Asking) -> Option<(u32, Name)> {
-        let call = self.lot.get(asking.call)?;
-        let name = match &asking.caller {
-            Caller::Known { name, .. } => name.clone(),
-            Caller::Dialled => call.facts().route.name.clone(),
+    /// Asks with what is to be known of a callback: who it is, the call, and what he has already. `None`: there is no such call any more.
+    fn with_query<T>(
+        &self,
+        now: Now,
+        asking: &Asking,
+        ask: impl FnOnce(&dyn PolicyEngine, &Query<'_>) -> T,
+    ) -> Option<T> {
+        let facts = self.lot.get(asking.call)?.facts();
+        let (name, subject, granted) = match &asking.caller {
+            Caller::Known { name, claims, .. } => (name, Subject::Claims(claims), claims.grant().media),
+            Caller::Dialled => (&facts.route.name, Subject::Dial(asking.claim.subject()), MediaKinds::NONE),
         };
-        Some((self.usage.of(asking.claim.subject()), name))
+        // What is not granted is not asked for: the line is refused then, and not the call.
+        let media = MediaKinds::AUDIO | granted & (MediaKinds::VIDEO | MediaKinds::IMAGE);
+        let (usage, spent) = self.usage.before(now.at, asking.claim.subject(), asking.place);
+        let query = Query {
+            action: Action::Bridge,
+            subject,
+            name,
+            media,
+            source: Some(asking.leg.peer()),
+            usage,
+            spent,
+            call: Some(asking.id),
+            called: Some(&facts.called),
+        };
+        Some(ask(&*self.engine, &query))
+    }
+
+    /// A call that counts among those that its subject may answer needs somebody to count them.
+    fn counted(&mut self, now: Now, asking: &Asking, verdict: Verdict) -> Verdict {
+        let expires = match &asking.caller {
+            Caller::Known { claims, .. } => claims.expires(),
+            Caller::Dialled => now.wall,
+        };
+        let until = now.at + Duration::from_millis(expires.0.saturating_sub(now.wall.0));
+        match verdict {
+            Verdict::Allow(permit) if permit.counts() && !self.usage.count(now.at, asking.claim.subject(), until) => {
+                Verdict::Deny(Reason::CallsUncounted)
+            }
+            Verdict::Allow(_) | Verdict::Deny(_) => verdict,
+        }
     }
 
     /// Policy has spoken.
     fn decided(&mut self, now: Now, asking: Asking, verdict: Verdict) {
+        let verdict = self.counted(now, &asking, verdict);
         self.stats.verdicts.note_verdict(&verdict);
         let subject = asking.claim.subject();
-        let Asking { leg, call, id, claim, caller, .. } = asking;
+        let Asking { leg, call, id, claim, caller, place } = asking;
         match verdict {
             Verdict::Allow(permit) if self.lot.get(call).is_some_and(|call| call.state() == Phase::Parked) => {
                 let (winner, who) = match caller {
                     Caller::Known { name, who, .. } => (Some(name), Some(who)),
                     Caller::Dialled => (self.lot.get(call).map(|call| call.facts().route.name.clone()), None),
                 };
-                // The call counts the place itself from now on, if it keeps it.
-                self.usage.give_back(subject);
+                // The call takes it itself from now on, if it keeps it.
+                self.usage.release(subject, place);
                 if let Some(winner) = winner {
                     let callback = Callback { client: leg, permit, claim, winner, who };
                     self.step(now, call, Event::Callback(Box::new(callback)));
                 }
             }
             Verdict::Allow(_) => {
-                self.usage.give_back(subject);
+                self.usage.release(subject, place);
                 if !planted(Mutant::SecondCallbackLost) {
                     self.refuse_late(now, leg, id);
                 }
             }
             Verdict::Deny(reason) => {
                 if !planted(Mutant::PlaceKept) {
-                    self.usage.give_back(subject);
+                    self.usage.release(subject, place);
                 }
                 tracing::info!(call = %id, peer = %leg.peer(), reason = reason.as_str(), "policy denied a callback");
                 let refusal = Refusal::warned(403, reason.as_str(), reason.title());
@@ -250,7 +298,7 @@ impl Switch {
         which: impl Fn(&Asking) -> bool,
     ) -> bool {
         let Some(asking) = self.questions.close_of(call, which) else { return false };
-        self.usage.give_back(asking.claim.subject());
+        self.usage.release(asking.claim.subject(), asking.place);
         asking.leg.dismiss(&mut self.turn(now), &Refusal::status(487), bye);
         true
     }
@@ -261,7 +309,7 @@ impl Switch {
         let reason = self.lot.fates().of(now.at, id).map(|fate| fate.reason.reason_header());
         self.stop_ringing(now, call, reason);
         while let Some(asking) = self.questions.close_of(call, |_| true) {
-            self.usage.give_back(asking.claim.subject());
+            self.usage.release(asking.claim.subject(), asking.place);
             self.refuse_late(now, asking.leg, asking.id);
         }
     }
@@ -295,27 +343,6 @@ impl Asking {
     pub(super) fn is_dialog(&self, dialog: DialogId) -> bool {
         self.leg.dialog() == dialog
     }
-
-    fn query<'q>(&'q self, usage: u32, name: &'q Name) -> Query<'q> {
-        let subject = match &self.caller {
-            Caller::Known { claims, .. } => Subject::Claims(claims),
-            Caller::Dialled => Subject::Dial(self.claim.subject()),
-        };
-        // What is not granted is not asked for: the line is refused then, and not the call.
-        let granted = match &self.caller {
-            Caller::Known { claims, .. } => claims.grant().media,
-            Caller::Dialled => MediaKinds::NONE,
-        };
-        Query {
-            action: Action::Bridge,
-            subject,
-            name,
-            media: MediaKinds::AUDIO | granted & (MediaKinds::VIDEO | MediaKinds::IMAGE),
-            source: Some(self.leg.peer()),
-            usage,
-            call: Some(self.id),
-        }
-    }
 }
 
 /// What a log may say of the token that a callback brought.
@@ -324,31 +351,5 @@ fn brought(invite: &Message<'_>) -> token::LogHash {
     match invite.other(TOKEN_HEADER) {
         Some(text) => token::log_hash(text),
         None => token::log_hash(called_user(invite, &mut buffer).unwrap_or_default().as_bytes()),
-    }
-}
-
-/// How many bridges each subject has or is about to have.
-#[derive(Default)]
-pub(super) struct Usage(std::collections::HashMap<SubjectHash, u32>);
-
-impl Usage {
-    /// The count.
-    pub(super) fn of(&self, subject: SubjectHash) -> u32 {
-        self.0.get(&subject).copied().unwrap_or(0)
-    }
-
-    /// One more.
-    pub(super) fn take(&mut self, subject: SubjectHash) {
-        *self.0.entry(subject).or_default() += 1;
-    }
-
-    /// Whether nobody has any.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// One less.
-    pub(super) fn give_back(&mut self, subject: SubjectHash) {
-        super::lot::count_down(&mut self.0, &subject);
     }
 }

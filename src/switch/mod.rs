@@ -33,6 +33,7 @@ mod tell;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod usage;
 mod waking;
 
 pub use effect::Effect;
@@ -55,7 +56,6 @@ use crate::sip::wire::{Message, Method};
 use crate::time::{Instant, Now};
 use crate::token::Keys;
 use crate::trunk::Trunks;
-use callback::Usage;
 use lot::Lot;
 use posted::Posted;
 use questions::Questions;
@@ -66,6 +66,7 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tell::Turns;
+use usage::Usage;
 
 /// The switch. One thread owns it.
 pub struct Switch {

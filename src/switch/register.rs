@@ -6,7 +6,7 @@ use super::Switch;
 use super::identity::Identified;
 use crate::call::Refusal;
 use crate::event::{Authority, Hearer};
-use crate::id::{BindingId, CallId};
+use crate::id::BindingId;
 use crate::limits;
 use crate::name::Name;
 use crate::policy::{Action, MediaKinds, Reason};
@@ -63,7 +63,7 @@ impl Switch {
         // §10.3 step 5: an address of record that is none here is not found.
         let name = user.and_then(|user| Name::parse(user).ok());
         let name = name.ok_or_else(|| Refusal::warned(404, "no_name", "the user part of To is no name"))?;
-        self.allow(now, Action::Register, identified, (&name, path), None)?;
+        self.allow(now, Action::Register, identified, (&name, path))?;
         let contacts = Contacts::read(request);
         let contacts = contacts.ok_or_else(|| Refusal::warned(400, "contact_invalid", "a Contact cannot be read"))?;
         self.check_services(&contacts)?;
@@ -91,10 +91,9 @@ impl Switch {
         action: Action,
         identified: &Identified,
         (name, path): (&Name, Path),
-        call: Option<CallId>,
     ) -> Result<(), Refusal> {
         let hearer = Hearer { name, claims: &identified.claims, source: Some(path.peer.ip()) };
-        let decided = self.authority().decide(now, action, MediaKinds::NONE, hearer, call);
+        let decided = self.authority().decide(now, action, MediaKinds::NONE, hearer, None);
         self.stats.verdicts.note(decided.err().map_or(crate::policy::GRANTED, Reason::as_str));
         decided.map_err(|reason| Refusal::warned(403, reason.as_str(), reason.title()))
     }

@@ -4,7 +4,7 @@
 //! Not here: who registered (`registrar`), and the joining of the two legs (`call::merging`).
 
 use super::Switch;
-use super::callback::{Asking, Caller};
+use super::callback::Caller;
 use crate::call::{ClientMessage, ClientMessageKind, Event, Incoming, Joining, Refusal, Rung, Spoken};
 use crate::event::Hearer;
 use crate::id::{BindingId, CallId, CallRef, Side};
@@ -159,7 +159,9 @@ impl Switch {
         let binding = self.registrar.get(id)?;
         let claims = binding.who.claims(authority.keyring.users())?;
         let hearer = Hearer { name: &binding.name, claims, source: Some(binding.path.peer.ip()) };
-        authority.decide(now, Action::Receive, MediaKinds::NONE, hearer, Some(incoming.call)).ok()?;
+        authority
+            .decide(now, Action::Receive, MediaKinds::NONE, hearer, Some((incoming.call, &incoming.called)))
+            .ok()?;
         let contents = Contents {
             node: authority.keys.node(),
             call: incoming.call,
@@ -215,11 +217,12 @@ impl Switch {
 
     /// Whoever may answer a call may decline it.
     fn decline_by(&mut self, now: Now, ring: Ring) {
-        let Some(call) = self.lot.get(ring.call).map(|call| call.facts().id) else { return };
+        let Some(facts) = self.lot.get(ring.call).map(|call| call.facts()) else { return };
+        let (call, called) = (facts.id, facts.called.clone());
         let authority = self.authority();
         let Some(claims) = ring.who.claims(authority.keyring.users()) else { return };
         let hearer = Hearer { name: &ring.name, claims, source: Some(ring.peer) };
-        if authority.decide(now, Action::Bridge, MediaKinds::AUDIO, hearer, Some(call)).is_ok() {
+        if authority.decide(now, Action::Bridge, MediaKinds::AUDIO, hearer, Some((call, &called))).is_ok() {
             let subject = claims.subject().into();
             let kind = ClientMessageKind::Declined;
             self.handle_client(now, ClientMessage { call, name: ring.name.clone(), subject, kind });
@@ -230,7 +233,7 @@ impl Switch {
     pub(super) fn telephone_joins(&mut self, now: Now, leg: Rung, ring: Ring) {
         let leg = Joining::Rung(leg);
         match self.claim_of(now, &ring) {
-            Ok((caller, claim, call, id)) => self.ask_policy(now, Asking { leg, call, id, claim, caller }),
+            Ok((caller, claim, call, id)) => self.ask_policy(now, leg, (call, id), claim, caller),
             Err(refusal) => {
                 self.stats.note_callback_refused(refusal.status);
                 leg.refuse(&mut self.turn(now), &refusal);

@@ -5,6 +5,7 @@
 use super::Switch;
 use super::effect::Effect;
 use super::lot::Fate;
+use super::usage::Taken;
 use crate::call::{Action, Call, Event, Facts, Notice, Phase, Turn};
 use crate::id::{CallRef, FlowId, Side};
 use crate::media;
@@ -40,11 +41,11 @@ impl Switch {
                     tracing::debug!(state = call.state().as_str(), "the call goes on");
                 }
                 // Whoever it waits for may be another than before.
-                self.account(call.facts(), before, Standing::of(&call));
+                self.account(now, call.facts(), before, Standing::of(&call));
                 self.lot.put(at, call);
                 self.wake_call(at);
             }
-            Ok(None) => self.forget(at, &facts, before),
+            Ok(None) => self.forget(now, at, &facts, before),
             Err(_) => self.lose(now, at, &facts, before, (flow, caller)),
         }
         self.follow_flow(at, flow);
@@ -56,8 +57,8 @@ impl Switch {
     }
 
     /// A call is over.
-    fn forget(&mut self, at: CallRef, facts: &Facts, before: Standing) {
-        self.account(facts, before, Standing::default());
+    fn forget(&mut self, now: Now, at: CallRef, facts: &Facts, before: Standing) {
+        self.account(now, facts, before, Standing::default());
         self.lot.waiting().end(&facts.trunk.name);
         self.lot.remove(at);
     }
@@ -79,7 +80,7 @@ impl Switch {
         let record = catch_unwind(AssertUnwindSafe(|| facts.lost(caller, &self.turn(now))));
         let record = record.unwrap_or_else(|_| facts.lost(None, &self.turn(now)));
         self.endpoint.abandon(now, at);
-        self.forget(at, facts, before);
+        self.forget(now, at, facts, before);
         self.actions.extend(flow.map(|flow| Action::Media(media::Command::Close { flow })));
         // Clients were told of it when it was parked, not before.
         let announced = before.waits && before.phase != Some(Phase::Arriving);
@@ -88,7 +89,7 @@ impl Switch {
     }
 
     /// Keeps the counts that admission and policy go by.
-    pub(super) fn account(&mut self, facts: &Facts, before: Standing, after: Standing) {
+    pub(super) fn account(&mut self, now: Now, facts: &Facts, before: Standing, after: Standing) {
         if before.phase != after.phase {
             self.recount(before.phase, |count| count.saturating_sub(1));
             self.recount(after.phase, |count| count + 1);
@@ -101,10 +102,7 @@ impl Switch {
         } else if !before.waits && after.waits {
             self.lot.waiting().enter(&facts.route.name, facts.source);
         }
-        if before.holder != after.holder {
-            before.holder.into_iter().for_each(|subject| self.usage.give_back(subject));
-            after.holder.into_iter().for_each(|subject| self.usage.take(subject));
-        }
+        self.usage.pass(now, before.place(), after.place());
     }
 
     /// Hands on what calls want done, and remembers what concerns us.
@@ -190,5 +188,11 @@ impl Standing {
     pub(super) fn of(call: &Call) -> Standing {
         let waits = matches!(call.state(), Phase::Arriving | Phase::Parked | Phase::Merging);
         Standing { phase: Some(call.state()), waits, holder: call.holder(), recorded: call.is_recorded() }
+    }
+
+    /// The place that it takes of a subject's.
+    fn place(&self) -> Option<(SubjectHash, Taken)> {
+        let taken = if self.phase == Some(Phase::Bridged) { Taken::Bridged } else { Taken::Merging };
+        self.holder.map(|subject| (subject, taken))
     }
 }

@@ -97,7 +97,7 @@ impl Switch {
         let name = called_user(request, &mut buffer).and_then(|user| Name::parse(user).ok());
         let name =
             name.ok_or_else(|| Refusal::warned(404, "no_name", "the user part of the Request-URI is no name"))?;
-        self.allow(now, Action::Subscribe, identified, (&name, path), None)?;
+        self.allow(now, Action::Subscribe, identified, (&name, path))?;
         self.registrar.has_room(&name, path).map_err(|unfit| self.unfit(unfit))?;
         let contacts = self.woken_contacts(request)?;
         let dialog = self.dialog(request, event);
@@ -146,7 +146,7 @@ impl Switch {
         if !same_person(&who, &identified.who()) {
             return Err(Refusal::warned(403, "not_yours", "the subscription is somebody else's"));
         }
-        self.allow(now, Action::Subscribe, identified, (&name, path), None)?;
+        self.allow(now, Action::Subscribe, identified, (&name, path))?;
         let contacts = self.woken_contacts(request)?;
         let Some(binding) = self.registrar.get_mut(id).filter(|binding| !binding.is_terminated()) else {
             return Err(gone());

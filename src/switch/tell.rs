@@ -169,18 +169,19 @@ impl Switch {
 
     /// The document of a parcel, written for this client now; `None` if it is not for it, or no longer true.
     fn document(&mut self, now: Now, id: BindingId, parcel: &Parcel) -> Option<String> {
-        let call = match parcel {
+        let (call, called) = match parcel {
             Parcel::State | Parcel::Terminated(_) => return Some(String::new()),
-            Parcel::Incoming { call, .. } => *call,
-            Parcel::Gone { gone, .. } => gone.call,
-            Parcel::Personal { personal, .. } => personal.call,
+            Parcel::Incoming { call, .. } => (*call, self.lot.get(self.lot.find(*call)?)?.facts().called.clone()),
+            Parcel::Gone { gone, .. } => (gone.call, gone.called.clone()),
+            Parcel::Personal { personal, .. } => (personal.call, personal.called.clone()),
         };
         let authority = self.authority();
         let binding = self.registrar.get(id)?;
         let claims = binding.who.claims(authority.keyring.users());
         let source = Some(binding.path.peer.ip());
         let hearer = claims.map(|claims| Hearer { name: &binding.name, claims, source });
-        let may = |hearer| authority.decide(now, Action::Receive, MediaKinds::NONE, hearer, Some(call)).is_ok();
+        let may =
+            |hearer| authority.decide(now, Action::Receive, MediaKinds::NONE, hearer, Some((call, &*called))).is_ok();
         let Some(hearer) = hearer.filter(|hearer| may(*hearer)) else {
             self.stats.told.note("withheld");
             return None;

@@ -2,8 +2,9 @@
 //! Everything else about the switch is in `tests/flows`.
 
 use super::*;
-use crate::call::{Call, News, Notice, Pattern, Route, Trunk};
+use crate::call::{Call, News, Notice, Route, Trunk};
 use crate::id::Side;
+use crate::number::Pattern;
 use crate::policy::{Algorithm, Grant, Grants, Keyring, Order, SigningKey, Users, VerifyingKey, mint};
 use crate::rng::Rng;
 use crate::secret::Secret;

@@ -19,7 +19,7 @@ use crate::call::{Event, Referral, Refusal, Route};
 use crate::id::{CallId, Side};
 use crate::limits;
 use crate::name::Name;
-use crate::policy::{self, Action, Decision, MediaKinds, Permit, Query, Reason, Subject, Verdict};
+use crate::policy::{self, Action, Decision, MediaKinds, Permit, Query, Reason, Spent, Subject, Verdict};
 use crate::sip::Path;
 use crate::sip::endpoint::{Owner, ServerId};
 use crate::sip::wire::{Header, Message, NameAddr, Scheme, Uri};
@@ -99,11 +99,13 @@ impl Switch {
 
     /// Asks policy. Whoever dialled the URI of an event is nobody whom anything could be granted.
     fn may_transfer(&self, now: Now, owner: Owner, (id, name): (CallId, &Name), path: Path) -> Result<Permit, Refusal> {
-        let answerer = self.lot.get(owner.call).and_then(|call| call.answerer()?.0);
+        let call = self.lot.get(owner.call);
+        let called = call.map(|call| &*call.facts().called);
+        let answerer = call.and_then(|call| call.answerer()?.0);
         let claims = answerer.and_then(|who| who.claims(self.keyring.users()));
         let subject = claims.map_or(Subject::Nobody, Subject::Claims);
-        let (media, source, call) = (MediaKinds::NONE, Some(path.peer.ip()), Some(id));
-        let query = Query { action: Action::Transfer, subject, name, media, source, usage: 0, call };
+        let (media, source, call, spent) = (MediaKinds::NONE, Some(path.peer.ip()), Some(id), Spent::default());
+        let query = Query { action: Action::Transfer, subject, name, media, source, usage: 0, spent, call, called };
         match policy::ask(&*self.engine, now, &query) {
             Decision::Verdict(Verdict::Allow(permit)) => Ok(permit),
             Decision::Verdict(Verdict::Deny(reason)) => Err(denied(reason)),

@@ -25,6 +25,7 @@ pub(crate) fn describe(record: &Record) -> String {
         ("srtp_caller", record.srtp.caller),
         ("srtp_client", record.srtp.client),
         ("last_refusal", record.last_refusal),
+        ("ticket", record.parameters.as_ref().and_then(|all| Some(all.all().get("ticket")?.as_str()))),
         ("session", record.session_id.as_deref()),
         ("asserted", record.asserted_identity.as_deref()),
         ("client", record.client_sip_call_id.as_deref()),

@@ -2,12 +2,13 @@
 //! Not here: time, and who says what (`stage`).
 
 use super::script::{Words, duration};
-use parkway::call::{self, Incoming, Pattern, Route, Trunk};
+use parkway::call::{self, Incoming, Route, Trunk};
 use parkway::event::{Herald, Signer};
 use parkway::name::Name;
+use parkway::number::Pattern;
 use parkway::policy::{
-    Algorithm, Answer, Decision, Grant, Grants, Keyring, MediaKinds, Order, PolicyEngine, Query, Question, Reason,
-    RecordRule, SigningKey, Verdict, VerifyingKey, mint,
+    Algorithm, Allowance, Answer, Decision, Grant, Grants, Keyring, MediaKinds, Order, Parameters, PolicyEngine, Query,
+    Question, Reason, RecordRule, Restrictions, SigningKey, Verdict, VerifyingKey, mint,
 };
 use parkway::registrar::Registrar;
 use parkway::rng::Rng;
@@ -16,6 +17,7 @@ use parkway::sip::endpoint::{Endpoint, EndpointSettings};
 use parkway::switch::{Caps, Parts, Settings, Switch};
 use parkway::time::{Duration, Now, Wall};
 use parkway::token::{Audience, Contents, Keys, SubjectHash, seal};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The number that has a route.
@@ -214,7 +216,9 @@ impl Plan {
     pub(crate) fn jwt(&self, kind: &str, subject: &str, now: Wall) -> Result<String, String> {
         let hour = Duration::from_secs(3600);
         let (issued, names) = match kind {
-            "" | "forged" | "seeing" | "faxing" | "recorded" | "unrecorded" => (now, vec![name(NAME), name(OTHER.1)]),
+            "" | "forged" | "seeing" | "faxing" | "recorded" | "unrecorded" | "brief" | "once" | "abroad" => {
+                (now, vec![name(NAME), name(OTHER.1)])
+            }
             "demo" => (now, vec![name(NAME)]),
             "expired" => (Wall(now.0 - 7_200_000), vec![name(NAME)]),
             "ungranted" => (now, vec![name("other")]),
@@ -240,6 +244,21 @@ impl Plan {
                 _ => None,
             },
             ..Grant::default()
+        };
+        let only = match kind {
+            "brief" => Some(Restrictions { call_seconds_max: Some(60), ..Restrictions::default() }),
+            "once" => {
+                let calls = Allowance { in_all: Some(1), ..Allowance::default() };
+                Some(Restrictions { calls, ..Restrictions::default() })
+            }
+            "abroad" => Some(Restrictions { called: vec![Pattern::Prefix("+1".into())], ..Restrictions::default() }),
+            _ => None,
+        };
+        let parameters = BTreeMap::from([("ticket".to_owned(), kind.to_owned())]);
+        let grant = Grant {
+            parameters: only.as_ref().and_then(|_| Parameters::new(parameters).expect("few")),
+            only: only.map(Box::new),
+            ..grant
         };
         let order = Order { subject, audience: "parkway", issued, expires: issued + hour, not_before: None, grant };
         mint(&key, &order).map_err(|error| error.to_string())
