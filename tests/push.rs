@@ -594,10 +594,25 @@ fn a_telephone_says_in_its_contact_how_it_is_woken() {
         "over datagrams nobody knows that it is there"
     );
     hang_up(&mut caller);
+    // A browser's engine in a telephone says no keys here: it is woken by a push without text, and once.
+    let url = format!("{}/engine", place.service.url()).replace("://", ":%2F%2F");
+    let contact_of_engine = format!("Contact: <sip:engine@192.0.2.1;pn-provider=webpush;pn-prid={url}>\r\n");
+    assert_eq!(register_over_sip(&place, &mut phone, &contact_of_engine).status(), Some(200));
+    place.wait_for_devices(2.0);
+    let mut caller = park(&place.daemon);
+    let both = [place.service.next(), place.service.next()];
+    let asked = both.iter().find(|asked| asked.path == "/engine").unwrap();
+    assert!(asked.body.is_empty() && asked.header("content-encoding").is_empty(), "{asked:?}");
+    verify_vapid(&place, asked);
+    hang_up(&mut caller);
+    place.service.stays_silent();
+    let left = contact_of_engine.replace(">\r\n", ">;expires=0\r\n");
+    assert_eq!(register_over_sip(&place, &mut phone, &left).status(), Some(200));
+    place.wait_for_devices(1.0);
     // It registers without saying how it is woken, so it is not any more.
     assert_eq!(register_over_sip(&place, &mut phone, &contact("")).status(), Some(200));
     place.wait_for_devices(0.0);
-    place.daemon.finish(1);
+    place.daemon.finish(2);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::call::{Gone, Incoming};
 use crate::id::CallId;
 use crate::name::Name;
 use crate::registrar::DeviceWord;
+use crate::telemetry::Metrics;
 use crate::token::SubjectHash;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -15,11 +16,12 @@ use tokio::sync::mpsc;
 pub struct Bell {
     devices: Arc<Devices>,
     words: mpsc::Sender<Word>,
+    metrics: Arc<Metrics>,
 }
 
 impl Bell {
-    pub(super) fn new(devices: Arc<Devices>, words: mpsc::Sender<Word>) -> Bell {
-        Bell { devices, words }
+    pub(super) fn new(devices: Arc<Devices>, words: mpsc::Sender<Word>, metrics: Arc<Metrics>) -> Bell {
+        Bell { devices, words, metrics }
     }
 
     /// Whether there is any device: if not, what happens to calls need not be said.
@@ -50,10 +52,10 @@ impl Bell {
         self.say(Word::Device(word));
     }
 
-    /// One too many is lost: a call rings without those who sleep, and a device is registered again with the next REGISTER.
+    /// One too many is lost and counted: a call rings without those who sleep, and a device is registered again with the next REGISTER.
     fn say(&self, word: Word) {
         if self.words.try_send(word).is_err() {
-            tracing::warn!("too much happens: a word to those who wake devices is lost");
+            self.metrics.push_total.with_all(&[]).inc();
         }
     }
 }

@@ -101,6 +101,11 @@ impl Office {
         &self.registry
     }
 
+    /// Where pushes are counted.
+    pub(super) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
     /// Wakes a device for a call that waits until then. What it returns says in the end whether the service has taken it.
     pub(super) fn wake(
         self: &Arc<Office>,
@@ -120,7 +125,7 @@ impl Office {
         (device, woken): (Arc<Device>, JoinHandle<bool>),
         text: Bytes,
     ) {
-        let tells_end = self.services.get(&device.target.provider).is_some_and(|service| service.tells_end);
+        let tells_end = self.services.get(&device.target.provider).is_some_and(|service| service.tells_end(&device));
         if !tells_end {
             return;
         }

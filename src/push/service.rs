@@ -59,7 +59,7 @@ pub(super) struct Service {
     /// What metrics call it.
     pub(super) kind: &'static str,
     /// Whether it is told when a call is over.
-    pub(super) tells_end: bool,
+    tells_end: bool,
     /// Whether what wakes has the bridge token in it.
     pub(super) has_token: bool,
     /// All pushes that are not done.
@@ -119,6 +119,12 @@ impl Service {
             How::Apns(_) => keys.is_none() && Apns::fits(&target.prid),
             How::Fcm(_) => keys.is_none(),
         }
+    }
+
+    /// Whether a device is told when the call is over. A push that can carry nothing would only wake it once more.
+    pub(super) fn tells_end(&self, device: &Device) -> bool {
+        let carries_nothing = matches!(self.how, How::WebPush(_)) && device.keys.is_none();
+        self.tells_end && !carries_nothing
     }
 
     /// Longest event that it carries.

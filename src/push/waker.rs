@@ -55,7 +55,7 @@ pub struct Waker {
 /// Both ends.
 pub(super) fn open(after: Duration, desk: Arc<Desk>, office: Arc<Office>) -> (Bell, Waker) {
     let (sender, words) = mpsc::channel(limits::PUSH_WORDS_QUEUED_MAX);
-    let bell = Bell::new(Arc::clone(desk.devices()), sender);
+    let bell = Bell::new(Arc::clone(desk.devices()), sender, Arc::clone(office.metrics()));
     (bell, Waker { words, desk, office, after, calls: BTreeMap::new(), by_due: BTreeSet::new() })
 }
 
@@ -90,7 +90,11 @@ impl Waker {
         // A call that was handed on waits anew, for another name.
         self.forget(call);
         let devices = self.desk.devices().reached(&called);
-        if devices.is_empty() || self.calls.len() >= limits::PUSH_CALLS_MAX {
+        if devices.is_empty() {
+            return;
+        }
+        if self.calls.len() >= limits::PUSH_CALLS_MAX {
+            self.office.metrics().push_total.with_all(&[]).inc();
             return;
         }
         let registry = self.office.registry();

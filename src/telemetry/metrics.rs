@@ -118,7 +118,7 @@ pub struct Metrics {
     /// Devices that can be woken.
     pub push_devices: Gauge,
     /// Pushes by kind of service, and what became of each: `delivered`, `dead` (its device is not there any more), `refused`, `failed` (tried too
-    /// often), `late`, `over` (the call was, before it went), `withheld` by policy, `dropped` for want of room.
+    /// often), `late`, `over` (the call was, before it went), `withheld` by policy, `dropped` for want of room. `other`: calls for which nobody could be woken, for want of room.
     pub push_total: Family<Counter>,
     /// Transfers that were asked for: `accepted`, `denied` (not granted, or too many of one call), `refused` (unclear, nobody there, not now).
     pub transfers_total: Family<Counter>,

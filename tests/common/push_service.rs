@@ -127,8 +127,9 @@ async fn answer(
     let body = body.collect().await.unwrap().to_bytes().to_vec();
     let path = parts.uri.path_and_query().unwrap().to_string();
     let is_token = path == "/token";
-    let _ = sender.send(Asked { version: parts.version, path, headers: parts.headers, body, at: Instant::now() });
+    // Before the test hears of it: what it wants answered from then on is for the next one.
     let wanted = if is_token { None } else { answers.lock().unwrap().pop_front() };
+    let _ = sender.send(Asked { version: parts.version, path, headers: parts.headers, body, at: Instant::now() });
     let (status, retry, text) = match wanted {
         Some(Answer::Status(status, retry, text)) => (status, retry, text.to_owned()),
         Some(Answer::Never) => return std::future::pending().await,
