@@ -22,10 +22,12 @@ use parkway::time::Duration;
 use stage::{AUDIO, KEYS, Place, Stage, WAIT, packet};
 use std::path::Path;
 use std::process::Command;
-use wire::{Dress, Seen};
+use wire::{Dress, Seen, Version};
 
 /// What the daemon says once if it does not let the kernel forward anything.
 const IT_DOES_NOT: &str = "the kernel forwards no audio by itself";
+
+const VERSIONS: [Version; 2] = [Version::Four, Version::Six];
 
 /// What came of a story: all that came out and was told, what the record says, and how many packets no socket has seen.
 struct Outcome {
@@ -57,10 +59,12 @@ fn check_at(place: Option<Place>, carried: u64, story: impl Fn(&mut Stage, &Plac
     assert_eq!((without.carried, with.carried), (0, carried));
 }
 
-/// The same on wires and on loopback.
+/// The same on wires and on loopback, over IPv4 and IPv6.
 fn check(carried: u64, story: impl Fn(&mut Stage, &Place)) {
-    check_at(Place::wires(), carried, &story);
-    check_at(Place::loopback(), carried, &story);
+    for version in VERSIONS {
+        check_at(Place::wires(version), carried, &story);
+        check_at(Place::loopback(version), carried, &story);
+    }
 }
 
 #[test]
@@ -73,11 +77,11 @@ fn audio_crosses_as_it_does_by_the_sockets_and_is_counted_alike() {
     });
 }
 
-/// Lengths that are odd or less than an Ethernet frame's least; markers; checksums that were computed by the sender, or are none.
+/// Lengths that are odd or less than an Ethernet frame's least; markers; checksums that were computed by the sender, or, of IPv4, are none.
 #[test]
 fn audio_of_any_length_and_dress_crosses() {
-    check(18, |stage, _| {
-        for length in [0, 1, 2, 3, 17, 18, 19, 161, 480, 1_240] {
+    check(18, |stage, place| {
+        for length in [0, 1, 2, 3, 17, 18, 19, 161, 480, 1_220] {
             let rtp = next(stage, AUDIO[0]);
             stage.say(Caller, &packet(&Rtp { marker: length % 2 == 0, ..rtp }, &vec![0xFF; length]));
             stage.hear();
@@ -85,12 +89,41 @@ fn audio_of_any_length_and_dress_crosses() {
         for octet in [0, 1, 0x80, 0xFF] {
             for without_checksum in [false, true] {
                 let rtp = next(stage, AUDIO[0]);
+                let without_checksum = without_checksum && place.version == Version::Four;
                 let dress = Dress { without_checksum, ..Dress::default() };
                 stage.say_dressed(Caller, &packet(&rtp, &[octet; 33]), dress);
                 stage.hear();
             }
         }
     });
+}
+
+/// RFC 768: what comes out as 0 is written as 0xFFFF, since 0 says that there is none.
+#[test]
+fn a_checksum_is_never_taken_for_none() {
+    check(1, |stage, _| {
+        let rtp = next(stage, AUDIO[0]);
+        let there = packet(&Rtp { payload_type: AUDIO[1], ..rtp }, &[0; 160]);
+        // What makes the sum of all that leaves the relay come out so.
+        let rest = stage.checksum_to(Client, &there).to_be_bytes();
+        let payload = [&[0; 158][..], &rest].concat();
+        stage.say_dressed(Caller, &packet(&rtp, &payload), Dress::default());
+        stage.hear();
+    });
+}
+
+#[test]
+fn without_a_checksum_nothing_is_taken_over_ipv6() {
+    for place in [Place::wires, Place::loopback] {
+        check_at(place(Version::Six), 1, |stage, _| {
+            let audio = stage.audio(Caller);
+            stage.say_dressed(Caller, &audio, Dress { without_checksum: true, ..Dress::default() });
+            stage.hear_nothing();
+            stage.phones[0].rtp.sequence = stage.phones[0].rtp.sequence.wrapping_sub(1);
+            // Whether the kernel takes the next one: nothing came to the sockets.
+            stage.cross(Caller);
+        });
+    }
 }
 
 #[test]
@@ -129,8 +162,10 @@ fn a_sender_that_begins_anew_is_followed() {
 /// Packets come faster than a worker looks, keys among them, while rules begin and end: what comes out is in the order that it was sent in.
 #[test]
 fn nothing_overtakes_anything() {
-    for place in [Place::wires, Place::loopback] {
-        let Some(place) = place() else { return };
+    for (place, version) in
+        [Place::wires, Place::loopback].into_iter().flat_map(|place| VERSIONS.map(|version| (place, version)))
+    {
+        let Some(place) = place(version) else { return };
         let Some(mut stage) = Stage::start(&place, true) else { return };
         for round in 0..150u8 {
             if round % 50 == 25 {
@@ -284,25 +319,26 @@ fn who_moves_is_followed_and_nothing_goes_where_he_was() {
 /// The way to the client leads over the caller's wire, and back again.
 #[test]
 fn a_new_route_is_taken() {
-    let Some(place) = Place::wires() else { return };
-    check_at(Some(place), 4, |stage, place| {
-        let mut stations = vec![stage.cross(Caller).stations];
-        for verb in ["add", "del"] {
-            place.route(verb, "10.77.13.1/32 via 10.77.2.1");
+    for version in VERSIONS {
+        check_at(Place::wires(version), 4, |stage, place| {
+            let mut stations = vec![stage.cross(Caller).stations];
+            for verb in ["add", "del"] {
+                place.detour(verb);
+                stage.rest();
+                stage.rest();
+                stations.push(stage.cross(Caller).stations);
+            }
+            assert!(stations[0] != stations[1] && stations[0] == stations[2]);
+            // A packet that has to be encrypted is none for the kernel's short way.
+            place.policy("add");
+            stage.rest();
+            stage.cross(Caller);
+            place.policy("delete");
             stage.rest();
             stage.rest();
-            stations.push(stage.cross(Caller).stations);
-        }
-        assert!(stations[0] != stations[1] && stations[0] == stations[2]);
-        // A packet that has to be encrypted is none for the kernel's short way.
-        place.policy("add");
-        stage.rest();
-        stage.cross(Caller);
-        place.policy("delete");
-        stage.rest();
-        stage.rest();
-        stage.cross(Caller);
-    });
+            stage.cross(Caller);
+        });
+    }
 }
 
 #[test]

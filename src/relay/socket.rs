@@ -34,7 +34,7 @@ enum Reach {
     Anyone,
     /// It is connected.
     Only(SocketAddr),
-    /// The kernel did not want to connect it; it is not asked for each packet.
+    /// It is not to be connected, or the kernel did not want to; neither is asked for each packet.
     Unconnectable,
 }
 
@@ -107,8 +107,13 @@ impl LegSockets {
         self.reach == Reach::Anyone
     }
 
-    /// From now on RTP comes from `peer` alone, and goes to it.
+    /// From now on RTP comes from `peer` alone, and goes to it. Not over IPv6: Linux lets such a socket forget its peer's port and not his
+    /// address, so that whoever came after him would never be heard.
     pub(super) fn connect(&mut self, peer: SocketAddr) {
+        if self.lease.rtp().is_ipv6() {
+            self.reach = Reach::Unconnectable;
+            return;
+        }
         self.reach = match self.rtp.connect(peer) {
             Ok(()) => Reach::Only(peer),
             Err(error) => {

@@ -3,7 +3,7 @@
 
 use crate::common::namespaces::{Namespaces, must};
 use crate::common::until;
-use crate::wire::{Dress, Forger, Seen, Watcher};
+use crate::wire::{self, Dress, Forger, Seen, Version, Watcher};
 use nix::sched::{CloneFlags, setns};
 use parkway::id::{FlowId, Side};
 use parkway::media::header::Rtp;
@@ -11,7 +11,7 @@ use parkway::media::{Closed, Codec, Command, Event, Line, Mapping, RtcpPort, Str
 use parkway::relay::{Offload, Relay, RelaySettings};
 use parkway::time;
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -29,11 +29,12 @@ pub(crate) struct Place {
     _namespaces: Namespaces,
     homes: Homes,
     is_wired: bool,
-    relay: [Ipv4Addr; 2],
-    phones: [SocketAddrV4; 2],
+    pub(crate) version: Version,
+    relay: [IpAddr; 2],
+    phones: [SocketAddr; 2],
     /// Where the client moves to, and where a stranger is.
-    pub(crate) moved: SocketAddrV4,
-    pub(crate) stranger: SocketAddrV4,
+    pub(crate) moved: SocketAddr,
+    pub(crate) stranger: SocketAddr,
 }
 
 /// The relay's network namespace and the telephones'.
@@ -42,24 +43,55 @@ struct Homes {
     phones: String,
 }
 
+/// The addresses of one wire.
+fn on_wire(version: Version, network: u8, host: u8, port: u16) -> SocketAddr {
+    let ip: IpAddr = match version {
+        Version::Four => Ipv4Addr::new(10, 77, network, host).into(),
+        Version::Six => Ipv6Addr::new(0xFD77, network.into(), 0, 0, 0, 0, 0, host.into()).into(),
+    };
+    SocketAddr::new(ip, port)
+}
+
+/// Those of a loopback interface, which has one of IPv6 unless it is given more.
+fn on_loopback(version: Version, host: u8, port: u16) -> SocketAddr {
+    match version {
+        Version::Four => SocketAddr::new(Ipv4Addr::new(127, 0, 0, host).into(), port),
+        Version::Six => on_wire(version, 127, host, port),
+    }
+}
+
 impl Place {
     /// Two wires between two namespaces; `None`, and says so, where that is not allowed.
-    pub(crate) fn wires() -> Option<Place> {
+    pub(crate) fn wires(version: Version) -> Option<Place> {
         let namespaces = Namespaces::make()?;
         let Namespaces { callers, daemon, .. } = &namespaces;
         must(&format!("-n {callers} link add extra0 type veth peer name extra0 netns {daemon}"));
-        for (namespace, host) in [(callers, 1), (daemon, 2)] {
-            must(&format!("-n {namespace} addr add 10.77.13.{host}/24 dev extra0"));
-            must(&format!("-n {namespace} link set extra0 up"));
+        for (namespace, network, host, device) in [
+            (callers, 13, 1, "extra0"),
+            (daemon, 13, 2, "extra0"),
+            (callers, 13, 9, "extra0"),
+            (callers, 2, 66, "clean0"),
+            (callers, 2, 1, "clean0"),
+            (daemon, 2, 2, "clean0"),
+        ] {
+            must(&format!("-n {namespace} link set {device} up"));
+            let is_there = version == Version::Four && device == "clean0" && host != 66;
+            if !is_there {
+                let address = on_wire(version, network, host, 0).ip();
+                must(&format!(
+                    "-n {namespace} addr add {address}/{} dev {device}{}",
+                    version.bits(24, 64),
+                    version.at_once()
+                ));
+            }
         }
-        must(&format!("-n {callers} addr add 10.77.13.9/24 dev extra0"));
-        must(&format!("-n {callers} addr add 10.77.2.66/24 dev clean0"));
-        let at = |network, host, port| SocketAddrV4::new(Ipv4Addr::new(10, 77, network, host), port);
+        let at = |network, host, port| on_wire(version, network, host, port);
         Some(Place {
             homes: Homes { relay: daemon.clone(), phones: callers.clone() },
             _namespaces: namespaces,
             is_wired: true,
-            relay: [*at(2, 2, 0).ip(), *at(13, 2, 0).ip()],
+            version,
+            relay: [at(2, 2, 0).ip(), at(13, 2, 0).ip()],
             phones: [at(2, 1, 4_000), at(13, 1, 5_000)],
             moved: at(13, 9, 5_000),
             stranger: at(2, 66, 4_000),
@@ -67,14 +99,20 @@ impl Place {
     }
 
     /// Everybody on the loopback interface of one namespace.
-    pub(crate) fn loopback() -> Option<Place> {
+    pub(crate) fn loopback(version: Version) -> Option<Place> {
         let namespaces = Namespaces::make()?;
-        let at = |host, port| SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, host), port);
+        let at = |host, port| on_loopback(version, host, port);
+        if version == Version::Six {
+            for host in [2, 11, 12, 13, 66] {
+                must(&format!("-n {} addr add {}/128 dev lo nodad", namespaces.daemon, at(host, 0).ip()));
+            }
+        }
         Some(Place {
             homes: Homes { relay: namespaces.daemon.clone(), phones: namespaces.daemon.clone() },
             _namespaces: namespaces,
             is_wired: false,
-            relay: [*at(2, 0).ip(), *at(2, 0).ip()],
+            version,
+            relay: [at(2, 0).ip(), at(2, 0).ip()],
             phones: [at(11, 4_000), at(12, 5_000)],
             moved: at(13, 5_000),
             stranger: at(66, 4_000),
@@ -83,12 +121,13 @@ impl Place {
 }
 
 impl Place {
-    /// Adds a route of the relay's, or takes it away.
-    pub(crate) fn route(&self, verb: &str, route: &str) {
-        must(&format!("-n {} route {verb} {route}", self.homes.relay));
+    /// Has the way to the client lead over the caller's wire, or takes that back.
+    pub(crate) fn detour(&self, verb: &str) {
+        let [caller, client] = self.phones.map(|phone| phone.ip());
+        must(&format!("-n {} route {verb} {client}/{} via {caller}", self.homes.relay, self.version.bits(32, 128)));
     }
 
-    /// The same of a policy of IPsec, for addresses of nobody here.
+    /// Adds or deletes a policy of IPsec, for addresses of nobody here.
     pub(crate) fn policy(&self, verb: &str) {
         must(&format!("-n {} xfrm policy {verb} src 10.99.1.1 dst 10.99.1.2 dir out", self.homes.relay));
     }
@@ -105,10 +144,10 @@ fn within<T: Send>(namespace: &str, deed: impl FnOnce() -> T + Send) -> T {
 
 /// One telephone.
 pub(crate) struct Phone {
-    pub(crate) at: SocketAddrV4,
+    pub(crate) at: SocketAddr,
     pub(crate) rtp: Rtp,
     /// The relay's port for it.
-    relay: SocketAddrV4,
+    relay: SocketAddr,
 }
 
 /// All of them, and a flow between two.
@@ -116,9 +155,9 @@ pub(crate) struct Stage {
     pub(crate) relay: Relay,
     pub(crate) events: Receiver<Event>,
     pub(crate) phones: [Phone; 2],
-    sources: [Ipv4Addr; 2],
+    sources: [IpAddr; 2],
     /// Everybody's RTP and RTCP sockets.
-    sockets: Vec<(SocketAddrV4, UdpSocket)>,
+    sockets: Vec<(SocketAddr, UdpSocket)>,
     forger: Forger,
     watcher: Option<Watcher>,
     /// All that has come from the relay.
@@ -140,7 +179,7 @@ impl Stage {
             workers: 1,
             port_min: 20_000,
             port_max: 20_999,
-            addresses: if near == far { vec![(*near).into()] } else { vec![(*near).into(), (*far).into()] },
+            addresses: if near == far { vec![*near] } else { vec![*near, *far] },
             dscp: Some(46),
             coalesce: time::Duration::ZERO,
             kept_max: 0,
@@ -160,13 +199,13 @@ impl Stage {
         let relay = started
             .map_err(|refused: parkway::relay::Refused| eprintln!("SKIPPED: {refused} (it takes Linux 6.6 and root)"))
             .ok()?;
-        relay.command(Command::Open { flow: FLOW, caller_local: (*near).into(), client_local: (*far).into() });
+        relay.command(Command::Open { flow: FLOW, caller_local: *near, client_local: *far });
         let Event::Opened { caller: here, client: there, .. } = events.recv_timeout(WAIT).unwrap() else {
             panic!("not opened")
         };
         let phone = |at, relay, ssrc| {
-            let SocketAddr::V4(relay) = relay else { panic!("not IPv4") };
-            Phone { at, relay, rtp: Rtp { ssrc, sequence: 65_500, timestamp: 160, ..Rtp::default() } }
+            let rtp = Rtp { ssrc, sequence: 65_500, timestamp: 160, ..Rtp::default() };
+            Phone { at, relay, rtp }
         };
         let mut stage = within(&homes.phones, || Stage {
             phones: [phone(*caller, here, 0x1111_1111), phone(*client, there, 0x2222_2222)],
@@ -174,8 +213,8 @@ impl Stage {
             events,
             sources: [*near, *far],
             sockets: [*caller, *client, place.moved, place.stranger].into_iter().flat_map(sockets).collect(),
-            forger: Forger::new(),
-            watcher: place.is_wired.then(Watcher::new),
+            forger: Forger::new(place.version),
+            watcher: place.is_wired.then(|| Watcher::new(place.version)),
             heard: Vec::new(),
             told: Vec::new(),
         });
@@ -214,16 +253,16 @@ impl Stage {
     }
 
     /// What signalling says of a side.
-    pub(crate) fn set(&self, side: Side, address: SocketAddrV4, sends: bool) {
+    pub(crate) fn set(&self, side: Side, address: SocketAddr, sends: bool) {
         let mapping = |types: [u8; 2], telephone_event| {
             let [here, there] = if side == Side::Caller { types } else { [types[1], types[0]] };
             Mapping { here, there, clock_rate: 8_000, clock_rate_there: 8_000, telephone_event, codec: Codec::Other }
         };
         let stream = Stream {
             line: Line::Audio,
-            remote_rtp: Some(address.into()),
-            rtcp: RtcpPort::Own(Some(beside(address).into())),
-            signalling: (*address.ip()).into(),
+            remote_rtp: Some(address),
+            rtcp: RtcpPort::Own(Some(beside(address))),
+            signalling: address.ip(),
             trust: Trust::Nothing,
             plays: None,
             payload_types: [mapping(AUDIO, false), mapping(KEYS, true)].into_iter().collect(),
@@ -285,7 +324,7 @@ impl Stage {
     }
 
     /// Somebody else sends this to a side's RTP port.
-    pub(crate) fn intrude(&self, side: Side, from: SocketAddrV4, packet: &[u8]) {
+    pub(crate) fn intrude(&self, side: Side, from: SocketAddr, packet: &[u8]) {
         self.send(from, self.phones[at(side)].relay, packet);
     }
 
@@ -295,12 +334,18 @@ impl Stage {
         self.forger.send(phone.at, phone.relay, packet, dress);
     }
 
-    fn send(&self, from: SocketAddrV4, to: SocketAddrV4, packet: &[u8]) {
+    fn send(&self, from: SocketAddr, to: SocketAddr, packet: &[u8]) {
         self.socket(from).send_to(packet, to).unwrap();
     }
 
-    fn socket(&self, at: SocketAddrV4) -> &UdpSocket {
+    fn socket(&self, at: SocketAddr) -> &UdpSocket {
         self.sockets.iter().find_map(|(address, socket)| (*address == at).then_some(socket)).unwrap()
+    }
+
+    /// The UDP checksum of what goes from the relay to a side.
+    pub(crate) fn checksum_to(&self, side: Side, packet: &[u8]) -> u16 {
+        let phone = &self.phones[at(side)];
+        wire::checksum(phone.relay, phone.at, packet)
     }
 
     /// Waits for what comes from the relay next, on the wire and at a telephone's socket.
@@ -323,9 +368,8 @@ impl Stage {
 
     fn next(&self, patience: Duration) -> Option<Seen> {
         let mut packet = [0; 2_048];
-        let received = |destination: SocketAddrV4, socket: &UdpSocket, packet: &mut [u8]| {
+        let received = |destination: SocketAddr, socket: &UdpSocket, packet: &mut [u8]| {
             let (length, source) = socket.recv_from(packet).ok()?;
-            let SocketAddr::V4(source) = source else { panic!("not IPv4") };
             Some(Seen { source, destination, carriage: [0; 4], stations: [0; 12], payload: packet[..length].to_vec() })
         };
         if let Some(watcher) = &self.watcher {
@@ -360,11 +404,11 @@ pub(crate) fn packet(rtp: &Rtp, payload: &[u8]) -> Vec<u8> {
 }
 
 /// The RTCP port beside an RTP port.
-fn beside(address: SocketAddrV4) -> SocketAddrV4 {
-    SocketAddrV4::new(*address.ip(), address.port() + 1)
+fn beside(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip(), address.port() + 1)
 }
 
-fn sockets(at: SocketAddrV4) -> [(SocketAddrV4, UdpSocket); 2] {
+fn sockets(at: SocketAddr) -> [(SocketAddr, UdpSocket); 2] {
     [at, beside(at)].map(|at| {
         let socket = UdpSocket::bind(at).unwrap();
         socket.set_read_timeout(Some(WAIT)).unwrap();

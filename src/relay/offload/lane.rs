@@ -3,7 +3,6 @@
 
 use super::routes::Way;
 use super::table::{Slot, Table};
-use super::{v4, wire};
 use crate::limits;
 use crate::media::{Carried, Rule, Standing};
 use crate::time::Instant;
@@ -47,14 +46,22 @@ impl Lane {
     /// Puts a rule into force, by which packets leave from `source` on that way.
     pub(in crate::relay) fn enforce(&mut self, rule: Rule, source: SocketAddr, way: Way, standing: Standing) {
         let Some(slot) = self.table.slot(self.index) else { return };
-        let Some((peer, source_address)) = v4(rule.peer.ip()).zip(v4(source.ip())) else { return };
-        let Some(to) = v4(rule.to.ip()) else { return };
+        let to = rule.to.ip().to_canonical();
+        let (interface, next_hop) = match way {
+            Way::Here => (0, to),
+            Way::Through { interface, gateway } => (interface, gateway.unwrap_or(to)),
+        };
+        for (place, address) in [
+            (&slot.peer, rule.peer.ip()),
+            (&slot.source, source.ip()),
+            (&slot.destination, to),
+            (&slot.next_hop, next_hop),
+        ] {
+            place.store(address.to_canonical());
+        }
         let numbers = [
-            (&slot.interface, way.interface()),
-            (&slot.peer, wire(peer)),
+            (&slot.interface, interface),
             (&slot.ssrc, rule.ssrc.to_be()),
-            (&slot.source, wire(source_address)),
-            (&slot.destination, wire(to)),
             (&slot.clock_rate, 0),
             (&slot.sequence, u32::from(standing.sequence)),
         ];

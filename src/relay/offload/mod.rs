@@ -21,17 +21,20 @@ use crate::relay::ports;
 use aya::programs::tc::TcAttachOptions;
 use aya::programs::{LinkOrder, SchedClassifier, TcAttachType};
 use aya::{Ebpf, EbpfLoader};
+use socket2::SockRef;
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
-use table::{ADDRESSES_MAX, Table};
+use table::{ADDRESSES_MAX, Table, words};
 
 /// What clang made of `program.c`.
 static PROGRAM: &[u8] = aya::include_bytes_aligned!("program.o");
 /// Its loopback interface, in each network namespace.
 const LOOPBACK: &str = "lo";
+/// What is usual, where the host does not say it.
+const HOPS: u32 = 64;
 
 /// The program at its interfaces, and the rules that it follows. When this is dropped it is gone: the kernel keeps neither for a process
 /// that has ended.
@@ -50,9 +53,9 @@ impl Offload {
     /// Loads the program and puts it at the interfaces that have the relay's addresses, and at loopback. It takes CAP_BPF and CAP_NET_ADMIN,
     /// and Linux 6.6.
     pub fn start(settings: &RelaySettings) -> Result<Offload, Refused> {
-        let addresses: Vec<Ipv4Addr> = settings.addresses.iter().filter_map(|address| v4(*address)).collect();
+        let addresses: Vec<IpAddr> = settings.addresses.iter().map(IpAddr::to_canonical).collect();
         if addresses.is_empty() || addresses.len() > ADDRESSES_MAX {
-            return Err(Refused(format!("it takes one to {ADDRESSES_MAX} IPv4 addresses to relay on")));
+            return Err(Refused(format!("it takes one to {ADDRESSES_MAX} addresses to relay on")));
         }
         let pairs = || ports::pairs(settings.port_min..=settings.port_max);
         let (first, count) = (pairs().next().unwrap_or(0), u32::try_from(pairs().count()).unwrap_or(0));
@@ -101,27 +104,35 @@ impl fmt::Display for Refused {
 
 impl Error for Refused {}
 
-fn load(addresses: &[Ipv4Addr], first: u16, pairs: u32, dscp: Option<u8>) -> Result<Ebpf, aya::EbpfError> {
-    let mut known = [0u32; ADDRESSES_MAX];
-    known.iter_mut().zip(addresses).for_each(|(known, address)| *known = wire(*address));
+fn load(addresses: &[IpAddr], first: u16, pairs: u32, dscp: Option<u8>) -> Result<Ebpf, aya::EbpfError> {
+    let (mut known, mut versions) = ([[0u32; 4]; ADDRESSES_MAX], [0u32; ADDRESSES_MAX]);
+    known.iter_mut().zip(addresses).for_each(|(known, address)| *known = words(*address));
+    versions.iter_mut().zip(addresses).for_each(|(version, address)| *version = if address.is_ipv4() { 4 } else { 6 });
     let entries = pairs.saturating_mul(u32::try_from(addresses.len()).unwrap_or(u32::MAX));
     // RFC 2474 §3: the DSCP is the upper six bits of the octet.
     let class = u32::from(dscp.unwrap_or(0)) << 2;
     EbpfLoader::new()
         .btf(None)
-        .override_global("addresses", &known[..], true)
+        .override_global("addresses", known.as_flattened(), true)
+        .override_global("versions", &versions[..], true)
         .override_global("port_first", &u32::from(first), true)
         .override_global("pairs", &pairs, true)
         .override_global("class", &class, true)
-        .override_global("hops", &hops(), true)
+        .override_global("hops4", &hops4(), true)
+        .override_global("hops6", &hops6(), true)
         .map_max_entries("rules", entries)
         .load(PROGRAM)
 }
 
 /// The TTL that a socket of this host starts with.
-fn hops() -> u32 {
-    let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0));
-    socket.and_then(|socket| socket.ttl()).unwrap_or(64)
+fn hops4() -> u32 {
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.ttl()).unwrap_or(HOPS)
+}
+
+/// The same of IPv6. Where a router has advertised another one for its link, this one is kept.
+fn hops6() -> u32 {
+    let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0));
+    socket.and_then(|socket| SockRef::from(&socket).unicast_hops_v6()).unwrap_or(HOPS)
 }
 
 /// Those that carry one of these addresses, and loopback.
@@ -132,18 +143,6 @@ fn interfaces(addresses: &[IpAddr]) -> std::io::Result<Vec<String>> {
     let ours = ours.filter(|interface| interface.index.is_some_and(|index| routes.is_ethernet(index)));
     let names: BTreeSet<String> = ours.map(|interface| interface.name).chain([LOOPBACK.to_owned()]).collect();
     Ok(names.into_iter().collect())
-}
-
-fn v4(address: IpAddr) -> Option<Ipv4Addr> {
-    match address.to_canonical() {
-        IpAddr::V4(address) => Some(address),
-        IpAddr::V6(_) => None,
-    }
-}
-
-/// An address as it lies in a packet.
-fn wire(address: Ipv4Addr) -> u32 {
-    u32::from_ne_bytes(address.octets())
 }
 
 /// An error with what is behind it, on one line.

@@ -2,12 +2,11 @@
 //! A question of a few bytes to netlink(7), and an answer of which two numbers are read.
 //! Not here: who the next hop is: the program leaves that to the kernel for each packet.
 
-use super::v4;
 use rustix::io::Errno;
 use rustix::net::netlink::{self, SocketAddrNetlink};
 use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 /// `RTM_GETLINK`, `RTM_GETROUTE`, and what answers them.
@@ -20,19 +19,23 @@ const GET_POLICY_COUNTS: u16 = 0x25;
 const POLICY_COUNTS: u16 = 0x24;
 /// `NLM_F_REQUEST`.
 const REQUEST: u16 = 1;
-/// `RTA_DST`, `RTA_SRC`, `RTA_OIF`: attributes of a route.
+/// `RTA_DST`, `RTA_SRC`, `RTA_OIF`, `RTA_GATEWAY`, `RTA_VIA`: attributes of a route.
 const DESTINATION: u16 = 1;
 const SOURCE: u16 = 2;
 const INTERFACE: u16 = 4;
+const GATEWAY: u16 = 5;
+const VIA: u16 = 18;
 /// `RTN_UNICAST`, `RTN_LOCAL`.
 const UNICAST: u8 = 1;
 const LOCAL: u8 = 2;
-/// `AF_INET`.
+/// `AF_INET`, `AF_INET6`.
 const INET: u8 = 2;
+const INET6: u8 = 10;
 /// `ARPHRD_ETHER`, `ARPHRD_LOOPBACK`: packets of theirs begin with an Ethernet header.
 const ETHERNET_LIKE: [u16; 2] = [1, 772];
-/// `RTMGRP_LINK`, `_IPV4_IFADDR`, `_IPV4_ROUTE`, `_IPV4_RULE`: whatever may lead a packet elsewhere, but for neighbours.
-const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x80;
+/// `RTMGRP_LINK`, `_IPV4_IFADDR`, `_IPV4_ROUTE`, `_IPV4_RULE`, and the same three of IPv6: whatever may lead a packet elsewhere, but for
+/// neighbours.
+const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 0x4_0000;
 /// Lengths of the message's head and of a route's, bytes.
 const HEAD: usize = 16;
 const ROUTE: usize = 12;
@@ -42,18 +45,8 @@ const ROUTE: usize = 12;
 pub(in crate::relay) enum Way {
     /// To a socket of this machine.
     Here,
-    /// Through this interface.
-    Through(u32),
-}
-
-impl Way {
-    /// As the program has it.
-    pub(super) fn interface(self) -> u32 {
-        match self {
-            Way::Here => 0,
-            Way::Through(interface) => interface,
-        }
-    }
+    /// Through this interface, to whoever it is for or to a router there.
+    Through { interface: u32, gateway: Option<IpAddr> },
 }
 
 /// The kernel's routes, as one worker asks for them.
@@ -77,12 +70,13 @@ impl Routes {
         from: (SocketAddr, SocketAddr),
         to: (SocketAddr, SocketAddr),
     ) -> Option<Way> {
-        let mut way = |(ours, theirs): (SocketAddr, SocketAddr)| self.way(v4(ours.ip())?, v4(theirs.ip())?);
-        match (way(from)?, way(to)?) {
+        let mut way = |(ours, theirs): (SocketAddr, SocketAddr)| self.way(plain(ours)?, plain(theirs)?);
+        let (from, to) = (way(from)?, way(to)?);
+        match (from, to) {
             (Way::Here, Way::Here) => Some(Way::Here),
-            (Way::Through(_), Way::Through(on)) => self.is_ethernet(on).then_some(Way::Through(on)),
+            (Way::Through { .. }, Way::Through { interface, .. }) => self.is_ethernet(interface).then_some(to),
             // What has been on a wire is not taken in at loopback.
-            (Way::Here, Way::Through(_)) | (Way::Through(_), Way::Here) => None,
+            (Way::Here, Way::Through { .. }) | (Way::Through { .. }, Way::Here) => None,
         }
     }
 
@@ -115,12 +109,14 @@ impl Routes {
     }
 
     /// The way from one of our addresses to another address.
-    fn way(&mut self, from: Ipv4Addr, to: Ipv4Addr) -> Option<Way> {
+    fn way(&mut self, from: IpAddr, to: IpAddr) -> Option<Way> {
+        if from.is_ipv4() != to.is_ipv4() {
+            return None;
+        }
         // `rtmsg`: of the family, both addresses whole; the rest is for the kernel to choose.
-        let route = [INET, 32, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        let attribute =
-            |kind: u16, address: Ipv4Addr| [&8u16.to_ne_bytes()[..], &kind.to_ne_bytes(), &address.octets()].concat();
-        let body = [&route[..], &attribute(DESTINATION, to), &attribute(SOURCE, from)].concat();
+        let (family, bits) = if to.is_ipv4() { (INET, 32) } else { (INET6, 128) };
+        let route = [family, bits, bits, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let body = [&route[..], &address_attribute(DESTINATION, to), &address_attribute(SOURCE, from)].concat();
         self.routes.ask(GET_ROUTE, &body, way).flatten()
     }
 }
@@ -173,17 +169,49 @@ fn way(answer: &[u8]) -> Option<Way> {
     let kind = *answer.get(HEAD + 7)?;
     match (u16_at(answer, 4)?, kind) {
         (NEW_ROUTE, LOCAL) => Some(Way::Here),
-        (NEW_ROUTE, UNICAST) => attribute(answer.get(HEAD + ROUTE..)?, INTERFACE).map(Way::Through),
+        (NEW_ROUTE, UNICAST) => {
+            let attributes = answer.get(HEAD + ROUTE..)?;
+            let gateway = match attribute(attributes, GATEWAY) {
+                Some(octets) => Some(address(octets)?),
+                None => None,
+            };
+            // A router of the other version of IP is for the sockets.
+            let interface = attribute(attributes, INTERFACE).filter(|_| attribute(attributes, VIA).is_none())?;
+            Some(Way::Through { interface: number_at(interface, 0)?, gateway })
+        }
         (_, _) => None,
     }
 }
 
-/// A number among attributes, each of which begins at a multiple of four.
-fn attribute(mut rest: &[u8], wanted: u16) -> Option<u32> {
+/// An address that a rule may have: what is of one link alone means nothing without it, and is for the sockets.
+fn plain(at: SocketAddr) -> Option<IpAddr> {
+    match at.ip().to_canonical() {
+        IpAddr::V6(address) if address.is_unicast_link_local() => None,
+        address => Some(address),
+    }
+}
+
+fn address(octets: &[u8]) -> Option<IpAddr> {
+    match octets.len() {
+        4 => octets.first_chunk().map(|octets: &[u8; 4]| Ipv4Addr::from(*octets).into()),
+        16 => octets.first_chunk().map(|octets: &[u8; 16]| Ipv6Addr::from(*octets).into()),
+        _ => None,
+    }
+}
+
+fn address_attribute(kind: u16, address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => [&8u16.to_ne_bytes()[..], &kind.to_ne_bytes(), &address.octets()].concat(),
+        IpAddr::V6(address) => [&20u16.to_ne_bytes()[..], &kind.to_ne_bytes(), &address.octets()].concat(),
+    }
+}
+
+/// What an attribute has in it. Each begins at a multiple of four.
+fn attribute(mut rest: &[u8], wanted: u16) -> Option<&[u8]> {
     loop {
         let (length, kind) = (usize::from(u16_at(rest, 0)?), u16_at(rest, 2)?);
         if kind == wanted {
-            return number_at(rest, 4);
+            return rest.get(4..length);
         }
         rest = rest.get(length.max(4).next_multiple_of(4)..)?;
     }
@@ -204,9 +232,18 @@ mod tests {
     #[test]
     fn loopback_is_here_and_nothing_is_reached_from_it() {
         let mut routes = Routes::open().unwrap();
-        let at = |text: &str| text.parse::<Ipv4Addr>().unwrap();
+        let at = |text: &str| text.parse::<IpAddr>().unwrap();
         assert_eq!(routes.way(at("127.0.0.1"), at("127.9.8.7")), Some(Way::Here));
         assert_eq!(routes.way(at("192.0.2.1"), at("127.0.0.1")), None, "not an address of ours");
+        assert_eq!(routes.way(at("::1"), at("127.0.0.1")), None, "of two versions");
+    }
+
+    #[test]
+    fn what_is_of_one_link_alone_is_for_the_sockets() {
+        let at = |text: &str| plain(text.parse().unwrap());
+        assert_eq!(at("[fe80::1]:4000"), None);
+        assert_eq!(at("[2001:db8::1]:4000"), Some("2001:db8::1".parse().unwrap()));
+        assert_eq!(at("[::ffff:192.0.2.1]:4000"), Some("192.0.2.1".parse().unwrap()));
     }
 
     #[test]
@@ -224,11 +261,20 @@ mod tests {
             bytes
         };
         let through = [attribute(DESTINATION, &[1, 2, 3]), attribute(INTERFACE, &7u32.to_ne_bytes())].concat();
+        let by = |gateway: &str| address_attribute(GATEWAY, gateway.parse().unwrap());
+        let way_by = |gateway: Option<&str>| {
+            Some(Way::Through { interface: 7, gateway: gateway.map(|gateway| gateway.parse().unwrap()) })
+        };
+        let with = |more: &[u8]| route(NEW_ROUTE, UNICAST, &[&through, more].concat());
         for (rule, answer, expect) in [
-            ("through_an_interface", route(NEW_ROUTE, UNICAST, &through), Some(Way::Through(7))),
+            ("through_an_interface", with(&[]), way_by(None)),
+            ("by_a_router", with(&by("192.0.2.1")), way_by(Some("192.0.2.1"))),
+            ("by_a_router_of_one_link", with(&by("fe80::1")), way_by(Some("fe80::1"))),
+            ("by_a_router_of_another_version", with(&attribute(VIA, &[10, 0, 1])), None),
+            ("by_a_router_without_an_address", with(&attribute(GATEWAY, &[1, 2, 3])), None),
             ("here", route(NEW_ROUTE, LOCAL, &through), Some(Way::Here)),
             ("without_an_interface", route(NEW_ROUTE, UNICAST, &attribute(DESTINATION, &[1])), None),
-            ("cut_short", route(NEW_ROUTE, UNICAST, &through)[..HEAD + ROUTE + 12].to_vec(), None),
+            ("cut_short", with(&[])[..HEAD + ROUTE + 12].to_vec(), None),
             ("unreachable", route(NEW_ROUTE, 7, &through), None),
             ("an_error", route(2, UNICAST, &through), None),
             ("an_attribute_of_no_length", route(NEW_ROUTE, UNICAST, &[0, 0, 9, 0]), None),

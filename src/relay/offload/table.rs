@@ -5,10 +5,10 @@ use crate::limits;
 use aya::maps::Map;
 use rustix::mm::{MapFlags, ProtFlags};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 /// How many addresses the program knows.
 pub(super) const ADDRESSES_MAX: usize = 4;
@@ -18,17 +18,15 @@ pub(super) const ADDRESSES_MAX: usize = 4;
 pub(super) struct Slot {
     pub(super) live: AtomicU32,
     pub(super) interface: AtomicU32,
-    pub(super) peer: AtomicU32,
-    pub(super) ssrc: AtomicU32,
-    pub(super) source: AtomicU32,
-    pub(super) destination: AtomicU32,
+    pub(super) peer: Address,
+    pub(super) source: Address,
+    pub(super) destination: Address,
     pub(super) peer_port: AtomicU16,
     pub(super) source_port: AtomicU16,
     pub(super) destination_port: AtomicU16,
     _unused: AtomicU16,
-    _spare: [AtomicU64; 4],
     pub(super) types: [Type; limits::CODECS_MAX],
-    // What the program measures.
+    // What the program measures, and what else it needs.
     pub(super) packets: AtomicU64,
     pub(super) octets: AtomicU64,
     _arrived: AtomicU64,
@@ -36,7 +34,31 @@ pub(super) struct Slot {
     _timestamp: AtomicU32,
     pub(super) clock_rate: AtomicU32,
     pub(super) sequence: AtomicU32,
-    _spare_too: [AtomicU32; 5],
+    pub(super) ssrc: AtomicU32,
+    pub(super) next_hop: Address,
+}
+
+/// An IP address as it lies in a packet; of IPv4 the first word.
+#[repr(C)]
+pub(super) struct Address([AtomicU32; 4]);
+
+impl Address {
+    pub(super) fn store(&self, address: IpAddr) {
+        self.0.iter().zip(words(address)).for_each(|(place, word)| place.store(word, Ordering::Relaxed));
+    }
+}
+
+/// The same outside of shared memory.
+pub(super) fn words(address: IpAddr) -> [u32; 4] {
+    let octets = match address {
+        IpAddr::V4(address) => {
+            let [a, b, c, d] = address.octets();
+            [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+        }
+        IpAddr::V6(address) => address.octets(),
+    };
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = octets;
+    [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]].map(u32::from_ne_bytes)
 }
 
 /// One payload type; with a clock rate of 0 there is none from here on.
@@ -55,13 +77,13 @@ const _: () = assert!(size_of::<Slot>() == 192);
 pub(super) struct Table {
     slots: NonNull<Slot>,
     count: usize,
-    addresses: Vec<Ipv4Addr>,
+    addresses: Vec<IpAddr>,
     port_first: u16,
     pairs: usize,
 }
 
 impl Table {
-    pub(super) fn map(rules: &Map, addresses: Vec<Ipv4Addr>, port_first: u16, pairs: u32) -> io::Result<Table> {
+    pub(super) fn map(rules: &Map, addresses: Vec<IpAddr>, port_first: u16, pairs: u32) -> io::Result<Table> {
         let Map::Array(data) = rules else { return Err(io::ErrorKind::InvalidData.into()) };
         let pairs = usize::try_from(pairs).map_err(io::Error::other)?;
         let count = pairs * addresses.len();
@@ -76,7 +98,7 @@ impl Table {
 
     /// Which slot the rule for a local address has.
     pub(super) fn index(&self, local: SocketAddr) -> Option<usize> {
-        let address = super::v4(local.ip())?;
+        let address = local.ip().to_canonical();
         let at = self.addresses.iter().position(|known| *known == address)?;
         let offset = usize::from(local.port().checked_sub(self.port_first)?);
         (offset % 2 == 0 && offset / 2 < self.pairs).then_some(at * self.pairs + offset / 2)
