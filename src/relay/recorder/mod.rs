@@ -6,6 +6,7 @@
 //!         ◀──dropped, failed, seconds: atomics that both hold (Shared)──
 //! ```
 
+mod left;
 mod tap;
 mod wav;
 
@@ -75,8 +76,9 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    /// Starts it.
+    /// Starts it, and has what an earlier run left finished.
     pub(super) fn start(settings: RecorderSettings, clock: Clock) -> io::Result<(Recorder, Inlet)> {
+        left::finish(settings.directory.clone())?;
         let (messages, receiver) = sync_channel(limits::RECORDING_PIECES_QUEUED_MAX);
         let counts = Arc::new(RecorderCounts::default());
         let inlet = Inlet { messages, counts: Arc::clone(&counts), longest: settings.longest, serials: Arc::default() };

@@ -8,6 +8,7 @@
 //! ```
 
 use crate::media::tone::SAMPLE_RATE;
+use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 /// The header's length, bytes.
 const HEADER_BYTES: usize = 44;
+/// Where the header has the number of channels.
+const CHANNELS_AT: usize = 22;
 /// A sample's.
 const SAMPLE_BYTES: u8 = 2;
 /// Whoever may read recordings may list their directory; the operator's umask takes away more.
@@ -22,7 +25,11 @@ const DIRECTORY_MODE: u32 = 0o750;
 /// The same of a file.
 const FILE_MODE: u32 = 0o640;
 
-/// A file that is written. Until it is whole, its name ends in `.part`.
+/// How the name of a file ends that is not whole.
+pub(super) const PART: &str = "part";
+
+/// A file that is written. Until it is whole, its name ends in `.part`, and it is locked: whoever finds one without a lock knows that nobody
+/// writes it any more.
 pub(super) struct Wav {
     file: File,
     path: PathBuf,
@@ -38,6 +45,8 @@ impl Wav {
             fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory)?;
         }
         let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(part(path))?;
+        // Where the file system knows of no locks nobody finds what is left, which harms nobody.
+        let _ = flock(&file, FlockOperation::NonBlockingLockExclusive);
         file.write_all(&header(channels, 0))?;
         Ok(Wav { file, path: path.to_owned(), channels, data: 0 })
     }
@@ -55,9 +64,33 @@ impl Wav {
     }
 }
 
+/// Finishes a file that whoever wrote it has left, as far as it came: its last samples may be there without being in the lengths. `false` if
+/// somebody writes it, or what it would be called is there already. An error if that is none of ours.
+pub(super) fn finish_left(part: &Path) -> io::Result<bool> {
+    let file = OpenOptions::new().read(true).write(true).open(part)?;
+    let whole = part.with_extension("");
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() || whole.exists() {
+        return Ok(false);
+    }
+    let mut begin = [0; HEADER_BYTES];
+    file.read_exact_at(&mut begin, 0)?;
+    let channels = begin.get(CHANNELS_AT).copied().unwrap_or_default();
+    let in_it = begin.last_chunk().map_or(0, |data: &[u8; 4]| u32::from_le_bytes(*data));
+    if !(1..=2).contains(&channels) || begin != header(channels, in_it) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no recording of this program's"));
+    }
+    let samples = file.metadata()?.len().saturating_sub(u64::try_from(HEADER_BYTES).unwrap_or_default());
+    // No half of a sample, nor one side's alone.
+    let data = u32::try_from(samples - samples % u64::from(channels * SAMPLE_BYTES)).unwrap_or(u32::MAX);
+    file.write_all_at(&header(channels, data), 0)?;
+    fs::rename(part, whole)?;
+    Ok(true)
+}
+
 fn part(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".part");
+    name.push(".");
+    name.push(PART);
     PathBuf::from(name)
 }
 
@@ -104,6 +137,30 @@ mod tests {
         }
         wav.finish().unwrap();
         assert!(path.exists() && !part(&path).exists());
+    }
+
+    /// The last samples may be there, and a part of one, before the lengths say so.
+    #[test]
+    fn what_was_left_is_finished_as_far_as_it_came() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("one.wav");
+        let mut wav = Wav::create(&path, 2).unwrap();
+        wav.append(&[1; 8]).unwrap();
+        assert!(!finish_left(&part(&path)).unwrap(), "it is written");
+        wav.file.write_all(&[2; 7]).unwrap();
+        drop(wav);
+        assert!(finish_left(&part(&path)).unwrap());
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(bytes[..HEADER_BYTES], header(2, 12));
+        assert_eq!(bytes[HEADER_BYTES..HEADER_BYTES + 12], [1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2]);
+        // Nothing is written over, and nothing of another's is touched.
+        fs::write(part(&path), header(2, 0)).unwrap();
+        assert!(!finish_left(&part(&path)).unwrap());
+        let other = directory.path().join("other.wav.part");
+        for bytes in [&b"RIFF"[..], &[0; 100], &header(3, 0)] {
+            fs::write(&other, bytes).unwrap();
+            assert!(finish_left(&other).is_err() && fs::read(&other).unwrap() == bytes);
+        }
     }
 
     #[test]
