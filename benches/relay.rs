@@ -4,7 +4,8 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use parkway::id::{FlowId, Side};
 use parkway::media::header::Rtp;
-use parkway::media::{Codec, Flow, Line, Mapping, Outcome, Packet, RtcpPort, Stream, Trust};
+use parkway::media::tone::Law;
+use parkway::media::{Codec, Flow, Line, Mapping, Outcome, Packet, Recording, RtcpPort, Stream, Trust};
 use parkway::time::{Duration, Instant};
 use std::hint::black_box;
 use std::net::SocketAddr;
@@ -21,21 +22,21 @@ struct Source {
 }
 
 impl Source {
-    fn new(sessions: u64, payload_type: u8) -> Source {
+    fn new(sessions: u64, payload_type: u8, is_recorded: bool) -> Source {
         let addresses: Vec<SocketAddr> = (0..sessions)
             .map(|n| SocketAddr::new([127, 1, 2, 3].into(), 10_000 + u16::try_from(n).unwrap_or(0)))
             .collect();
-        let flows = (0..).zip(&addresses).map(|(id, address)| bridged(FlowId(id), *address)).collect();
+        let flows = (0..).zip(&addresses).map(|(id, address)| bridged(FlowId(id), *address, is_recorded)).collect();
         let rtp = Rtp { payload_type, ssrc: 7, ..Rtp::default() };
         Source { flows, addresses, packet: [0x55; 172], now: Instant(0), rtp }
     }
 
-    /// One packet of each session; returns how many were forwarded.
-    fn round(&mut self, from_stranger: bool) -> usize {
+    /// One packet of each session; returns how many were forwarded, and how many are for a recording.
+    fn round(&mut self, from_stranger: bool) -> (usize, usize) {
         self.now = self.now + Duration::from_millis(20);
         self.rtp.sequence = self.rtp.sequence.wrapping_add(1);
         self.rtp.timestamp = self.rtp.timestamp.wrapping_add(160);
-        let mut forwarded = 0;
+        let (mut forwarded, mut heard) = (0, 0);
         for (flow, address) in self.flows.iter_mut().zip(&self.addresses) {
             self.rtp.write(&[0x01, 0x0A, 0x00, 0xA0], &mut self.packet);
             let port = if from_stranger { 9 } else { address.port() };
@@ -43,13 +44,14 @@ impl Source {
             let mut packet = Packet::new(black_box(&mut self.packet), usize::MAX);
             let outcome = flow.receive(self.now, Side::Caller, black_box(source), &mut packet);
             forwarded += usize::from(matches!(black_box(outcome), Outcome::Forward { .. }));
+            heard += usize::from(black_box(flow.take_heard()).is_some());
             while flow.poll_event().is_some() {}
         }
-        forwarded
+        (forwarded, heard)
     }
 }
 
-fn bridged(id: FlowId, caller: SocketAddr) -> Flow {
+fn bridged(id: FlowId, caller: SocketAddr, is_recorded: bool) -> Flow {
     let mapping = |(here, there), telephone_event| Mapping {
         here,
         there,
@@ -71,11 +73,15 @@ fn bridged(id: FlowId, caller: SocketAddr) -> Flow {
         sends: true,
         silence_max: Some(Duration::from_secs(60)),
         keys: None,
-        recording: None,
+        recording: is_recorded
+            .then(|| Box::new(Recording { laws: [(0, Law::Mu)].into_iter().collect(), announces: None })),
         digits: parkway::media::Digits::default(),
     };
     let client = SocketAddr::new([127, 4, 5, 6].into(), 4_000);
     let mut flow = Flow::new(id);
+    if is_recorded {
+        flow.record();
+    }
     flow.set(Instant(0), Side::Caller, stream(caller));
     flow.set(Instant(0), Side::Client, stream(client));
     for (side, source) in [(Side::Caller, caller), (Side::Client, client)] {
@@ -88,18 +94,21 @@ fn bridged(id: FlowId, caller: SocketAddr) -> Flow {
 }
 
 fn receive(criterion: &mut Criterion) {
-    for (name, sessions, payload_type, from_stranger) in [
-        ("audio", SESSIONS, 0, false),
-        ("audio_one_session", 1, 0, false),
-        ("audio_remapped", SESSIONS, 98, false),
-        ("telephone_event", SESSIONS, 101, false),
-        ("stranger_dropped", SESSIONS, 0, true),
-        ("unknown_payload_type_dropped", SESSIONS, 33, false),
+    for (name, sessions, payload_type, from_stranger, is_recorded) in [
+        ("audio", SESSIONS, 0, false, false),
+        ("audio_recorded", SESSIONS, 0, false, true),
+        ("audio_one_session", 1, 0, false, false),
+        ("audio_remapped", SESSIONS, 98, false, false),
+        ("telephone_event", SESSIONS, 101, false, false),
+        ("stranger_dropped", SESSIONS, 0, true, false),
+        ("unknown_payload_type_dropped", SESSIONS, 33, false, false),
     ] {
         let mut group = criterion.benchmark_group("flow_receive");
         group.throughput(Throughput::Elements(sessions));
-        let mut source = Source::new(sessions, payload_type);
+        let mut source = Source::new(sessions, payload_type, is_recorded);
         group.bench_function(name, |bencher| bencher.iter(|| source.round(from_stranger)));
+        let heard = source.round(from_stranger).1;
+        assert_eq!(heard > 0, is_recorded, "{name}: what is recorded is handed on, and nothing else is");
         let allocations = allocation_counter::measure(|| {
             for _ in 0..20 {
                 black_box(source.round(from_stranger));

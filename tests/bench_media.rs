@@ -48,6 +48,15 @@ fn one_thing_of_parkway_alone_is_measured_where_that_is_asked() {
 }
 
 #[test]
+fn what_recording_costs_is_measured_beside_calls_that_are_not_recorded() {
+    let out = measured(&["--test", "--alone", "--only", "cost", "--record"]);
+    assert!(
+        out.contains("| Parkway, recorded |") && out.contains("calls recorded, beside calls that are not"),
+        "{out}"
+    );
+}
+
+#[test]
 fn packets_cross_wires_and_nothing_that_is_measured_is_subtracted() {
     let output = bench(&["--test", "--wire", "--alone", "--only", "cost"]);
     let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -85,6 +85,7 @@ fn both_sides_are_recorded_where_one_is_encrypted() {
 #[test]
 fn a_daemon_that_is_killed_leaves_a_file_that_can_be_played() {
     let (mut daemon, recordings) = start(&["recording.beep_seconds=0"]);
+    let directory = format!("recording.directory={}", recordings.path().display());
     let mut client = Subscriber::ready(&daemon, "demo");
     let (caller, other) = story::bridge(&daemon, &mut client);
     caller.voice.wait_for(150);
@@ -99,6 +100,13 @@ fn a_daemon_that_is_killed_leaves_a_file_that_can_be_played() {
         let (heard, _) = tone(samples);
         assert!(heard.is_some_and(|heard| heard.abs_diff(hz) <= 3), "{heard:?} in place of {hz}");
     }
+    let next = Daemon::start_as(&Setup::with(&[&directory, "recording.free_mb_min=0"]));
+    let whole = until("the file", Duration::from_secs(5), || only(recordings.path(), ".wav"));
+    assert!(read(&whole)[0].len() >= left.len() && !part.exists());
+    until("a line of it", Duration::from_secs(5), || {
+        next.log().contains("that an earlier run did not end").then_some(())
+    });
+    next.finish(0);
 }
 
 #[test]

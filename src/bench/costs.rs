@@ -73,6 +73,17 @@ impl Costs {
     }
 
     fn goals(&self, place: &Place) -> Vec<[String; 5]> {
+        let mut goals = self.goals_of_all(place);
+        let process = |forwarder| self.of(forwarder, Run::process_nanos);
+        let recorded = process(Forwarder::Recorded);
+        if !recorded.is_empty() {
+            let what = "its process, at once, calls recorded, beside calls that are not";
+            goals.push(table::compare(what, &recorded, &process(Forwarder::AtOnce), "–", 0));
+        }
+        goals
+    }
+
+    fn goals_of_all(&self, place: &Place) -> Vec<[String; 5]> {
         let process = |forwarder| self.of(forwarder, Run::process_nanos);
         let memory = |forwarder| self.of(forwarder, |run| run.memory);
         let all = |forwarder| self.in_all(forwarder, place);

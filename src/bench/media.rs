@@ -69,6 +69,9 @@ impl Bench {
     fn forwarders(&self) -> Vec<Forwarder> {
         let others = !self.options.alone;
         let mut all = vec![Forwarder::AtOnce, Forwarder::Gathering];
+        if self.options.record {
+            all.push(Forwarder::Recorded);
+        }
         if others && Rtpengine::is_installed() {
             all.push(Forwarder::Rtpengine);
         }

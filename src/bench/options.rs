@@ -45,6 +45,9 @@ pub struct Options {
     /// The clients' audio is SRTP, with that suite; the callers' is plain
     #[arg(long, value_enum, value_name = "SUITE")]
     pub srtp: Option<Suite>,
+    /// Measure calls that are recorded, too: so many files are written, of 32 kB a second
+    #[arg(long)]
+    pub record: bool,
     /// Few calls, once and short: does it all work? Its figures say nothing
     #[arg(long)]
     pub test: bool,

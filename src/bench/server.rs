@@ -10,8 +10,10 @@ use super::rtpengine::Rtpengine;
 use super::secure::Suite;
 use super::{failed, kernel, subscription};
 use crate::daemon::Failure;
+use crate::limits::BENCH_SESSIONS_MAX;
 use std::net::Ipv4Addr;
 use std::path::Path;
+use tempfile::TempDir;
 
 /// Whom we measure, in the order of the table and of a round: what the kernel forwards soon after nobody, from whose packets it is told apart.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -26,6 +28,8 @@ pub(super) enum Forwarder {
     AtOnce,
     /// Parkway's sockets: packets gather for a while.
     Gathering,
+    /// As `AtOnce`, with each call recorded.
+    Recorded,
     /// rtpengine in user space.
     Rtpengine,
 }
@@ -38,12 +42,14 @@ impl Forwarder {
             Forwarder::Kernel => "Parkway, media.offload",
             Forwarder::AtOnce => "Parkway, at once",
             Forwarder::Gathering => "Parkway, gathered",
+            Forwarder::Recorded => "Parkway, recorded",
             Forwarder::Rtpengine => "rtpengine, user space",
             Forwarder::Nat => "nftables NAT",
         }
     }
 
-    /// Whether packets go through a process, which has a highest rate; the others take the generator's time.
+    /// Whether packets go through a process whose highest rate is looked for; what the kernel forwards takes the generator's time, and what is
+    /// recorded is measured for what it costs alone.
     pub(super) fn is_a_process(self) -> bool {
         matches!(self, Forwarder::AtOnce | Forwarder::Gathering | Forwarder::Rtpengine)
     }
@@ -64,7 +70,12 @@ pub(super) struct Setting<'a> {
 
 /// A server with its sessions; it ends with this value.
 pub(super) enum Server {
-    Parkway(Parkway, Box<Phones>),
+    Parkway {
+        parkway: Parkway,
+        phones: Box<Phones>,
+        /// Where its recordings go, if there are any: as long as it runs.
+        _recordings: Option<TempDir>,
+    },
     Rtpengine(Rtpengine),
     Nat(Nat),
     Nobody,
@@ -73,15 +84,18 @@ pub(super) enum Server {
 impl Server {
     pub(super) fn start(forwarder: Forwarder, setting: &Setting<'_>) -> Result<Server, Failure> {
         let address = |number| setting.place.server(number);
-        let parkway = |coalesce, offload| {
-            let parkway = start_parkway(setting, address(2), coalesce, offload)?;
+        let start = |coalesce, offload, recordings: Option<TempDir>| {
+            let parkway =
+                start_parkway(setting, address(2), (coalesce, offload), recordings.as_ref().map(TempDir::path))?;
             let phones = Box::new(Phones::new(&parkway)?);
-            Ok(Server::Parkway(parkway, phones))
+            Ok(Server::Parkway { parkway, phones, _recordings: recordings })
         };
+        let parkway = |coalesce, offload| start(coalesce, offload, None);
         match forwarder {
             Forwarder::Kernel => parkway(0, "required"),
             Forwarder::AtOnce => parkway(0, "off"),
             Forwarder::Gathering => parkway(setting.coalesce, "off"),
+            Forwarder::Recorded => start(0, "off", Some(directory("recordings")?)),
             Forwarder::Rtpengine => Ok(Server::Rtpengine(Rtpengine::start(setting.cpu, address(3).into())?)),
             Forwarder::Nat => Ok(Server::Nat(Nat::start(setting.place, address(4))?)),
             Forwarder::Nobody => Ok(Server::Nobody),
@@ -91,7 +105,7 @@ impl Server {
     /// Makes a session between two ends; says where each of them is to send its audio.
     pub(super) fn bridge(&mut self, session: u16, own: &Ends) -> Result<Ends, Failure> {
         match self {
-            Server::Parkway(_, phones) => phones.bridge(session, own),
+            Server::Parkway { phones, .. } => phones.bridge(session, own),
             Server::Rtpengine(rtpengine) => rtpengine.bridge(session, own),
             Server::Nat(nat) => Ok(Ends { at: nat.bridge(session, own.at), key: None }),
             Server::Nobody => Ok(Ends { at: [own.at[1], own.at[0]], key: None }),
@@ -102,14 +116,14 @@ impl Server {
     pub(super) fn settle(&mut self) -> Result<(), Failure> {
         match self {
             Server::Nat(nat) => nat.settle(),
-            Server::Parkway(..) | Server::Rtpengine(_) | Server::Nobody => Ok(()),
+            Server::Parkway { .. } | Server::Rtpengine(_) | Server::Nobody => Ok(()),
         }
     }
 
     /// Its processes.
     pub(super) fn ids(&self) -> Vec<u32> {
         match self {
-            Server::Parkway(parkway, _) => vec![parkway.id()],
+            Server::Parkway { parkway, .. } => vec![parkway.id()],
             Server::Rtpengine(rtpengine) => rtpengine.ids(),
             Server::Nat(_) | Server::Nobody => Vec::new(),
         }
@@ -120,14 +134,23 @@ impl Server {
     }
 }
 
+/// A directory for something of a server's.
+fn directory(what: &str) -> Result<TempDir, Failure> {
+    TempDir::with_prefix("parkway-bench-").map_err(|error| failed(format!("no directory for {what}: {error}")))
+}
+
 /// With one relay thread, as there is one core for it, and all ports of an address that nobody else uses.
-fn start_parkway(setting: &Setting<'_>, address: Ipv4Addr, coalesce: u32, offload: &str) -> Result<Parkway, Failure> {
-    let directory = tempfile::TempDir::with_prefix("parkway-bench-");
-    let directory = directory.map_err(|error| failed(format!("no directory for a configuration: {error}")))?;
+fn start_parkway(
+    setting: &Setting<'_>,
+    address: Ipv4Addr,
+    (coalesce, offload): (u32, &str),
+    recordings: Option<&Path>,
+) -> Result<Parkway, Failure> {
+    let directory = directory("a configuration")?;
     let file = directory.path().join("parkway.toml");
     std::fs::write(&file, subscription::configuration(1))
         .map_err(|error| failed(format!("cannot write {}: {error}", file.display())))?;
-    let set = [
+    let mut set = vec![
         "media.workers=1".to_owned(),
         "media.port_min=10000".to_owned(),
         "media.port_max=64999".to_owned(),
@@ -136,6 +159,13 @@ fn start_parkway(setting: &Setting<'_>, address: Ipv4Addr, coalesce: u32, offloa
         format!("media.offload={offload}"),
         format!("media.srtp={}", if setting.suite.is_some() { "any" } else { "tls" }),
     ];
+    if let Some(recordings) = recordings {
+        set.push(format!("recording.directory={}", recordings.display()));
+        let files_max = format!("recording.files_max={BENCH_SESSIONS_MAX}");
+        // Nobody is told: what is measured are the clients' packets, one for one.
+        let rest = ["park.record=both", "recording.announce=none", "recording.free_mb_min=0", &files_max];
+        set.extend(rest.map(str::to_owned));
+    }
     let file = file.display().to_string();
     let set = set.iter().flat_map(|set| ["--set", set.as_str()]);
     let arguments: Vec<&str> = ["--config", file.as_str()].into_iter().chain(set).collect();

@@ -49,6 +49,10 @@ impl Namespaces {
         let Namespaces { callers, daemon, stranger, ends: [first, second] } = self;
         must(&format!("netns add {daemon}"));
         must(&format!("netns add {stranger}"));
+        for namespace in [callers, daemon] {
+            // No addresses of a link alone (RFC 4862 §5.3), which come a second or two after the link: then routes change in the midst of a test.
+            Namespaces::within(namespace, || fs::write("/proc/sys/net/ipv6/conf/default/addr_gen_mode", "1").unwrap());
+        }
         must(&format!("link add {first} type veth peer name sip0 netns {callers}"));
         must(&format!("link add {second} type veth peer name sip0 netns {daemon}"));
         must(&format!("-n {callers} link add clean0 type veth peer name clean0 netns {daemon}"));

@@ -12,6 +12,7 @@ use parkway::relay::{Offload, Relay, RelaySettings};
 use parkway::time;
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::process;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -60,6 +61,15 @@ fn on_loopback(version: Version, host: u8, port: u16) -> SocketAddr {
     }
 }
 
+/// Waits until addresses may be used: those of IPv6 may not be at once, even where nobody is asked for them.
+fn await_addresses(namespace: &str) {
+    until("the addresses", WAIT, || {
+        let tentative =
+            process::Command::new("ip").args(["-n", namespace, "-6", "addr", "show", "tentative"]).output().unwrap();
+        tentative.stdout.is_empty().then_some(())
+    });
+}
+
 impl Place {
     /// Two wires between two namespaces; `None`, and says so, where that is not allowed.
     pub(crate) fn wires(version: Version) -> Option<Place> {
@@ -75,6 +85,10 @@ impl Place {
             (daemon, 2, 2, "clean0"),
         ] {
             must(&format!("-n {namespace} link set {device} up"));
+            // Neighbours are asked for from there (RFC 4861 §7.2.2).
+            if version == Version::Six && host <= 2 {
+                must(&format!("-n {namespace} addr add fe80::{host}/64 dev {device} nodad"));
+            }
             let is_there = version == Version::Four && device == "clean0" && host != 66;
             if !is_there {
                 let address = on_wire(version, network, host, 0).ip();
@@ -84,6 +98,9 @@ impl Place {
                     version.at_once()
                 ));
             }
+        }
+        for namespace in [callers, daemon] {
+            await_addresses(namespace);
         }
         let at = |network, host, port| on_wire(version, network, host, port);
         Some(Place {
@@ -107,6 +124,7 @@ impl Place {
                 must(&format!("-n {} addr add {}/128 dev lo nodad", namespaces.daemon, at(host, 0).ip()));
             }
         }
+        await_addresses(&namespaces.daemon);
         Some(Place {
             homes: Homes { relay: namespaces.daemon.clone(), phones: namespaces.daemon.clone() },
             _namespaces: namespaces,

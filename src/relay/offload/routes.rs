@@ -187,7 +187,8 @@ fn way(answer: &[u8]) -> Option<Way> {
 fn plain(at: SocketAddr) -> Option<IpAddr> {
     match at.ip().to_canonical() {
         IpAddr::V6(address) if address.is_unicast_link_local() => None,
-        address => Some(address),
+        IpAddr::V4(address) => Some(address.into()),
+        IpAddr::V6(address) => Some(address.into()),
     }
 }
 
