@@ -5,7 +5,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use parkway::id::{FlowId, Side};
 use parkway::media::header::Rtp;
 use parkway::media::tone::Law;
-use parkway::media::{Codec, Flow, Line, Mapping, Outcome, Packet, Recording, RtcpPort, Stream, Trust};
+use parkway::media::{Codec, Digits, Flow, Line, Mapping, Outcome, Packet, Recording, RtcpPort, Stream, Trust};
 use parkway::time::{Duration, Instant};
 use std::hint::black_box;
 use std::net::SocketAddr;
@@ -51,7 +51,7 @@ impl Source {
     }
 }
 
-fn bridged(id: FlowId, caller: SocketAddr, is_recorded: bool) -> Flow {
+fn stream(address: SocketAddr, is_recorded: bool) -> Stream {
     let mapping = |(here, there), telephone_event| Mapping {
         here,
         there,
@@ -60,7 +60,7 @@ fn bridged(id: FlowId, caller: SocketAddr, is_recorded: bool) -> Flow {
         telephone_event,
         codec: Codec::G711,
     };
-    let stream = |address: SocketAddr| Stream {
+    Stream {
         line: Line::Audio,
         remote_rtp: Some(address),
         rtcp: RtcpPort::Own(None),
@@ -75,15 +75,18 @@ fn bridged(id: FlowId, caller: SocketAddr, is_recorded: bool) -> Flow {
         keys: None,
         recording: is_recorded
             .then(|| Box::new(Recording { laws: [(0, Law::Mu)].into_iter().collect(), announces: None })),
-        digits: parkway::media::Digits::default(),
-    };
+        digits: Digits::default(),
+    }
+}
+
+fn bridged(id: FlowId, caller: SocketAddr, is_recorded: bool) -> Flow {
     let client = SocketAddr::new([127, 4, 5, 6].into(), 4_000);
     let mut flow = Flow::new(id);
     if is_recorded {
         flow.record();
     }
-    flow.set(Instant(0), Side::Caller, stream(caller));
-    flow.set(Instant(0), Side::Client, stream(client));
+    flow.set(Instant(0), Side::Caller, stream(caller, is_recorded));
+    flow.set(Instant(0), Side::Client, stream(client, is_recorded));
     for (side, source) in [(Side::Caller, caller), (Side::Client, client)] {
         let mut packet = [0; 12];
         Rtp { ssrc: 7, ..Rtp::default() }.write(&[], &mut packet);
@@ -119,5 +122,33 @@ fn receive(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, receive);
+/// What it costs to listen for tones, beside audio of the same size in which nobody does.
+fn listen(criterion: &mut Criterion) {
+    let audio: Vec<u8> = (0..160).map(|n: u8| Law::Mu.encode(300 * i16::from(n.wrapping_mul(37) >> 2))).collect();
+    for (name, in_band) in [("nobody", false), ("for_tones", true)] {
+        let (caller, mut now) = (SocketAddr::new([127, 1, 2, 3].into(), 4_000), Instant(1_000));
+        let mut flow = bridged(FlowId(1), caller, false);
+        let digits = Digits { in_band, ..Digits::default() };
+        flow.set(now, Side::Caller, Stream { digits, ..stream(caller, false) });
+        let mut rtp = Rtp { ssrc: 7, sequence: 1, ..Rtp::default() };
+        let mut packet = [0; 172];
+        let mut group = criterion.benchmark_group("flow_listens");
+        group.throughput(Throughput::Elements(1));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                now = now + Duration::from_millis(20);
+                rtp.sequence = rtp.sequence.wrapping_add(1);
+                rtp.timestamp = rtp.timestamp.wrapping_add(160);
+                rtp.write(&audio, &mut packet);
+                let outcome =
+                    flow.receive(now, Side::Caller, caller, &mut Packet::new(black_box(&mut packet), usize::MAX));
+                assert!(matches!(outcome, Outcome::Forward { .. }));
+                while flow.poll_event().is_some() {}
+            });
+        });
+        group.finish();
+    }
+}
+
+criterion_group!(benches, receive, listen);
 criterion_main!(benches);

@@ -11,6 +11,7 @@ use common::voice::describe;
 use common::{Daemon, Phone, Subscriber, Wire};
 use parkway::media::dtmf::KeyWriter;
 use parkway::media::header::Rtp;
+use parkway::media::tone::Law;
 use serde_json::json;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -172,5 +173,42 @@ fn the_client_that_has_the_call_is_told_each_key_where_the_operator_wants_it() {
         let record = daemon.finish(1).remove(0);
         let expected = |rfc4733, info| json!({"rfc4733": rfc4733, "in_band": 0, "info": info, "untold": 0});
         assert_eq!(record["digits"], json!({"caller": expected(1, 0), "client": expected(1, 1)}));
+    }
+}
+
+/// What a telephone without telephone-event sends for a key: 697 Hz and 1336 Hz, 2.
+#[allow(clippy::cast_possible_truncation, reason = "no sample is above 12,000")]
+fn tones(samples: u16) -> Vec<u8> {
+    let wave = |hz: f32, n: u16| 6_000.0 * (std::f32::consts::TAU * hz * f32::from(n) / 8_000.0).sin();
+    (0..samples).map(|n| Law::Mu.encode((wave(697.0, n) + wave(1_336.0, n)) as i16)).collect()
+}
+
+/// Where a side has no telephone-event its audio is listened to, if the operator wants it; the key is told as any other, once.
+#[test]
+fn a_key_in_the_audio_is_told_where_it_is_listened_for() {
+    const AUDIO: &[(u8, &str)] = &[(0, "PCMU/8000")];
+    const EVENTS: &[(u8, &str)] = &[(0, "PCMU/8000"), (101, "telephone-event/8000")];
+    for (listens, formats, expected) in [("true", AUDIO, 1), ("false", AUDIO, 0), ("true", EVENTS, 0)] {
+        let daemon = Daemon::start_as(&Setup::with(&["media.digits=tell", &format!("media.in_band={listens}")]));
+        let mut client = Subscriber::ready(&daemon, "demo");
+        let (caller, other) = (Keypad::new(&daemon, formats), Keypad::new(&daemon, formats));
+        let (mut caller, mut other) = bridge(&daemon, &mut client, caller, other, "");
+        for payload in tones(800).chunks(160).chain([&[0xFF; 160][..]; 5]) {
+            let timestamp = 160 * u32::from(caller.sequence);
+            caller.send(0, false, timestamp, payload);
+            other.hear(0);
+        }
+        if expected == 1 {
+            let told = client.expect("digit");
+            assert_eq!(
+                (&told["leg"], &told["key"], &told["heard"]),
+                (&json!("caller"), &json!("2"), &json!("in_band"))
+            );
+            assert!((80..=120).contains(&told["duration_ms"].as_u64().unwrap()), "{told}");
+        }
+        caller.phone.hang_up();
+        other.phone.be_hung_up_on();
+        let record = daemon.finish(1).remove(0);
+        assert_eq!(record["digits"]["caller"]["in_band"], expected, "in_band = {listens}, {formats:?}");
     }
 }

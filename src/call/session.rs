@@ -7,7 +7,7 @@ use super::joining::Joining;
 use super::keying::{self, Keying, Protection};
 use super::leg::Refusal;
 use super::party::Party;
-use super::pressed::Pressed;
+use super::pressed::{DigitTerms, Pressed};
 use super::record::{Fax, Video};
 use super::taping::{self, Taping};
 use super::{Encrypted, Facts, Record, Settings, Turn};
@@ -547,8 +547,14 @@ impl Session {
     }
 
     /// What is made of the keys of a side.
-    fn digits(&self, _side: Side, settings: &Settings) -> Digits {
-        Digits { reporting: settings.digits.reporting, ..Digits::default() }
+    fn digits(&self, side: Side, settings: &Settings) -> Digits {
+        let DigitTerms { reporting, in_band, .. } = settings.digits;
+        let list = || self.agreement.audio.list.iter();
+        // Who has agreed on telephone-event presses keys in it (RFC 4733 §2.5.1.1).
+        let has_events = || list().any(|agreed| agreed.telephone_event);
+        let is_heard = || list().any(|agreed| agreed.encoding(side).is_g711());
+        let in_band = in_band && reporting != Reporting::Off && is_heard() && !has_events();
+        Digits { reporting, in_band }
     }
 
     /// A camera may be switched off, so nobody waits for it.

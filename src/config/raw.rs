@@ -77,6 +77,7 @@ section!(Media {
     hold_sound: String = "",
     offload: String = "off",
     digits: String = "count",
+    in_band: bool = false,
     warn_silent_seconds: u64 = 10u64,
     warn_unheard_seconds: u64 = 5u64,
     silence_seconds: u64 = 60u64,

@@ -87,7 +87,7 @@ impl Shape {
                 table = inner;
                 continue;
             }
-            let Some(kind @ (Kind::Text | Kind::Number | Kind::Texts)) = Kind::of(item) else {
+            let Some(kind @ (Kind::Text | Kind::Number | Kind::Boolean | Kind::Texts)) = Kind::of(item) else {
                 return Err(misfit(
                     "this is a section; name a key in it, and a list of sections only in a file".into(),
                 ));
@@ -95,7 +95,12 @@ impl Shape {
             if segments.peek().is_some() {
                 return Err(misfit(format!("`{segment}` has no keys below it")));
             }
-            if kind == Kind::Number && !text.parse::<i64>().is_ok_and(|number| number >= 0) {
+            let fits = match kind {
+                Kind::Number => text.parse::<i64>().is_ok_and(|number| number >= 0),
+                Kind::Boolean => text.parse::<bool>().is_ok(),
+                Kind::Text | Kind::Texts | Kind::Section | Kind::Sections => true,
+            };
+            if !fits {
                 return Err(misfit(format!("`{text}` where {} is expected", kind.expected())));
             }
             return Ok(kind);

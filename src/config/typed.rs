@@ -225,7 +225,12 @@ impl Check {
             "tell" => Ok(Reporting::Tell),
             _ => Err(format!("`{text}` is neither off nor count nor tell")),
         });
-        Some(DigitTerms { reporting: reporting?, in_band: false })
+        let (reporting, in_band) = (reporting?, raw.media.in_band);
+        if in_band && reporting == Reporting::Off {
+            return self
+                .wrong("media.in_band", "nothing is made of keys, because media.digits is off; write count there");
+        }
+        Some(DigitTerms { reporting, in_band })
     }
 
     fn sounds(&mut self, raw: &Raw) -> Option<Sounds> {

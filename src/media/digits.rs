@@ -3,6 +3,7 @@
 
 use crate::limits;
 use crate::media::dtmf::Digit;
+use crate::media::in_band::Ear;
 use crate::time::{Duration, Instant};
 use serde::Serialize;
 
@@ -77,9 +78,25 @@ pub(super) struct Told {
     pub(super) untold: u32,
     /// The one that is to be told next.
     waits: Option<(Digit, Means)>,
+    /// Of a leg in whose audio tones are listened for.
+    pub(super) ear: Option<Box<Ear>>,
 }
 
 impl Told {
+    /// Signalling's latest word; `None` if no more is done than to count.
+    pub(super) fn follow(before: Option<Box<Told>>, digits: Digits) -> Option<Box<Told>> {
+        if before.is_none() && digits.reporting != Reporting::Tell && !digits.in_band {
+            return None;
+        }
+        let mut told = before.unwrap_or_default();
+        if !digits.in_band {
+            told.ear = None;
+        } else if told.ear.is_none() {
+            told.ear = Some(Box::default());
+        }
+        Some(told)
+    }
+
     /// It pressed a key.
     pub(super) fn note(&mut self, now: Instant, digit: Digit, means: Means) {
         if self.pace.admits(now) && self.waits.is_none() {

@@ -62,7 +62,7 @@ pub(super) struct Leg {
     /// Of the port for RTCP; knows nobody where there is none.
     rtcp: Latch,
     keypad: Keypad,
-    /// Of a leg whose keys are told.
+    /// Of a leg whose keys are told, or come as tones.
     told: Option<Box<Told>>,
     rescaler: Rescaler,
     reception: Reception,
@@ -90,9 +90,7 @@ impl Leg {
         self.security = Security::follow(self.security.take(), stream.keys.clone());
         self.announcer = self.announcer.follow(stream.recording.as_deref());
         self.presence.expect(now, stream.sends);
-        if stream.digits.reporting == Reporting::Tell {
-            self.told.get_or_insert_default();
-        }
+        self.told = Told::follow(self.told.take(), stream.digits);
         self.counted.named = stream.remote_rtp.or(self.counted.named);
         self.stream = Some(stream);
         self.choose_sound();
@@ -105,6 +103,7 @@ impl Leg {
         (self.stream, self.rtp, self.rtcp) = (None, Latch::default(), Latch::default());
         (self.security, self.player, self.announcer) = (None, None, Announcer::Idle);
         (self.keypad, self.rescaler) = (Keypad::default(), Rescaler::default());
+        self.told.iter_mut().for_each(|told| told.ear = None);
     }
 
     /// Validates, counts and times a packet from this leg, and takes its protection away. What it is called on the other leg, if it may go
@@ -147,6 +146,12 @@ impl Leg {
             self.reception.time(now, rtp.timestamp, mapping.clock_rate);
             if mapping.codec != Codec::Other {
                 self.codec = mapping.codec;
+            }
+            if let Some(ear) = self.told.as_mut().and_then(|told| told.ear.as_mut())
+                && let Some(law) = Law::numbered(rtp.payload_type)
+            {
+                let digit = ear.hear(now, &rtp, payload, law);
+                self.tell_digit(now, digit, Means::InBand);
             }
         }
         Ok(mapping)
@@ -358,6 +363,10 @@ impl Leg {
     pub(super) fn rule(&self, to: SocketAddr) -> Option<Rule> {
         let stream = self.stream.as_ref().filter(|stream| stream.sends && stream.line != Line::Fax)?;
         let (peer, ssrc) = (self.rtp.settled()?, self.reception.ssrc()?);
+        // Tones are heard in audio, so all of it has to come here.
+        if stream.digits.in_band {
+            return None;
+        }
         let payload_types = stream.payload_types.iter().filter(|mapping| !mapping.telephone_event).copied().collect();
         Some(Rule { peer, ssrc, to, payload_types })
     }
@@ -456,7 +465,8 @@ impl Leg {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        [self.silent_at(), self.keypad.poll_timeout(), self.announcer.again_at()].into_iter().flatten().min()
+        let tones = self.told.as_ref().and_then(|told| told.ear.as_ref()?.poll_timeout());
+        [self.silent_at(), self.keypad.poll_timeout(), tones, self.announcer.again_at()].into_iter().flatten().min()
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
@@ -466,6 +476,8 @@ impl Leg {
         }
         let digit = self.keypad.handle_timeout(now);
         self.tell_digit(now, digit, Means::Rfc4733);
+        let digit = self.told.as_mut().and_then(|told| told.ear.as_mut()?.handle_timeout(now));
+        self.tell_digit(now, digit, Means::InBand);
         if self.announcer.handle_timeout(now) {
             self.choose_sound();
         }
@@ -484,7 +496,11 @@ impl Leg {
     /// It pressed a key, perhaps: counted, and told where it is to be and they do not come too fast.
     fn tell_digit(&mut self, now: Instant, digit: Option<Digit>, means: Means) {
         let Some(digit) = digit else { return };
-        self.counted.dtmf_digits = self.counted.dtmf_digits.saturating_add(1);
+        let count = match means {
+            Means::Rfc4733 | Means::Info => &mut self.counted.dtmf_digits,
+            Means::InBand => &mut self.counted.dtmf_in_band,
+        };
+        *count = count.saturating_add(1);
         let Some(told) = self.told.as_mut().filter(|_| self.stream.as_ref().is_some_and(tells)) else { return };
         told.note(now, digit, means);
     }

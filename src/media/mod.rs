@@ -9,6 +9,7 @@ pub mod dtmf;
 pub mod feedback;
 pub mod forward;
 pub mod header;
+mod in_band;
 pub mod latch;
 mod leg;
 pub mod offload;

@@ -260,6 +260,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_listened_to_is_not_the_kernels() {
+        let mut flow = settled();
+        let digits = crate::media::Digits { in_band: true, ..Default::default() };
+        flow.set(NOW, Side::Caller, Stream { digits, ..stream(CALLER, [0, 100]) });
+        say(&mut flow, Side::Caller, CALLER, packet(SSRC, 2, 0));
+        assert_eq!([Side::Caller, Side::Client].map(|side| flow.offloadable(side).is_some()), [false, true]);
+    }
+
+    #[test]
     fn a_leg_that_others_hear_is_not_silent() {
         let mut flow = settled();
         let patience = crate::time::Duration::from_secs(5);

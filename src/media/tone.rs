@@ -1,5 +1,5 @@
 //! Tones and G.711: what the demo's phones say to each other, and how they and the tests find out what they heard.
-//! Not here: the relay's path, which never looks into audio.
+//! Not here: keys as tones in what a leg says (`in_band`).
 //! ITU-T G.711 (µ-law tables 2a/2b, A-law tables 1a/1b), in arithmetic form: eight chords, each twice as steep as the one before.
 
 use std::f32::consts::TAU;
@@ -36,6 +36,12 @@ impl Law {
             name if name.eq_ignore_ascii_case("PCMA") => Some(Law::A),
             _ => None,
         }
+    }
+
+    /// The law that has a static payload type.
+    #[inline]
+    pub fn numbered(payload_type: u8) -> Option<Law> {
+        [Law::Mu, Law::A].into_iter().find(|law| law.payload_type() == payload_type)
     }
 
     /// The static payload type (RFC 3551 §6).
