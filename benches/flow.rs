@@ -210,7 +210,10 @@ impl Stage {
                 Effect::Media(media::Command::Close { flow }) => self.heard.closing = Some(flow),
                 Effect::Media(media::Command::Add { .. }) => unreachable!("no video"),
                 Effect::Media(
-                    media::Command::Set { .. } | media::Command::Clear { .. } | media::Command::Record { .. },
+                    media::Command::Set { .. }
+                    | media::Command::Clear { .. }
+                    | media::Command::Press { .. }
+                    | media::Command::Record { .. },
                 ) => {}
                 Effect::Notify(Notice::Incoming(incoming)) => self.heard.incoming = Some(incoming),
                 Effect::Notify(Notice::Gone(_) | Notice::Personal(_)) => {}

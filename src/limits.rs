@@ -79,6 +79,20 @@ pub const EVENT_CLOCK_RATES: RangeInclusive<u32> = 8_000..=192_000;
 pub const DTMF_GAP_MAX: Duration = Duration::from_secs(1);
 /// Keys of one leg that are told in a second, by each means: machines dial ten, with tones and pauses of 50 ms; the rest are counted.
 pub const DIGITS_TOLD_PER_SECOND_MAX: u32 = 20;
+/// Keys that a client may have pressed by one word: an account's number and a PIN.
+pub const DIGITS_DIALLED_MAX: usize = 32;
+/// Keys that wait to be pressed for one leg to hear: seconds' worth, and more are not.
+pub const DIGITS_QUEUED_MAX: usize = 32;
+/// How long a key of ours is down where nobody says it: twice what Q.24 asks for, and a bit.
+pub const DIGIT_DURATION: Duration = Duration::from_millis(100);
+/// The shortest that one may be wanted, so that everybody hears it.
+pub const DIGIT_DURATION_MIN: Duration = Duration::from_millis(60);
+/// The longest, because nobody is heard meanwhile.
+pub const DIGIT_DURATION_MAX: Duration = Duration::from_secs(2);
+/// How long audio is heard between two keys of ours: they are told apart by less (ITU-T Q.24: 40 ms).
+pub const DIGIT_PAUSE: Duration = Duration::from_millis(60);
+/// How long a key waits for the stream that it is to be pressed in: for the first packet of a side, for the end of an announcement.
+pub const DIGIT_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// How long a freed pair of ports rests, so that late packets of the old call find nobody.
 pub const PORT_REST: Duration = Duration::from_secs(5);

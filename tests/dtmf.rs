@@ -12,9 +12,14 @@ use common::{Daemon, Phone, Subscriber, Wire};
 use parkway::media::dtmf::KeyWriter;
 use parkway::media::header::Rtp;
 use parkway::media::tone::Law;
+use parkway::time::Instant;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio_tungstenite::tungstenite::Message;
 
 /// One packet's time.
 const STEP: Duration = Duration::from_millis(20);
@@ -76,7 +81,7 @@ fn bridge(
     mut caller: Keypad,
     mut other: Keypad,
     headers: &str,
-) -> (Keypad, Keypad) {
+) -> (Keypad, Keypad, String) {
     let sdp = caller.sdp();
     caller.phone.invite(&format!("sip:{NUMBER}@{}", daemon.sip), headers, &sdp);
     caller.phone.expect(180);
@@ -92,7 +97,7 @@ fn bridge(
     caller.hear(0);
     caller.speak();
     other.hear(0);
-    (caller, other)
+    (caller, other, incoming.call)
 }
 
 #[test]
@@ -102,7 +107,7 @@ fn a_key_keeps_its_length_across_clocks() {
     let daemon = Daemon::start();
     let mut client = Subscriber::ready(&daemon, "demo");
     let (caller, other) = (Keypad::new(&daemon, NARROW), Keypad::new(&daemon, WIDE));
-    let (mut caller, mut other) = bridge(&daemon, &mut client, caller, other, "");
+    let (mut caller, mut other, _) = bridge(&daemon, &mut client, caller, other, "");
     let ms = Duration::from_millis(100);
     for (from_caller, payload_types, clock, factor) in
         [(true, (101, 110), 8_000, (6, 1)), (false, (110, 101), 48_000, (1, 6))]
@@ -129,7 +134,7 @@ fn the_client_that_has_the_call_is_told_each_key_where_the_operator_wants_it() {
     const KEYS: &[(u8, &str)] = &[(0, "PCMU/8000"), (101, "telephone-event/8000")];
     for tells in [true, false] {
         let reporting = if tells { "tell" } else { "count" };
-        let setup = Setup::with(&[&format!("media.digits={reporting}")]);
+        let setup = Setup::with(&[&format!("media.digits={reporting}"), "media.info_as=info"]);
         let daemon = Daemon::start_as(&setup);
         let mut client = Subscriber::ready(&daemon, "demo");
         // Of the same name, and not the one that has the call.
@@ -137,7 +142,7 @@ fn the_client_that_has_the_call_is_told_each_key_where_the_operator_wants_it() {
         let mut another = Subscriber::open(&daemon, "demo", &rights);
         another.expect("synced");
         let (caller, other) = (Keypad::new(&daemon, KEYS), Keypad::new(&daemon, KEYS));
-        let (mut caller, mut other) = bridge(&daemon, &mut client, caller, other, "");
+        let (mut caller, mut other, _) = bridge(&daemon, &mut client, caller, other, "");
         for (from_caller, key, leg) in [(true, '4', "caller"), (false, '#', "client")] {
             let (here, there) = if from_caller { (&mut caller, &mut other) } else { (&mut other, &mut caller) };
             for packet in KeyWriter::new(key, 4_000, 8_000, STEP, Duration::from_millis(100)).unwrap() {
@@ -171,7 +176,12 @@ fn the_client_that_has_the_call_is_told_each_key_where_the_operator_wants_it() {
         assert!(!daemon.log().contains("Signal"), "a key in the log");
         daemon.wait_for_metric("parkway_digits_total{heard=\"rfc4733\"}", STEP * 250, |count| count == 2.0);
         let record = daemon.finish(1).remove(0);
-        let expected = |rfc4733, info| json!({"rfc4733": rfc4733, "in_band": 0, "info": info, "untold": 0});
+        let nothing = json!({"rfc4733": 0, "in_band": 0, "info": 0, "untold": 0, "sent": 0, "unsent": 0});
+        let expected = |rfc4733: u32, info: u32| {
+            let mut counts = nothing.clone();
+            (counts["rfc4733"], counts["info"]) = (json!(rfc4733), json!(info));
+            counts
+        };
         assert_eq!(record["digits"], json!({"caller": expected(1, 0), "client": expected(1, 1)}));
     }
 }
@@ -192,7 +202,7 @@ fn a_key_in_the_audio_is_told_where_it_is_listened_for() {
         let daemon = Daemon::start_as(&Setup::with(&["media.digits=tell", &format!("media.in_band={listens}")]));
         let mut client = Subscriber::ready(&daemon, "demo");
         let (caller, other) = (Keypad::new(&daemon, formats), Keypad::new(&daemon, formats));
-        let (mut caller, mut other) = bridge(&daemon, &mut client, caller, other, "");
+        let (mut caller, mut other, _) = bridge(&daemon, &mut client, caller, other, "");
         for payload in tones(800).chunks(160).chain([&[0xFF; 160][..]; 5]) {
             let timestamp = 160 * u32::from(caller.sequence);
             caller.send(0, false, timestamp, payload);
@@ -211,4 +221,65 @@ fn a_key_in_the_audio_is_told_where_it_is_listened_for() {
         let record = daemon.finish(1).remove(0);
         assert_eq!(record["digits"]["caller"]["in_band"], expected, "in_band = {listens}, {formats:?}");
     }
+}
+
+/// The whole of what a telephone hears of one stream in a while: numbers, and the keys among them.
+fn listen(phone: &Keypad, keys: usize, payload_type: u8) -> (Vec<Rtp>, String) {
+    let (mut packets, mut keypad, mut heard) = (Vec::new(), parkway::media::dtmf::Keypad::default(), String::new());
+    let mut bytes = [0; 2048];
+    while heard.len() < keys {
+        let length = phone.socket.recv(&mut bytes).expect("a packet comes");
+        let (rtp, payload) = Rtp::parse(&bytes[..length]).unwrap();
+        if rtp.payload_type == payload_type {
+            heard.extend(keypad.receive(Instant(0), &rtp, payload, 8_000).map(|digit| digit.key));
+        }
+        packets.push(rtp);
+    }
+    (packets, heard)
+}
+
+/// By INFO, and by a word of the client's on its WebSocket or over HTTP: the caller hears telephone-event, in one stream with the audio.
+#[test]
+fn keys_that_the_client_wants_pressed_are_heard_by_the_caller_in_one_stream() {
+    const KEYS: &[(u8, &str)] = &[(0, "PCMU/8000"), (101, "telephone-event/8000")];
+    const OTHER: &[(u8, &str)] = &[(0, "PCMU/8000"), (96, "telephone-event/8000")];
+    let daemon = Daemon::start();
+    let mut client = Subscriber::ready(&daemon, "demo");
+    let (caller, other) = (Keypad::new(&daemon, KEYS), Keypad::new(&daemon, OTHER));
+    let (mut caller, mut other, call) = bridge(&daemon, &mut client, caller, other, "");
+    let (body, kind) = ("Signal=7\r\nDuration=120", "Content-Type: application/dtmf-relay\r\n");
+    other.phone.request_with("INFO", kind, body);
+    other.phone.expect(200);
+    client.send(Message::text(json!({"type": "press", "call": call, "digits": "12#"}).to_string())).unwrap();
+    client.send(Message::text(json!({"type": "press", "call": call, "digits": "1,2"}).to_string())).unwrap();
+    assert_eq!(client.expect("error")["reason"], "malformed");
+    // It speaks on all the while.
+    let (ended, talking) = (Arc::new(AtomicBool::new(false)), other.socket.try_clone().unwrap());
+    let (remote, sequence, over) = (other.remote.unwrap(), other.sequence, Arc::clone(&ended));
+    let speaker = std::thread::spawn(move || {
+        for sequence in sequence..sequence + 2_000 {
+            let rtp = Rtp { sequence, timestamp: 160 * u32::from(sequence), ssrc: 77, ..Rtp::default() };
+            let mut packet = [0; 172];
+            rtp.write(&[0xFF; 160], &mut packet).unwrap();
+            talking.send_to(&packet, remote).unwrap();
+            if over.load(Ordering::Relaxed) {
+                return;
+            }
+            std::thread::sleep(STEP);
+        }
+    });
+    let (packets, heard) = listen(&caller, 4, 101);
+    ended.store(true, Ordering::Relaxed);
+    speaker.join().unwrap();
+    assert_eq!(heard, "712#");
+    let numbers: BTreeSet<u16> = packets.iter().map(|rtp| rtp.sequence).collect();
+    assert_eq!(numbers.len(), packets.len(), "no number twice");
+    assert!(packets.iter().all(|rtp| rtp.ssrc == 77), "one source");
+    assert!(packets.iter().filter(|rtp| rtp.payload_type == 0).count() >= 3, "audio between the keys");
+    caller.phone.hang_up();
+    other.phone.be_hung_up_on();
+    let record = daemon.finish(1).remove(0);
+    let digits = &record["digits"];
+    assert_eq!((&digits["client"]["info"], &digits["caller"]["sent"]), (&json!(1), &json!(4)), "{digits}");
+    assert_eq!(digits["caller"]["unsent"], 0);
 }

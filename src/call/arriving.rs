@@ -37,6 +37,7 @@ impl Arriving {
             | Event::Media(_)
             | Event::Declined { .. }
             | Event::Ringing { .. }
+            | Event::Pressed { .. }
             | Event::Referred(_)
             | Event::FromTransferor(_)
             | Event::Timeout

@@ -124,6 +124,10 @@ impl Bridged {
             Event::Media(media::Event::Failed { .. } | media::Event::Closed { .. }) => {
                 self.end(End::without_media("the relay lost the call"), facts, turn)
             }
+            Event::Pressed { by, who, dialled } => {
+                self.asked_to_press((&by, who), dialled, turn);
+                self.stay()
+            }
             Event::Stop | Event::Abandon => self.end(End::stopped(), facts, turn),
             Event::Callback(callback) => {
                 callback.refuse(turn, 410);

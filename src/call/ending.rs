@@ -128,6 +128,7 @@ impl Ending {
             | Event::Cancelled { .. }
             | Event::Declined { .. }
             | Event::Ringing { .. }
+            | Event::Pressed { .. }
             | Event::Referred(_)
             | Event::FromTransferor(_)
             | Event::Stop => {}

@@ -159,6 +159,7 @@ impl Held {
             | Event::Failed { side: Side::Client, .. }
             | Event::Routed { .. }
             | Event::Ringing { .. }
+            | Event::Pressed { .. }
             | Event::Referred(_)
             | Event::FromTransferor(_)
             | Event::ProvisionalUnacknowledged { .. }

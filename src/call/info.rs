@@ -3,15 +3,17 @@
 //! Not here: digits in RTP (RFC 4733), which the relay forwards without us.
 //!
 //! ```text
-//!  Info-Package ─▶ 469, we know none │ empty ─▶ 200 │ digits ─▶ INFO to the other side, its answer │ else ─▶ 415
+//!  Info-Package ─▶ 469, we know none │ empty ─▶ 200 │ digits ─▶ telephone-event, 200, or INFO to the other side, its answer │ else ─▶ 415
 //! ```
 
 use super::bridged::{Bridged, End};
 use super::leg::{plain, status};
+use super::pressed::InfoAs;
 use super::signal::Signal;
 use super::{Facts, State, Turn};
 use crate::id::Side;
 use crate::limits;
+use crate::media::Dialled;
 use crate::mutant::{Mutant, planted};
 use crate::sip::endpoint::{ClientId, Reply, ServerId};
 use crate::sip::wire::{Message, Method};
@@ -46,7 +48,7 @@ impl Bridged {
         let reply = if request.other("Info-Package").is_some() {
             // RFC 6086 §4.2.2: with the packages that we take, which are none.
             refused(469, &[("Recv-Info", "")][..])
-        } else if request.body().is_empty() {
+        } else if request.body().is_empty() || self.press_info(from, request, facts, turn) {
             refused(200, &[])
         } else {
             match self.carry_info(from, received, request, turn) {
@@ -65,6 +67,21 @@ impl Bridged {
             turn.endpoint.respond(turn.now, received, &reply);
         }
         self
+    }
+
+    /// Presses the digit for the other side to hear, where that is how it hears digits and the operator wants it so.
+    fn press_info(&mut self, from: Side, request: &Message<'_>, facts: &Facts, turn: &mut Turn<'_>) -> bool {
+        let is_short = request.body().len() <= limits::INFO_BODY_BYTES_MAX;
+        let is_wanted = turn.settings.digits.info_as == InfoAs::Rfc4733 && is_short && digits(request).is_some();
+        let Some(Signal { key, duration_ms }) = Signal::parse(request.body()).filter(|_| is_wanted) else {
+            return false;
+        };
+        let dialled = Dialled::parse(key.encode_utf8(&mut [0; 4]));
+        let is_pressed = dialled.is_some_and(|dialled| self.press(from.other(), dialled, duration_ms, turn));
+        if is_pressed {
+            self.pressed_by_info(from, (key, duration_ms), facts, turn);
+        }
+        is_pressed
     }
 
     /// Carries digits to the other side, or says with which status not.

@@ -227,6 +227,7 @@ impl Merging {
             Event::Routed { .. }
             | Event::Declined { .. }
             | Event::Ringing { .. }
+            | Event::Pressed { .. }
             | Event::Referred(_)
             | Event::FromTransferor(_)
             | Event::Response { .. }

@@ -45,7 +45,7 @@ pub use notice::{
     ClientMessage, ClientMessageKind, Digit, Ended, Gone, GoneReason, Incoming, News, Notice, Personal, Quality, Score,
 };
 pub use phase::Phase;
-pub use pressed::{DigitCounts, DigitTerms, SideDigits};
+pub use pressed::{DigitCounts, DigitTerms, InfoAs, SideDigits};
 pub use record::{Encrypted, EndedBy, Outcome, Record, Transfer, Video};
 pub use rewrite::Rewrite;
 pub use route::{Identity, Route, Trunk};
@@ -287,6 +287,15 @@ pub enum Event<'a> {
     Ringing {
         /// Who.
         by: Name,
+    },
+    /// A client wants keys pressed in the call that it has.
+    Pressed {
+        /// Under which name.
+        by: Name,
+        /// Who.
+        who: SubjectHash,
+        /// The keys.
+        dialled: media::Dialled,
     },
     /// The client of a bridge hands the call on, and may.
     Referred(Box<Referral>),

@@ -4,7 +4,7 @@
 
 use crate::call::EndedBy;
 use crate::id::{CallId, Side};
-use crate::media::{Finding, Means, Warning};
+use crate::media::{Dialled, Finding, Means, Warning};
 use crate::name::Name;
 use crate::policy::MediaKinds;
 use crate::time::Wall;
@@ -209,4 +209,6 @@ pub enum ClientMessageKind {
     Declined,
     /// It rings.
     Ringing,
+    /// It has the call, and these keys are to be pressed in it, for the caller to hear.
+    Pressed(Dialled),
 }

@@ -91,6 +91,7 @@ impl Parked {
             Event::Stop | Event::Abandon => self.end(Over::stopped(), facts, turn),
             Event::Routed { .. }
             | Event::Ringing { .. }
+            | Event::Pressed { .. }
             | Event::Referred(_)
             | Event::FromTransferor(_)
             | Event::Acknowledged { .. }

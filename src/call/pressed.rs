@@ -7,7 +7,10 @@ use super::record::Record;
 use super::{Bridged, Facts, Turn};
 use crate::id::Side;
 use crate::media::digits::Pace;
-use crate::media::{Closed, Counters, Means, Reporting};
+use crate::media::{Closed, Counters, Dialled, Means, Reporting};
+use crate::name::Name;
+use crate::time::Duration;
+use crate::token::SubjectHash;
 use serde::Serialize;
 
 /// What becomes of the keys of all calls.
@@ -17,6 +20,18 @@ pub struct DigitTerms {
     pub reporting: Reporting,
     /// Whether tones are listened for where a side has no telephone-event.
     pub in_band: bool,
+    /// What becomes of a key in an INFO.
+    pub info_as: InfoAs,
+}
+
+/// How the other side gets a key that came in an INFO.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InfoAs {
+    /// In an INFO.
+    #[default]
+    Info,
+    /// As telephone-event, if that was agreed on; else in an INFO.
+    Rfc4733,
 }
 
 /// How many keys each side pressed, by how they were heard.
@@ -39,6 +54,10 @@ pub struct SideDigits {
     pub info: u32,
     /// Of all these, how many came too fast to be told.
     pub untold: u32,
+    /// Keys that we pressed for it to hear: they came in INFOs of the other side, or the client asked for them.
+    pub sent: u32,
+    /// The same, where that could not be done.
+    pub unsent: u32,
 }
 
 /// The keys that came by INFO, of which the relay knows nothing.
@@ -79,8 +98,9 @@ impl DigitCounts {
     /// The relay has said what it has heard.
     pub(super) fn add(&mut self, heard: &Closed) {
         for (side, heard) in [(&mut self.caller, &heard.caller), (&mut self.client, &heard.client)] {
-            let Counters { dtmf_digits, dtmf_in_band, dtmf_untold, .. } = *heard;
+            let Counters { dtmf_digits, dtmf_in_band, dtmf_untold, dtmf_sent, dtmf_unsent, .. } = *heard;
             (side.rfc4733, side.in_band) = (dtmf_digits, dtmf_in_band);
+            (side.sent, side.unsent) = (dtmf_sent, dtmf_unsent);
             side.untold = side.untold.saturating_add(dtmf_untold);
         }
     }
@@ -124,6 +144,20 @@ impl Bridged {
             self.tell_holder(News::Digit(Digit { leg, key, duration_ms, heard: Means::Info }), facts, turn);
         } else {
             by.untold = by.untold.saturating_add(1);
+        }
+    }
+
+    /// Presses keys for a side to hear; `false` where that has no telephone-event, or is not to hear anything.
+    pub(super) fn press(&self, hears: Side, dialled: Dialled, duration_ms: Option<u32>, turn: &mut Turn<'_>) -> bool {
+        let duration = duration_ms.map(|ms| Duration::from_millis(ms.into()));
+        let command = self.session.press_command(hears, dialled, duration);
+        command.into_iter().map(|command| turn.media(command)).next().is_some()
+    }
+
+    /// A client has asked for keys: they are as those of its telephone, and nobody else's to ask for.
+    pub(super) fn asked_to_press(&self, (by, who): (&Name, SubjectHash), dialled: Dialled, turn: &mut Turn<'_>) {
+        if *by == *self.answerer().1 && who == self.holder() {
+            self.press(Side::Caller, dialled, None, turn);
         }
     }
 }

@@ -14,13 +14,14 @@ use super::{Encrypted, Facts, Record, Settings, Turn};
 use crate::id::{FlowId, Side};
 use crate::limits;
 use crate::media::tone::Law;
-use crate::media::{Codec, Command, Digits, Line, Mapping, Play, Reporting, RtcpPort, SoundId, Stream, Trust};
+use crate::media::{Codec, Command, Dialled, Digits, Line, Mapping, Play, Reporting, RtcpPort, SoundId, Stream, Trust};
 use crate::policy::MediaKinds;
 use crate::rng::Rng;
 use crate::sdp::{
     self, AddressRules, Agreement, BadAddress, Carriage, Codecs, Description, Direction, Directions, Local,
     LocalStream, Master, Media, Outline, Remote,
 };
+use crate::time::Duration;
 use crate::time::Wall;
 use arrayvec::ArrayVec;
 use std::hash::{DefaultHasher, Hasher};
@@ -544,6 +545,13 @@ impl Session {
         let recording = self.taping.stream(side, &self.agreement, settings, play);
         let digits = self.digits(side, settings);
         Stream { sends, silence_max, recording, digits, ..end.stream(side, &self.agreement) }
+    }
+
+    /// What presses keys for a side to hear, if it has telephone-event and is to hear the other one.
+    pub(super) fn press_command(&self, side: Side, dialled: Dialled, duration: Option<Duration>) -> Option<Command> {
+        let hears = sdp::sends(side.other(), self.caller.directions.audio, self.client.directions.audio);
+        let has_events = self.agreement.audio.list.iter().any(|agreed| agreed.telephone_event);
+        (hears && has_events).then_some(Command::Press { flow: self.flow, side, dialled, duration })
     }
 
     /// What is made of the keys of a side.

@@ -78,6 +78,7 @@ section!(Media {
     offload: String = "off",
     digits: String = "count",
     in_band: bool = false,
+    info_as: String = "rfc4733",
     warn_silent_seconds: u64 = 10u64,
     warn_unheard_seconds: u64 = 5u64,
     silence_seconds: u64 = 60u64,

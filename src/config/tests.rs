@@ -156,6 +156,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ("[recording]\nfiles_max = 0", "x.toml:2: recording.files_max: 0 is out of range"),
     ("[media]\ndigits = \"yes\"", "x.toml:2: media.digits: `yes` is neither off nor count nor tell"),
     ("[media]\ndigits = \"off\"\nin_band = true", "x.toml:3: media.in_band: nothing is made of keys"),
+    ("[media]\ninfo_as = \"sip\"", "x.toml:2: media.info_as: `sip` is neither info nor rfc4733"),
     ("[media]\noffload = \"yes\"", "x.toml:2: media.offload: `yes` is neither auto nor off nor required"),
     ("[media]\naddress = \"eth0\"", "x.toml:2: media.address: `eth0` is no address"),
     ("[park]\nseconds_max = 0", "x.toml:2: park.seconds_max: 0 is out of range; write 1 to 3600"),

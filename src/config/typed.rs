@@ -7,7 +7,7 @@ use super::raw::{self, Raw};
 use super::sound::Sounds;
 use super::users;
 use super::*;
-use crate::call::{DigitTerms, Identity, KeyReach, SessionTerms, SrtpTerms};
+use crate::call::{DigitTerms, Identity, InfoAs, KeyReach, SessionTerms, SrtpTerms};
 use crate::limits;
 use crate::media::{Reporting, SoundId, WarningTerms};
 use crate::name::Name;
@@ -225,12 +225,17 @@ impl Check {
             "tell" => Ok(Reporting::Tell),
             _ => Err(format!("`{text}` is neither off nor count nor tell")),
         });
+        let info_as = self.parsed("media.info_as", &raw.media.info_as, |text| match text {
+            "info" => Ok(InfoAs::Info),
+            "rfc4733" => Ok(InfoAs::Rfc4733),
+            _ => Err(format!("`{text}` is neither info nor rfc4733")),
+        });
         let (reporting, in_band) = (reporting?, raw.media.in_band);
         if in_band && reporting == Reporting::Off {
             return self
                 .wrong("media.in_band", "nothing is made of keys, because media.digits is off; write count there");
         }
-        Some(DigitTerms { reporting, in_band })
+        Some(DigitTerms { reporting, in_band, info_as: info_as? })
     }
 
     fn sounds(&mut self, raw: &Raw) -> Option<Sounds> {

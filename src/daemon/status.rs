@@ -89,6 +89,10 @@ impl Status {
         for (means, count) in record.digits.iter().flat_map(DigitCounts::totals) {
             metrics.digits_total.with(means.as_str()).add(count);
         }
+        for side in record.digits.iter().flat_map(|digits| [digits.caller, digits.client]) {
+            metrics.digits_sent_total.with("sent").add(side.sent.into());
+            metrics.digits_sent_total.with("unsent").add(side.unsent.into());
+        }
         if let Some(fax) = &record.fax {
             metrics.fax_calls_total.inc();
             metrics.fax_datagrams_total.add(fax.caller.forwarded + fax.client.forwarded);

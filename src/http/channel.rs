@@ -52,7 +52,7 @@ async fn authorise(
         Some(Word::Auth { token }) => {
             registry.subscribe(name, token.as_bytes(), Some(peer), last).map_err(Closing::Refused)
         }
-        Some(Word::Decline { .. } | Word::Ringing { .. } | Word::Ping) | None => {
+        Some(Word::Decline { .. } | Word::Ringing { .. } | Word::Press { .. } | Word::Ping) | None => {
             Err(Closing::Refused(Reason::NoCredential))
         }
     }
@@ -128,6 +128,7 @@ impl<'a> Channel<'a> {
         match word {
             Word::Decline { call } => self.pass_on(socket, call, ClientMessageKind::Declined).await,
             Word::Ringing { call } => self.pass_on(socket, call, ClientMessageKind::Ringing).await,
+            Word::Press { call, digits } => self.pass_on(socket, call, ClientMessageKind::Pressed(digits)).await,
             Word::Ping => self.send_text(socket, event::pong().into()).await,
             Word::Auth { .. } => self.handle_mistake(socket).await,
         }

@@ -28,6 +28,7 @@ pub(super) async fn say(
         let (call, kind) = match body.ok().as_deref().and_then(Word::parse) {
             Some(Word::Decline { call }) => (call, ClientMessageKind::Declined),
             Some(Word::Ringing { call }) => (call, ClientMessageKind::Ringing),
+            Some(Word::Press { call, digits }) => (call, ClientMessageKind::Pressed(digits)),
             Some(Word::Auth { .. } | Word::Ping) | None => return Err(Problem::Word),
         };
         subscription.say(call, kind).map_err(|why| match why {

@@ -3,6 +3,7 @@
 
 use crate::id::CallId;
 use crate::limits;
+use crate::media::Dialled;
 use serde::Deserialize;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,15 @@ pub(super) enum Word {
         #[serde(deserialize_with = "call_id")]
         call: CallId,
     },
+    /// It has the call, and wants keys pressed in it.
+    Press {
+        /// The call.
+        #[serde(deserialize_with = "call_id")]
+        call: CallId,
+        /// The keys.
+        #[serde(deserialize_with = "dialled")]
+        digits: Dialled,
+    },
     /// Is anybody there: for clients, like those in browsers, that cannot send WebSocket pings.
     Ping,
 }
@@ -47,6 +57,12 @@ fn call_id<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<CallId, 
         true => Ok(call),
         false => Err(serde::de::Error::custom("a call id is 32 hexadecimal digits")),
     }
+}
+
+/// Keys in one text.
+fn dialled<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Dialled, D::Error> {
+    let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
+    Dialled::parse(&text).ok_or_else(|| serde::de::Error::custom("digits are 0-9, *, #, A-D, and not too many"))
 }
 
 /// Counts a client's messages by the second.
@@ -87,6 +103,13 @@ mod tests {
             (r#"{"type":"decline","call":"+0000000000000000000000000000ab"}"#.to_owned(), None),
             (r#"{"type":"decline","call":171}"#.to_owned(), None),
             (r#"{"type":"decline"}"#.to_owned(), None),
+            (
+                format!(r#"{{"type":"press","call":"{hex}","digits":"12#"}}"#),
+                Some(Word::Press { call, digits: Dialled::parse("12#").unwrap() }),
+            ),
+            (format!(r#"{{"type":"press","call":"{hex}","digits":""}}"#), None),
+            (format!(r#"{{"type":"press","call":"{hex}","digits":"1,2"}}"#), None),
+            (format!(r#"{{"type":"press","call":"{hex}","digits":12}}"#), None),
             (r#"{"type":"answer"}"#.to_owned(), None),
             (r#"{"type":"Ping"}"#.to_owned(), None),
             ("[]".to_owned(), None),

@@ -5,6 +5,7 @@
 use crate::id::{FlowId, Side};
 use crate::limits;
 use crate::media::digits::{Digits, Means};
+use crate::media::dtmf::Dialled;
 use crate::media::feedback::Reported;
 use crate::media::latch::Trust;
 use crate::media::player::Play;
@@ -90,6 +91,17 @@ pub enum Command {
         file: Box<str>,
         /// Whose channels it has.
         sides: Sides,
+    },
+    /// Press keys for one leg to hear, in the stream that it hears of the other one; those that cannot be pressed are counted.
+    Press {
+        /// The flow.
+        flow: FlowId,
+        /// Who is to hear them.
+        side: Side,
+        /// The keys.
+        dialled: Dialled,
+        /// How long each is; `None`: as is usual.
+        duration: Option<Duration>,
     },
     /// Stop forwarding, give the ports back, answer [`Event::Closed`].
     Close {
@@ -319,6 +331,12 @@ pub struct Counters {
     /// Keys that came too fast to be told.
     #[serde(skip)]
     pub dtmf_untold: u32,
+    /// Keys that we pressed for the leg to hear.
+    #[serde(skip)]
+    pub dtmf_sent: u32,
+    /// Keys that it should have heard of us, and could not.
+    #[serde(skip)]
+    pub dtmf_unsent: u32,
     /// The address that its SDP named last.
     pub named: Option<SocketAddr>,
     /// The address that it was heard from last.

@@ -4,6 +4,7 @@
 use crate::limits;
 use crate::media::dtmf::Digit;
 use crate::media::in_band::Ear;
+use crate::media::presser::Presser;
 use crate::time::{Duration, Instant};
 use serde::Serialize;
 
@@ -80,6 +81,10 @@ pub(super) struct Told {
     waits: Option<(Digit, Means)>,
     /// Of a leg in whose audio tones are listened for.
     pub(super) ear: Option<Box<Ear>>,
+    /// Of a leg that hears keys of ours, or has heard some.
+    pub(super) presser: Option<Box<Presser>>,
+    /// Keys of ours that whoever was on the leg before has heard, and has not.
+    pressed_before: (u32, u32),
 }
 
 impl Told {
@@ -104,6 +109,18 @@ impl Told {
         } else {
             self.untold = self.untold.saturating_add(1);
         }
+    }
+
+    /// Whoever was on the leg is gone.
+    pub(super) fn clear(&mut self) {
+        self.pressed_before = self.pressed();
+        (self.ear, self.presser) = (None, None);
+    }
+
+    /// Keys of ours that the leg has heard, and has not.
+    pub(super) fn pressed(&self) -> (u32, u32) {
+        let (sent, unsent) = self.presser.as_ref().map_or((0, 0), |presser| (presser.sent, presser.unsent));
+        (self.pressed_before.0.saturating_add(sent), self.pressed_before.1.saturating_add(unsent))
     }
 
     /// The key that is to be told now.

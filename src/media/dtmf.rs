@@ -9,6 +9,7 @@
 use crate::limits;
 use crate::media::header::Rtp;
 use crate::time::{Duration, Instant};
+use arrayvec::ArrayString;
 
 /// The keys in the order of their event codes 0–15 (RFC 4733 §3.2).
 const KEYS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '*', '#', 'A', 'B', 'C', 'D'];
@@ -33,6 +34,35 @@ pub fn key(letter: char) -> Option<char> {
 /// The key of an event code.
 pub fn key_of(code: u8) -> Option<char> {
     KEYS.get(usize::from(code)).copied()
+}
+
+/// Keys to be pressed, one after the other. They may be a PIN, so they are not printed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Dialled(ArrayString<{ limits::DIGITS_DIALLED_MAX }>);
+
+impl Dialled {
+    /// At least one, and nothing that is no key.
+    pub fn parse(text: &str) -> Option<Dialled> {
+        let mut keys = ArrayString::new();
+        text.chars().try_for_each(|letter| keys.try_push(key(letter)?).ok())?;
+        (!keys.is_empty()).then_some(Dialled(keys))
+    }
+
+    /// In order.
+    pub fn keys(&self) -> impl Iterator<Item = char> {
+        self.0.chars()
+    }
+
+    /// The key, if it is one alone.
+    pub fn only(&self) -> Option<char> {
+        self.keys().next().filter(|_| self.0.len() == 1)
+    }
+}
+
+impl std::fmt::Debug for Dialled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} keys", self.0.len())
+    }
 }
 
 /// A key that was pressed and released.
@@ -98,6 +128,11 @@ impl Keypad {
         current.duration = current.duration.max(duration);
         current.heard = now;
         if flags & END != 0 { current.report() } else { None }
+    }
+
+    /// Whether this key was heard a moment ago: a telephone that also says it in another way means one press.
+    pub fn has_heard(&self, now: Instant, key: char) -> bool {
+        self.current.is_some_and(|press| press.key == key && now.since(press.heard) < limits::DTMF_GAP_MAX)
     }
 
     /// When an unreleased key is given up; `None` while there is none.
@@ -193,6 +228,45 @@ impl Iterator for KeyWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The captures of SIPp's package: what telephones send.
+    #[test]
+    fn recorded_keys_are_heard() {
+        let names = ["star", "pound"].into_iter().map(str::to_owned).chain((0..10).map(|digit| digit.to_string()));
+        for name in names {
+            let path = format!("{}/../shared/data/rtp/sip-tester/dtmf_2833_{name}.pcap", env!("CARGO_MANIFEST_DIR"));
+            let Ok(capture) = std::fs::read(path) else {
+                println!("skipped: there is no capture of {name}");
+                continue;
+            };
+            let (mut rest, mut keypad, mut heard) = (&capture[24..], Keypad::default(), String::new());
+            while let Some((head, packets)) = rest.split_at_checked(16) {
+                let length = usize::try_from(u32::from_le_bytes(head[8..12].try_into().unwrap())).unwrap();
+                // Behind Ethernet, IP and UDP.
+                let (rtp, payload) = Rtp::parse(&packets[42..length]).unwrap();
+                heard.extend(keypad.receive(Instant(0), &rtp, payload, 8_000).map(|digit| digit.key));
+                rest = &packets[length..];
+            }
+            let key = match name.as_str() {
+                "star" => "*",
+                "pound" => "#",
+                digit => digit,
+            };
+            assert_eq!(heard, key, "{name}");
+        }
+    }
+
+    #[test]
+    fn keys_to_be_pressed_are_keys_and_are_not_printed() {
+        let keys = |text| Dialled::parse(text).map(|dialled| dialled.keys().collect::<String>());
+        assert_eq!((keys("12#*0aD"), keys("5")), (Some("12#*0AD".into()), Some("5".into())));
+        for text in ["", "12 3", "E", "+49", "5\n", &"1".repeat(limits::DIGITS_DIALLED_MAX + 1)] {
+            assert_eq!(keys(text), None, "{text:?}");
+        }
+        let dialled = Dialled::parse("4711").unwrap();
+        assert_eq!((format!("{dialled:?}"), dialled.only()), ("4 keys".into(), None));
+        assert_eq!(Dialled::parse("7").unwrap().only(), Some('7'));
+    }
 
     const STEP: Duration = Duration::from_millis(20);
 

@@ -6,7 +6,7 @@
 use crate::id::{FlowId, Side};
 use crate::media::command::{Closed, Event, Stream};
 use crate::media::diagnosis;
-use crate::media::dtmf::Digit;
+use crate::media::dtmf::{Dialled, Digit};
 use crate::media::header::{self, Rtp};
 use crate::media::leg::{Change, Leg, Notice};
 use crate::media::offload::{Carried, Rule, Standing};
@@ -72,7 +72,7 @@ pub enum Reason {
     Replayed,
     /// The leg may not send now, or the other leg has no address that may be sent to.
     Unbridged,
-    /// The other leg hears that the call is recorded.
+    /// The other leg hears something of ours: that the call is recorded, or a key.
     Replaced,
 }
 
@@ -139,6 +139,10 @@ impl Flow {
             from.counters().dropped_unbridged += u64::from(!planted(Mutant::DropUncounted));
             return Outcome::Drop(Reason::Unbridged);
         };
+        if !to.renumber(packet) {
+            from.counters().packets_replaced += 1;
+            return Outcome::Drop(Reason::Replaced);
+        }
         if mapping.here != mapping.there && !planted(Mutant::PayloadTypeKept) {
             header::set_payload_type(packet.bytes_mut(), mapping.there);
         }
@@ -215,7 +219,21 @@ impl Flow {
 
     /// Whether a leg is to hear something of ours, a packet each [`crate::media::player::FRAME`].
     pub fn plays(&self) -> bool {
-        self.caller.plays() || self.client.plays()
+        [&self.caller, &self.client].into_iter().any(|leg| leg.plays() || leg.is_pressed_for())
+    }
+
+    /// Keys are to be pressed for `side` to hear. One that the other leg pressed itself a moment ago is the same one, said in two ways.
+    pub fn press(&mut self, now: Instant, side: Side, dialled: &Dialled, duration: Option<Duration>) {
+        let (to, from) = self.legs(side);
+        if !dialled.only().is_some_and(|key| from.has_pressed(now, key)) {
+            to.press(dialled, duration);
+        }
+    }
+
+    /// The next packet of a key that `side` is to hear, and where it goes.
+    pub fn play_key(&mut self, now: Instant, side: Side, packet: &mut Packet<'_>) -> Option<SocketAddr> {
+        let (to, from) = self.legs(side);
+        to.play_key(now, from, packet)
     }
 
     /// The next packet of what `side` is to hear, and where it goes.
@@ -248,7 +266,8 @@ impl Flow {
             Side::Caller => (&self.caller, &self.client),
             Side::Client => (&self.client, &self.caller),
         };
-        let is_plain = from.is_plain() && to.is_plain();
+        // The kernel gives packets no other numbers.
+        let is_plain = from.is_plain() && to.is_plain() && !to.renumbers();
         from.rule(to.settled().filter(|_| is_plain)?)
     }
 
@@ -403,7 +422,6 @@ mod tests {
     use crate::media::header::Rtp;
     use crate::media::quality::Codec;
     use crate::media::{Digits, Means, Reporting, Trust};
-    use crate::time::Duration;
 
     const CALLER: &str = "192.0.2.10:4000";
     const CLIENT: &str = "198.51.100.20:5000";

@@ -113,6 +113,11 @@ pub fn set_payload_type(packet: &mut [u8], payload_type: u8) {
     }
 }
 
+/// Puts another sequence number into a packet that [`Rtp::parse`] accepted.
+pub fn set_sequence(packet: &mut [u8], sequence: u16) {
+    packet.get_mut(2..4).into_iter().for_each(|bytes| bytes.copy_from_slice(&sequence.to_be_bytes()));
+}
+
 /// Puts another timestamp into a packet that [`Rtp::parse`] accepted.
 pub fn set_timestamp(packet: &mut [u8], timestamp: u32) {
     packet.get_mut(4..8).into_iter().for_each(|bytes| bytes.copy_from_slice(&timestamp.to_be_bytes()));

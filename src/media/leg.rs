@@ -4,7 +4,7 @@
 use crate::media::command::{Counters, Line, Mapping, RtcpPort, Stream};
 use crate::media::counted::Counted;
 use crate::media::digits::{Means, Reporting, Told};
-use crate::media::dtmf::{self, Digit, Keypad};
+use crate::media::dtmf::{self, Dialled, Digit, Keypad};
 use crate::media::feedback::Feedback;
 use crate::media::forward::{Kind, Reason};
 use crate::media::header::{self, Rtp};
@@ -13,6 +13,7 @@ use crate::media::offload::{Carried, Rule, Standing};
 use crate::media::packet::Packet;
 use crate::media::player::Player;
 use crate::media::presence::Presence;
+use crate::media::presser::{self, Presser, Readiness};
 use crate::media::quality::{Codec, Way};
 use crate::media::recording::{Announcer, Recording};
 use crate::media::rescale::Rescaler;
@@ -23,7 +24,7 @@ use crate::media::statistics::{self, Reception};
 use crate::media::tone::Law;
 use crate::media::udptl;
 use crate::media::watch::Silence;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use arrayvec::ArrayVec;
 use std::net::SocketAddr;
 
@@ -103,7 +104,7 @@ impl Leg {
         (self.stream, self.rtp, self.rtcp) = (None, Latch::default(), Latch::default());
         (self.security, self.player, self.announcer) = (None, None, Announcer::Idle);
         (self.keypad, self.rescaler) = (Keypad::default(), Rescaler::default());
-        self.told.iter_mut().for_each(|told| told.ear = None);
+        self.told.iter_mut().for_each(|told| told.clear());
     }
 
     /// Validates, counts and times a packet from this leg, and takes its protection away. What it is called on the other leg, if it may go
@@ -332,6 +333,69 @@ impl Leg {
         recording.laws.iter().find(|(number, _)| *number == payload_type).map(|(_, law)| *law)
     }
 
+    /// Keys are to be pressed for it to hear.
+    pub(super) fn press(&mut self, dialled: &Dialled, duration: Option<Duration>) {
+        self.told.get_or_insert_default().presser.get_or_insert_default().push(dialled, duration);
+    }
+
+    /// Whether it hears a key of ours, or is to hear one.
+    pub(super) fn is_pressed_for(&self) -> bool {
+        self.presser().is_some_and(Presser::is_busy)
+    }
+
+    /// Whether the other leg's packets have other numbers here.
+    pub(super) fn renumbers(&self) -> bool {
+        self.presser().is_some_and(Presser::renumbers)
+    }
+
+    fn presser(&self) -> Option<&Presser> {
+        self.told.as_ref()?.presser.as_deref()
+    }
+
+    /// Keys of ours that it has heard, and has not.
+    fn pressed(&self) -> (u32, u32) {
+        self.told.as_ref().map_or((0, 0), |told| told.pressed())
+    }
+
+    /// Gives a packet of the other leg's its number here; `false`: it is left out, because a key of ours is heard.
+    #[inline]
+    pub(super) fn renumber(&mut self, packet: &mut Packet<'_>) -> bool {
+        let presser = self.told.as_mut().and_then(|told| told.presser.as_mut());
+        presser.is_none_or(|presser| presser.renumber(packet.bytes_mut()))
+    }
+
+    /// The next packet of a key that it is to hear in what `other` says, and where it goes.
+    pub(super) fn play_key(&mut self, now: Instant, other: &Leg, packet: &mut Packet<'_>) -> Option<SocketAddr> {
+        let hears_more = self.plays() || self.is_being_told();
+        let to = self.rtp.destination(now);
+        let ready = || if hears_more || to.is_none() { Readiness::Later } else { other.readiness(now) };
+        self.told.as_mut()?.presser.as_mut()?.write(now, ready, packet)?;
+        self.protect(packet).ok()?;
+        to
+    }
+
+    /// Whether a key may be pressed in what it says, for the other leg to hear.
+    fn readiness(&self, now: Instant) -> Readiness {
+        let Some(stream) = self.stream.as_ref().filter(|stream| stream.sends) else { return Readiness::Never };
+        // One of its own is down.
+        if self.keypad.poll_timeout().is_some() {
+            return Readiness::Later;
+        }
+        let known = self.reception.timestamp_at(now).zip(self.reception.ssrc());
+        let Some(((timestamp, clock_rate), ssrc)) = known else { return Readiness::Later };
+        // RFC 4733 §2.1: that on the clock of the audio, if there are several.
+        let events = stream.payload_types.iter().filter(|mapping| mapping.telephone_event);
+        let Some(event) = events.min_by_key(|event| event.clock_rate != clock_rate) else { return Readiness::Never };
+        let Mapping { there: payload_type, clock_rate_there: clock_rate, .. } = *event;
+        let sequence = self.reception.standing().sequence;
+        Readiness::Ready(presser::Standing { ssrc, sequence, timestamp, payload_type, clock_rate })
+    }
+
+    /// Whether it has pressed this key itself a moment ago.
+    pub(super) fn has_pressed(&self, now: Instant, key: char) -> bool {
+        self.keypad.has_heard(now, key)
+    }
+
     /// Where the next RTP packet for this leg goes.
     pub(super) fn destination(&mut self, now: Instant) -> Option<SocketAddr> {
         self.rtp.destination(now)
@@ -438,6 +502,8 @@ impl Leg {
             mos: self.mos(),
             mos_heard: self.mos_heard(other),
             dtmf_untold: self.told.as_ref().map_or(0, |told| told.untold),
+            dtmf_sent: self.pressed().0,
+            dtmf_unsent: self.pressed().1,
             ..self.counted.report()
         }
     }

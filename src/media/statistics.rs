@@ -113,6 +113,15 @@ impl Reception {
         }
     }
 
+    /// What the time now is in the latest audio's timestamps, and their clock rate; `None` while nobody has heard any.
+    pub fn timestamp_at(&self, now: Instant) -> Option<(u32, u32)> {
+        let Transit { arrived, timestamp, clock_rate } = self.transit?;
+        let units = now.since(arrived).as_micros() * u128::from(clock_rate) / 1_000_000;
+        // It wraps, as timestamps do.
+        let units = u32::try_from(units % (1 << 32)).unwrap_or(0);
+        Some((timestamp.wrapping_add(units), clock_rate))
+    }
+
     /// Whose packets are counted, the last one's SSRC.
     pub fn ssrc(&self) -> Option<u32> {
         self.source.map(|source| source.ssrc)

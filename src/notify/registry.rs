@@ -177,7 +177,9 @@ impl Registry {
 
     /// Passes a subscriber's word on a call to the switch.
     pub(super) fn pass_on(&self, seat: &Seat, call: CallId, kind: ClientMessageKind) -> Result<(), NotPassed> {
-        if !self.parked.reaches(call, &seat.name) {
+        // Whose a call is that waits no more, the switch alone knows: the client that policy has let answer it.
+        let is_of_own = matches!(kind, ClientMessageKind::Pressed(_));
+        if !is_of_own && !self.parked.reaches(call, &seat.name) {
             return Err(NotPassed::UnknownCall);
         }
         if kind == ClientMessageKind::Declined {

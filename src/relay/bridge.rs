@@ -4,14 +4,16 @@
 use crate::id::{FlowId, Side};
 use crate::limits;
 use crate::media::srtp::OVERHEAD_MAX;
-use crate::media::{Closed, Event, Flow, Kind, Line, Outcome, Packet, Ports, Sides, Sound, Stream, WarningTerms};
+use crate::media::{
+    Closed, Dialled, Event, Flow, Kind, Line, Outcome, Packet, Ports, Sides, Sound, Stream, WarningTerms,
+};
 use crate::relay::kept::Locals;
 use crate::relay::offload::{Lane, Routes};
 use crate::relay::poll::Poll;
 use crate::relay::recorder::{Inlet, Tap};
 use crate::relay::socket::{LegSockets, Opener};
 use crate::relay::{delay, icmp};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::SystemTime;
@@ -120,6 +122,12 @@ impl Bridge {
         self.flow.clear(now, side);
     }
 
+    /// Keys are to be pressed for a side to hear, among audio that has to come here.
+    pub(super) fn press(&mut self, now: Instant, side: Side, dialled: &Dialled, duration: Option<Duration>) {
+        self.recall(now);
+        self.flow.press(now, side, dialled, duration);
+    }
+
     /// The call is recorded from now on. Once it is, that is said again after it was handed on.
     pub(super) fn record(&mut self, now: Instant, file: Box<str>, sides: Sides, inlet: &Inlet) {
         self.flow.record();
@@ -188,7 +196,8 @@ impl Bridge {
     pub(super) fn play(&mut self, now: Instant, sounds: &[Sound], buffer: &mut Buffer) -> bool {
         for side in [Side::Caller, Side::Client] {
             let mut packet = Packet::new(buffer, 0);
-            if let Some(to) = self.flow.play(now, side, sounds, &mut packet) {
+            let sound = self.flow.play(now, side, sounds, &mut packet);
+            if let Some(to) = sound.or_else(|| self.flow.play_key(now, side, &mut packet)) {
                 // What the kernel does not take is lost: the next packet is not late because of it.
                 let _ = self.send_rtp(side, packet.bytes(), to);
             }

@@ -153,6 +153,7 @@ impl Relay {
             Command::Open { flow, .. } | Command::Add { flow, .. } => (*flow, true),
             Command::Set { flow, .. }
             | Command::Clear { flow, .. }
+            | Command::Press { flow, .. }
             | Command::Record { flow, .. }
             | Command::Close { flow } => (*flow, false),
         };
@@ -163,6 +164,7 @@ impl Relay {
                 Command::Open { .. }
                 | Command::Set { .. }
                 | Command::Clear { .. }
+                | Command::Press { .. }
                 | Command::Record { .. }
                 | Command::Close { .. } => Event::Failed { flow, reason: "the relay is behind" },
             });
@@ -229,7 +231,7 @@ impl Relay {
         match command {
             Command::Open { flow, .. } => (self.events)(Event::Failed { flow, reason: "the relay has stopped" }),
             Command::Add { flow, line, .. } => (self.events)(Event::Added { flow, line, ports: None }),
-            Command::Set { .. } | Command::Clear { .. } | Command::Record { .. } => {}
+            Command::Set { .. } | Command::Clear { .. } | Command::Record { .. } | Command::Press { .. } => {}
             Command::Close { flow } => (self.events)(Event::Closed { flow, report: Box::default() }),
         }
     }

@@ -250,6 +250,13 @@ impl<F: Fn(Event)> Worker<F> {
                     bridge.record(now, file, sides, &inlet);
                 }
             }
+            Command::Press { flow, side, dialled, duration } => {
+                let Some(&key) = self.state.by_id.get(&(flow, Line::Audio)) else { return };
+                if let Some(bridge) = self.state.bridges.get_mut(key) {
+                    bridge.press(now, side, &dialled, duration);
+                    self.state.beat.note(now, key, bridge);
+                }
+            }
             Command::Clear { flow, side } => {
                 for line in Line::ALL {
                     if let Some(bridge) = self.by_id((flow, line)) {

@@ -277,6 +277,7 @@ impl World<'_> {
                 }
             }
             Command::Add { .. } | Command::Set { .. } | Command::Clear { .. } | Command::Record { .. } => {}
+            Command::Press { .. } => {}
         }
     }
 
@@ -450,6 +451,7 @@ fn short(command: &Command) -> String {
         Command::Add { flow, .. } => format!("add {:x}", flow.0),
         Command::Set { flow, side, stream } => format!("set {:x} {} {:?}", flow.0, side.as_str(), stream.remote_rtp),
         Command::Record { flow, file, .. } => format!("record {:x} {file}", flow.0),
+        Command::Press { flow, side, .. } => format!("press {:x} {}", flow.0, side.as_str()),
         Command::Clear { flow, side } => format!("clear {:x} {}", flow.0, side.as_str()),
         Command::Close { flow } => format!("close {:x}", flow.0),
     }

@@ -117,6 +117,12 @@ impl Relay {
                 }
                 Vec::new()
             }
+            Command::Press { flow, side, dialled, duration } => {
+                if let Some(open) = self.flows.get_mut(flow) {
+                    open.flow.press(now, *side, dialled, *duration);
+                }
+                Vec::new()
+            }
             Command::Clear { flow, side } => {
                 if let Some(open) = self.flows.get_mut(flow) {
                     open.flow.clear(now, *side);

@@ -72,7 +72,8 @@ fn kind(event: &Event<'_>) -> usize {
         Event::Media(media::Event::Latched { .. } | media::Event::Dtmf { .. } | media::Event::Warning { .. }) => 14,
         Event::Media(media::Event::Silent { .. } | media::Event::Failed { .. } | media::Event::Closed { .. }) => 15,
         Event::Declined { .. } => 16,
-        Event::Ringing { .. } => 17,
+        // What a client says of its own call; the simulation has nobody who presses keys.
+        Event::Ringing { .. } | Event::Pressed { .. } => 17,
         Event::Timeout => 18,
         Event::Stop => 19,
         Event::Abandon => 20,

@@ -54,7 +54,7 @@ use crate::sip::auth::Gate;
 use crate::sip::endpoint::{self, Asker, Endpoint};
 use crate::sip::wire::{Message, Method};
 use crate::time::{Instant, Now};
-use crate::token::Keys;
+use crate::token::{Keys, SubjectHash};
 use crate::trunk::Trunks;
 use lot::Lot;
 use posted::Posted;
@@ -407,6 +407,9 @@ impl Switch {
                 match message.kind {
                     ClientMessageKind::Declined => Event::Declined { by },
                     ClientMessageKind::Ringing => Event::Ringing { by },
+                    ClientMessageKind::Pressed(dialled) => {
+                        Event::Pressed { by, who: SubjectHash::of(&message.subject), dialled }
+                    }
                 },
             );
         }

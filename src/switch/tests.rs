@@ -124,6 +124,7 @@ fn done(switch: &mut Switch) -> Vec<String> {
         Effect::Media(media::Command::Set { .. }) => "set".into(),
         Effect::Media(media::Command::Record { .. }) => "record".into(),
         Effect::Media(media::Command::Clear { .. }) => "clear".into(),
+        Effect::Media(media::Command::Press { .. }) => "press".into(),
         Effect::Media(media::Command::Close { .. }) => "close".into(),
         Effect::Device(_) => "device".into(),
         Effect::Notify(Notice::Incoming(_)) => "incoming".into(),

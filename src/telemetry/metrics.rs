@@ -124,6 +124,8 @@ pub struct Metrics {
     pub transfers_total: Family<Counter>,
     /// Keys that were pressed in bridges that are over, by how they were heard: `rfc4733`, `in_band`, `info`.
     pub digits_total: Family<Counter>,
+    /// Keys that we were to press in bridges that are over: `sent`, or `unsent` because nobody could hear them.
+    pub digits_sent_total: Family<Counter>,
     /// Pairs of RTP and RTCP ports: `used`, `resting` before they are used again, `free`.
     pub rtp_port_pairs: Family<Gauge>,
     /// Relay threads that let packets gather, because there are many.
@@ -216,6 +218,7 @@ impl Metrics {
             sip_bindings: Gauge::default(),
             sip_registrations_total: Family::one(&["result"], &["accepted", "unauthorized", "refused"]),
             sip_events_total: Family::one(&["result"], &["delivered", "withheld", "refused", "unanswered", "dropped"]),
+            digits_sent_total: Family::one(&["result"], &["sent", "unsent"]),
             digits_total: Family::one(&["heard"], &["rfc4733", "in_band", "info"]),
             push_devices: Gauge::default(),
             push_total: pushes(),
@@ -355,6 +358,7 @@ impl Metrics {
         page.gauge("parkway_push_devices", "Devices that can be woken.", &self.push_devices);
         page.counters("parkway_push_total", "Pushes, by kind of service and outcome.", &self.push_total);
         page.counters("parkway_transfers_total", "Transfers that were asked for.", &self.transfers_total);
+        page.counters("parkway_digits_sent_total", "Keys that we were to press.", &self.digits_sent_total);
         page.counters("parkway_digits_total", "Keys that were pressed in bridges that are over.", &self.digits_total);
         page.gauges("parkway_rtp_port_pairs", "Pairs of RTP and RTCP ports.", &self.rtp_port_pairs);
         page.gauge("parkway_rtp_gathering", "Relay threads that let packets gather.", &self.rtp_gathering);

@@ -132,7 +132,7 @@ impl Law {
             Command::Open { flow, .. } => (flow, "open"),
             Command::Add { flow, .. } => (flow, "set"),
             Command::Set { flow, .. } => (flow, "set"),
-            Command::Clear { flow, .. } | Command::Record { flow, .. } => (flow, "set"),
+            Command::Clear { flow, .. } | Command::Record { flow, .. } | Command::Press { flow, .. } => (flow, "set"),
             Command::Close { flow } => (flow, "close"),
         };
         match (self.flows.get_mut(flow), what) {

@@ -118,6 +118,9 @@ impl Plan {
             Some("tell") => parkway::media::Reporting::Tell,
             Some(word) => return Err(format!("`{word}` is nothing to make of keys")),
         };
+        if words.value("info_as") == Some("rfc4733") {
+            self.digits.info_as = call::InfoAs::Rfc4733;
+        }
         if let Some(terms) = &mut self.recording {
             terms.announces = words.number("announce")?.map(parkway::media::SoundId).or(terms.announces);
             terms.is_required &= !words.has("unless_possible");

@@ -254,11 +254,15 @@ impl Stage {
         let kind = match verb {
             "declines" => ClientMessageKind::Declined,
             "rings" => ClientMessageKind::Ringing,
+            "presses" => {
+                let dialled = media::Dialled::parse(words.value("keys").unwrap_or("12#")).ok_or("no keys")?;
+                ClientMessageKind::Pressed(dialled)
+            }
             _ => return Err(format!("a client does not say `{verb}`")),
         };
         let name = name(words.value("name").unwrap_or(NAME));
         let call = self.parked.last().ok_or("no call was parked")?.call;
-        let message = ClientMessage { call, name, subject: "client".into(), kind };
+        let message = ClientMessage { call, name, subject: words.value("as").unwrap_or("client").into(), kind };
         self.input(&format!("channel -> {verb}"), Input::Client(message))
     }
 
@@ -391,6 +395,11 @@ impl Stage {
                 (format!("{text} keys={keys} plays={plays}{recording}"), None)
             }
             Command::Record { file, sides, .. } => (format!("record {sides:?} {file}"), None),
+            Command::Press { side, dialled, duration, .. } => {
+                let keys: String = dialled.keys().collect();
+                let ms = duration.map_or(0, |duration| duration.as_millis());
+                (format!("press {} keys={keys} ms={ms}", side.as_str()), None)
+            }
             Command::Clear { side, .. } => (format!("clear {}", side.as_str()), None),
             Command::Close { flow } => {
                 ("close".into(), Some(media::Event::Closed { flow: *flow, report: Box::default() }))

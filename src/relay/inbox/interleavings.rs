@@ -60,6 +60,7 @@ fn number(message: &Message) -> Option<u64> {
             | Command::Add { .. }
             | Command::Set { .. }
             | Command::Clear { .. }
+            | Command::Press { .. }
             | Command::Record { .. } => {
                 panic!("no test sends it")
             }

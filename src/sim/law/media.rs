@@ -51,7 +51,7 @@ impl Media {
                 known.numbers[*side as usize] = stream.payload_types.iter().map(|to| (to.here, to.there)).collect();
                 Ok(())
             }
-            Command::Record { flow, .. } => self.open(*flow).map(drop),
+            Command::Record { flow, .. } | Command::Press { flow, .. } => self.open(*flow).map(drop),
             Command::Clear { flow, side } => {
                 let (known, side) = (self.open(*flow)?, *side as usize);
                 (known.named[side], known.sends[side], known.numbers[side]) = (Vec::new(), false, Vec::new());
