@@ -217,6 +217,10 @@ impl Stage {
                 ) => {}
                 Effect::Notify(Notice::Incoming(incoming)) => self.heard.incoming = Some(incoming),
                 Effect::Notify(Notice::Gone(_) | Notice::Personal(_)) => {}
+                Effect::Notify(Notice::Letter(_) | Notice::Changed(_) | Notice::Forgotten(_)) => {
+                    panic!("nobody writes")
+                }
+                Effect::Reachable { .. } => {}
                 Effect::Record(_) => self.records += 1,
                 Effect::Ask { .. } => panic!("the grants engine asks nobody"),
                 Effect::Device(_) => panic!("nobody is woken"),

@@ -8,6 +8,14 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub u128);
 
+impl CallId {
+    /// Reads what `Display` writes, and nothing else: no sign, no upper case, no missing zeros.
+    pub fn parse(text: &str) -> Option<CallId> {
+        let call = u128::from_str_radix(text, 16).map(CallId).ok()?;
+        (call.to_string() == text).then_some(call)
+    }
+}
+
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)
@@ -15,6 +23,29 @@ impl fmt::Display for CallId {
 }
 
 impl fmt::Debug for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Names one message that somebody wrote. 128 bits, written as a call's.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LetterId(pub u128);
+
+impl LetterId {
+    /// Reads what `Display` writes, and nothing else.
+    pub fn parse(text: &str) -> Option<LetterId> {
+        CallId::parse(text).map(|CallId(bits)| LetterId(bits))
+    }
+}
+
+impl fmt::Display for LetterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&CallId(self.0), f)
+    }
+}
+
+impl fmt::Debug for LetterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }

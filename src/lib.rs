@@ -15,10 +15,12 @@ pub mod sip;
 pub mod media;
 pub mod token;
 
+pub mod letter;
 pub mod policy;
 pub mod trunk;
 
 pub mod call;
+pub mod presence;
 
 pub mod event;
 pub mod registrar;

@@ -284,6 +284,28 @@ pub const DSCP_EXPEDITED: u8 = 46;
 /// Most findings that a client is told of a call that it had, the worst: with them the event still goes in one SIP MESSAGE over UDP
 /// ([`SIP_DATAGRAM_BYTES_MAX`]).
 pub const FINDINGS_TOLD_MAX: usize = 4;
+/// Longest text of a message, bytes: what is longer is a document, and belongs behind a link.
+pub const MESSAGE_TEXT_BYTES_MAX: usize = 4_096;
+/// Longest text of a message that goes as a datagram, bytes: with its headers it stays within RFC 3428 §8's 1,300.
+pub const MESSAGE_DATAGRAM_TEXT_BYTES_MAX: usize = 700;
+/// How long a message waits for somebody to take it, and is told to whoever comes.
+pub const MESSAGE_WAIT_MAX: Duration = Duration::from_secs(3_600);
+/// How long a message is kept for its sender to ask after it, and for clients that come back.
+pub const MESSAGE_KEPT_MAX: Duration = Duration::from_secs(7_200);
+/// Most messages that are kept: 40 MB of the longest texts, and some five of common ones.
+pub const MESSAGES_KEPT_MAX: usize = 10_000;
+/// Most messages for one name that nobody has taken: they fit into the queue of whoever comes, with calls beside them.
+pub const MESSAGES_PER_NAME_MAX: usize = 50;
+/// Most messages of one sender that nobody has taken: others have room beside him.
+pub const MESSAGES_PER_SENDER_MAX: usize = MESSAGES_KEPT_MAX / 4;
+/// How long a change of who is there has to stand before it is told: a browser that loads its page anew is away for less.
+pub const PRESENCE_SETTLE: Duration = Duration::from_secs(5);
+/// Most names of which one event of presence says who is there under each: a person's devices, or the first of a team.
+pub const PRESENCE_SCOPES_MAX: usize = 16;
+/// Most names that one subscription watches: a contact list on a screen.
+pub const PRESENCE_CONTACTS_MAX: usize = 64;
+/// Most names that all subscriptions watch together: 40 MB.
+pub const PRESENCE_WATCHES_MAX: usize = 500_000;
 /// Most notices that wait for one subscriber to read: more means that it does not read (RELIABILITY §2.2).
 pub const SUBSCRIBER_NOTICES_MAX: usize = 64;
 /// Ends of calls that are kept for clients that come back: those of a minute and a half at a hundred calls a second, in 2 MB. Who was away for

@@ -90,6 +90,12 @@ struct Mint {
     /// A name to which it may hand its calls.
     #[arg(long, value_name = "NAME", value_parser = name)]
     transfer: Vec<Name>,
+    /// A name or number that it may write to; `+49*` is all that begin so.
+    #[arg(long, value_name = "NAME", value_parser = policy::Addressee::parse)]
+    message: Vec<policy::Addressee>,
+    /// A name under which it may know who is there.
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    presence: Vec<Name>,
     /// Let its events carry a URI that any phone can dial.
     #[arg(long)]
     dial: bool,
@@ -123,7 +129,7 @@ struct Explain {
     /// The [[user]] who wants it, and has proved his password.
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
-    /// What is wanted: subscribe, register, receive, dial, bridge or transfer.
+    /// What is wanted: subscribe, register, receive, dial, bridge, transfer, message or presence.
     #[arg(long, value_parser = action)]
     action: policy::Action,
     /// With which name.
@@ -225,8 +231,8 @@ fn print_token(config: &Config, mint: Mint) -> Result<(), Failure> {
     let wrong = |what: String| Failure { code: Code::Configuration, what };
     let key = Keys::signing(config).map_err(|mistake| wrong(mistake.to_string()))?;
     let [receive, bridge] = [mint.receive, mint.bridge].map(|names| [mint.name.clone(), names].concat());
-    let Mint { transfer, dial, concurrent, .. } = mint;
-    let grant = Grant { receive, bridge, transfer, dial, concurrent, ..Grant::default() };
+    let Mint { transfer, message, presence, dial, concurrent, .. } = mint;
+    let grant = Grant { receive, bridge, transfer, message, presence, dial, concurrent, ..Grant::default() };
     let issued = Clock::start().now().wall;
     let order = Order {
         subject: &mint.subject,

@@ -81,6 +81,12 @@ impl Name {
         })
     }
 
+    /// Whether it is a telephone number as ITU-T E.164 has them, with its `+`.
+    pub fn is_number(&self) -> bool {
+        let digits = self.0.strip_prefix('+').unwrap_or_default();
+        !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit())
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -8,7 +8,7 @@ mod common;
 
 use common::authority::Authority;
 use common::story::park;
-use common::{Daemon, Rights, Setup, Subscriber, program, until};
+use common::{Daemon, Rights, Setup, Subscriber, page, program, until};
 use parkway::media::tone::{Sine, dominant_hz};
 use serde_json::Value;
 use std::fs;
@@ -266,6 +266,35 @@ fn a_softphone_registers_with_its_password_and_is_told_of_a_call() {
     daemon.finish(1);
 }
 
+/// Messages both ways: it proves its password for what it sends, and says that it has what it gets.
+#[test]
+fn a_softphone_sends_a_message_and_takes_one() {
+    let Some(modules) = modules() else { return };
+    let password = "a-password-of-forty-letters-that-nobody-guesses";
+    let tables = format!(
+        "[[trunk]]\nname = \"elsewhere\"\nallow = [\"192.0.2.0/24\"]\n\n[[route]]\nnumber = \"*\"\nname = \"demo\"\n\n\
+         [[user]]\nname = \"anna\"\nsecret = \"{password}\"\nreceive = [\"demo\"]\nmessage = [\"friend\"]\n"
+    );
+    let daemon = Daemon::start_as(&Setup { tables, ..Setup::with(&["digest.algorithms=MD5"]) });
+    daemon.secrets.add(password);
+    let mut friend = Subscriber::open(&daemon, "friend", &Rights::listen_only("friend").writes_to(&["demo"]));
+    friend.expect("synced");
+    let dir = daemon.dir().join("baresip");
+    let account = format!("<sip:demo@{}>;auth_user=anna;auth_pass={password};regint=60", daemon.sip);
+    let mut phone = Softphone::start(&dir, &modules, &account, "/message hello friend");
+    let event = friend.expect("message");
+    assert_eq!((event["text"].as_str(), event["from"].as_str()), (Some("hello friend"), Some("demo")), "{event:#}");
+    daemon.wait_for_metric("parkway_sip_bindings", Duration::from_secs(10), |now| now == 1.0);
+    let bearer = format!("Authorization: Bearer {}\r\n", friend.jwt);
+    let body = r#"{"to":"demo","text":"hello softphone","from":"friend"}"#;
+    assert_eq!(page::ask(daemon.http, "POST /v1/messages", &bearer, body).map(|(status, _)| status), Some(202));
+    assert_eq!(friend.expect("message_state")["state"], "delivered");
+    let said = fs::read_to_string(dir.join("output")).unwrap_or_default();
+    assert!(said.contains("From: <sip:friend@") && said.contains("hello softphone"), "who wrote what: {said}");
+    assert!(program::wait(&mut phone.0, Duration::from_secs(20)).is_some());
+    daemon.finish(0);
+}
+
 /// A plain telephone, which knows nothing of callbacks: it is rung, answers by itself, and both hear each other.
 #[test]
 fn a_softphone_that_is_rung_answers_and_talks() {
@@ -334,7 +363,10 @@ impl Softphone {
         fs::create_dir(dir).unwrap();
         fs::write(dir.join("config"), configuration(dir, modules, account)).unwrap();
         fs::write(dir.join("accounts"), format!("{account}\n")).unwrap();
-        fs::write(dir.join("contacts"), "").unwrap();
+        // Whom `/message` is for.
+        let (_, domain) = account.split_once('@').unwrap();
+        let domain = domain.split([';', '>']).next().unwrap();
+        fs::write(dir.join("contacts"), format!("\"Friend\" <sip:friend@{domain}>\n")).unwrap();
         fs::write(dir.join("tone.wav"), wave(&Sine::new(hz).take(30 * 8000).collect::<Vec<i16>>())).unwrap();
         let output = fs::File::create(dir.join("output")).unwrap();
         let errors = output.try_clone().unwrap();
@@ -367,7 +399,7 @@ fn configuration(dir: &Path, modules: &Path, account: &str) -> String {
          audio_player aubridge,sink\naudio_source aufile,{dir}/tone.wav\naudio_alert aubridge,sink\naudio_channels 1\n\
          ausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\nausrc_format s16\nauplay_format s16\n\
          snd_path {dir}\nmodule_path {modules}\nmodule g711.so\nmodule aubridge.so\nmodule aufile.so\nmodule sndfile.so\nmodule srtp.so\n\
-         module_tmp account.so\nmodule_app menu.so\n"
+         module_tmp account.so\nmodule_app contact.so\nmodule_app menu.so\n"
     )
 }
 

@@ -33,6 +33,13 @@ impl Caller {
     }
 }
 
+impl Trunk {
+    /// The URI of whoever sent a message of this trunk's, by the same rules as for its calls.
+    pub fn author_of(&self, request: &Head<'_>) -> String {
+        Caller::shown(request, self).uri
+    }
+}
+
 /// The identity that a trunk vouches for, if it is one that may.
 pub(super) fn asserted<'a>(invite: &Head<'a>, trunk: &Trunk) -> Option<NameAddr<'a>> {
     match trunk.identity {

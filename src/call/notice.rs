@@ -1,9 +1,10 @@
-//! What a call tells the clients that wait for it, and what they tell the call: plain data, the only words between the switch
+//! What a call tells the clients that wait for it, and what they tell the call; and what they write to each other: plain data, the only words between the switch
 //! and the subscribers.
 //! Not here: who listens and how an event is written (`notify`), and what a decline does to the call (`call`, `switch`).
 
 use crate::call::EndedBy;
-use crate::id::{CallId, Side};
+use crate::id::{CallId, LetterId, Side};
+use crate::letter::{Change, Letter};
 use crate::media::{Dialled, Finding, Means, Warning};
 use crate::name::Name;
 use crate::policy::MediaKinds;
@@ -21,6 +22,12 @@ pub enum Notice {
     Gone(Gone),
     /// Something for the client alone that has a call, or had it.
     Personal(Box<Personal>),
+    /// Somebody has written something.
+    Letter(Arc<Letter>),
+    /// What became of that: for whoever wrote it.
+    Changed(Box<Change>),
+    /// It is not kept any more. Nobody is told.
+    Forgotten(LetterId),
 }
 
 /// A parked call, as much of it as a client is told. Kept for as long as the call is parked, for clients that subscribe meanwhile:

@@ -21,7 +21,9 @@ impl Check {
     /// The trunks that have targets or want us registered.
     pub(super) fn outbound(&mut self, raw: &raw::Raw) -> Option<Vec<Arc<Outbound>>> {
         let entries =
-            raw.trunk.iter().enumerate().filter(|(_, trunk)| trunk.targets.is_some() || trunk.register.is_some());
+            raw.trunk.iter().enumerate().filter(|(_, trunk)| {
+                trunk.targets.is_some() || trunk.register.is_some() || trunk.messages == Some(true)
+            });
         let all: Vec<_> = entries.map(|(at, trunk)| self.outbound_trunk(&format!("trunk[{at}]"), trunk)).collect();
         all.into_iter().collect()
     }
@@ -32,6 +34,9 @@ impl Check {
         let targets = self.each(&targets_key, listed, Target::parse);
         if listed.len() > limits::TARGETS_MAX {
             self.note(&targets_key, format!("more than {} targets", limits::TARGETS_MAX));
+        }
+        if trunk.messages == Some(true) && trunk.targets.is_none() && trunk.register.is_none() {
+            self.note(&format!("{key}.messages"), "there are no targets to send them to; give some");
         }
         let register = match &trunk.register {
             Some(register) => self.register(&format!("{key}.register"), register).map(Some),
@@ -48,7 +53,8 @@ impl Check {
             self.note(&targets_key, "empty; give a target, for example sip:gw.carrier.example, or leave it out");
         }
         let health = Some(health).filter(|health| !health.is_zero());
-        Some(Arc::new(Outbound { name: trunk.name.as_str().into(), targets, health, register }))
+        let messages = trunk.messages.unwrap_or_default();
+        Some(Arc::new(Outbound { name: trunk.name.as_str().into(), targets, health, register, messages }))
     }
 
     fn register(&mut self, key: &str, register: &raw::Register) -> Option<Arc<Registered>> {

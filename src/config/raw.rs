@@ -197,6 +197,7 @@ pub(super) struct Trunk {
     pub(super) targets: Option<Vec<String>>,
     pub(super) health_seconds: Option<u64>,
     pub(super) register: Option<Register>,
+    pub(super) messages: Option<bool>,
 }
 
 /// A table in an entry.
@@ -281,6 +282,8 @@ pub(super) struct User {
     pub(super) receive: Vec<String>,
     pub(super) bridge: Vec<String>,
     pub(super) transfer: Vec<String>,
+    pub(super) message: Vec<String>,
+    pub(super) presence: Vec<String>,
     pub(super) media: Option<Vec<String>>,
     pub(super) dial: Option<bool>,
     pub(super) concurrent: Option<u64>,
@@ -429,6 +432,7 @@ impl Raw {
             targets: texts(),
             health_seconds: number(),
             register: Some(register),
+            messages: Some(false),
         }
     }
 

@@ -6,7 +6,9 @@ use super::typed::{Check, label};
 use super::{address, keys};
 use crate::name::Name;
 use crate::number::Pattern;
-use crate::policy::{Allowance, Grant, Hours, MediaKinds, Parameters, RecordRule, Restrictions, Users, parse_instant};
+use crate::policy::{
+    Addressee, Allowance, Grant, Hours, MediaKinds, Parameters, RecordRule, Restrictions, Users, parse_instant,
+};
 use crate::registrar::Lifetimes;
 use crate::secret::Secret;
 use crate::sip::auth::Algorithm;
@@ -60,6 +62,8 @@ impl Check {
         let receive = self.each(&at("receive"), &user.receive, name_of);
         let bridge = self.each(&at("bridge"), &user.bridge, name_of);
         let transfer = self.each(&at("transfer"), &user.transfer, name_of);
+        let message = self.each(&at("message"), &user.message, Addressee::parse);
+        let presence = self.each(&at("presence"), &user.presence, name_of);
         let default = Grant::default();
         let media = match &user.media {
             Some(words) => self.each(&at("media"), words, media).map(MediaKinds::from_iter),
@@ -73,12 +77,29 @@ impl Check {
         let only = self.restrictions(key, user, zone);
         let parameters = self.parameters(&at("parameters"), user.parameters.as_deref().unwrap_or_default());
         let (receive, bridge, transfer) = (receive?, bridge?, transfer?);
+        let (message, presence) = (message?, presence?);
         let (media, concurrent, ring) = (media?, concurrent?, ring?);
         let record = record.map_or(Some(None), |rule| rule.map(Some))?;
         let only = only.filter(|only| !only.is_none()).map(Box::new);
-        let grant =
-            Grant { receive, bridge, transfer, dial, media, concurrent, ring, record, only, parameters: parameters? };
-        Some((name?, password?, grant))
+        let parameters = parameters?;
+        Some((
+            name?,
+            password?,
+            Grant {
+                receive,
+                bridge,
+                transfer,
+                message,
+                presence,
+                dial,
+                media,
+                concurrent,
+                ring,
+                record,
+                only,
+                parameters,
+            },
+        ))
     }
 
     /// Each as `name=value`.

@@ -3,7 +3,6 @@
 //! Not here: where keys lie (`config`), and what they do (`token`, `policy`).
 
 use super::{Addresses, Failure, entropy, outbound, settings};
-use crate::call::ClientMessage;
 use crate::config::{Config, Keys};
 use crate::event::{Authority, Herald, Signer};
 use crate::net::Clock;
@@ -13,6 +12,7 @@ use crate::registrar::Registrar;
 use crate::rng::Rng;
 use crate::secret::Secret;
 use crate::sip::Endpoint;
+use crate::switch::FromClient;
 use crate::switch::{Parts, Switch};
 use crate::token;
 use std::net::SocketAddr;
@@ -74,7 +74,7 @@ impl Security {
     }
 
     /// For the registry of subscribers.
-    pub(super) fn registry(&self, herald: Arc<Herald>, messages: mpsc::Sender<ClientMessage>) -> notify::Settings {
+    pub(super) fn registry(&self, herald: Arc<Herald>, messages: mpsc::Sender<FromClient>) -> notify::Settings {
         notify::Settings { herald, authority: self.authority(), rng: Rng::from_seed(entropy()), messages }
     }
 

@@ -50,6 +50,7 @@ impl Status {
         for (tally, family) in [
             (&stats.registrations, &metrics.sip_registrations_total),
             (&stats.told, &metrics.sip_events_total),
+            (&stats.messages, &metrics.messages_total),
             (&stats.transfers, &metrics.transfers_total),
         ] {
             tally.0.iter().for_each(|(result, total)| family.with(result).set(*total));

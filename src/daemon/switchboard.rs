@@ -14,7 +14,7 @@ use crate::policy::Answer;
 use crate::push::Bell;
 use crate::relay::Relay;
 use crate::sip::{Path, Transmit, Transport};
-use crate::switch::{Effect, Input, Switch};
+use crate::switch::{Effect, FromClient, Input, Switch};
 use crate::telemetry::Records;
 use crate::time::{Duration, Now};
 use std::sync::Arc;
@@ -46,7 +46,7 @@ pub(super) struct Switchboard {
     pub(super) records: Records,
     pub(super) words: mpsc::Receiver<Word>,
     pub(super) events: mpsc::Receiver<media::Event>,
-    pub(super) clients: mpsc::Receiver<ClientMessage>,
+    pub(super) clients: mpsc::Receiver<FromClient>,
     pub(super) clock: Clock,
     pub(super) status: Arc<Status>,
     pub(super) closing: Closing,
@@ -218,11 +218,13 @@ impl Switchboard {
         }
     }
 
-    fn hear_client(&mut self, message: ClientMessage) {
-        if let (Some(bell), ClientMessageKind::Ringing) = (&self.bell, message.kind) {
-            bell.rings(message.call);
+    fn hear_client(&mut self, word: FromClient) {
+        if let (Some(bell), FromClient::Call(ClientMessage { call, kind, .. })) = (&self.bell, &word)
+            && *kind == ClientMessageKind::Ringing
+        {
+            bell.rings(*call);
         }
-        self.input(Input::Client(message));
+        self.input(Input::Client(word));
     }
 
     fn stop(&mut self) {
@@ -290,6 +292,9 @@ impl Switchboard {
                 Effect::Transmit(transmit) => self.transmit(transmit),
                 Effect::Media(command) => self.relay.command(command),
                 Effect::Notify(notice) => self.notify(notice),
+                Effect::Reachable { name, telephones } => {
+                    self.publisher.reachable(self.clock.now().at, &name, telephones);
+                }
                 Effect::Ask { id, .. } => {
                     // No engine of today asks anybody; one that did would have to deny.
                     let answer = Input::Answer { question: id, answer: Answer::Unavailable };
@@ -311,7 +316,7 @@ impl Switchboard {
 
     fn notify(&mut self, notice: Notice) {
         match notice {
-            Notice::Incoming(_) => {
+            Notice::Incoming(_) | Notice::Letter(_) | Notice::Changed(_) | Notice::Forgotten(_) => {
                 self.tell_ends();
                 self.publish(notice);
             }
@@ -349,7 +354,7 @@ impl Switchboard {
         match &notice {
             Notice::Incoming(incoming) => bell.call(incoming, || self.switch.connected(&incoming.name)),
             Notice::Gone(gone) => bell.over(self.publisher.newest(), gone),
-            Notice::Personal(_) => {}
+            Notice::Personal(_) | Notice::Letter(_) | Notice::Changed(_) | Notice::Forgotten(_) => {}
         }
     }
 

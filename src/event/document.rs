@@ -8,16 +8,19 @@
 //! ```text
 //! incoming: parkway-event-v1, "incoming", id, call, name, for, from, from_display, to, media, expires,
 //!           token, callback.sip, callback.dial, data
+//! message:  parkway-event-v1, "message", id, message, name, from, content_type, at, text
 //! ```
 //!
-//! Only `data`, the last, may hold a line feed, so no two events have the same bytes. `gone` is not signed: a relay that would forge
+//! Only `data` and `text`, the last, may hold a line feed, so no two events have the same bytes. `gone` is not signed: a relay that would forge
 //! it to silence a ring can as well keep the ring to itself, and what it takes back is a call that can be answered no more in any case.
 
 use super::sign::Signer;
 use crate::call::{Digit, Ended, EndedBy, Gone, Incoming, Personal, Quality};
+use crate::letter::{Change, Failure, Letter};
 use crate::media::{Finding, Means, Warning};
 use crate::name::Name;
 use crate::policy::Parameters;
+use crate::presence::{Scope, Snapshot};
 use crate::time::Wall;
 use serde::Serialize;
 use std::borrow::Cow;
@@ -266,6 +269,127 @@ pub fn warning(id: EventId, of: &Personal, warning: &Warning) -> String {
     })
 }
 
+#[derive(Serialize)]
+struct MessageEvent<'a> {
+    v: u8,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: &'a str,
+    message: &'a str,
+    name: &'a str,
+    from: &'a str,
+    content_type: &'static str,
+    at: &'a str,
+    text: &'a str,
+    kid: &'a str,
+    signature: &'a str,
+}
+
+/// The kind of text that a message is.
+pub const TEXT: &str = "text/plain";
+
+/// The event that brings a message; the same for every subscriber.
+pub fn message(id: EventId, letter: &Letter, signer: &Signer) -> String {
+    let (id, message, at) = (id.to_string(), letter.id.to_string(), letter.at.to_string());
+    let (name, from) = (letter.name.as_str(), one_line(&letter.from));
+    let signature = signer.sign(&signed(&["message", &id, &message, name, &from, TEXT, &at, &letter.text]));
+    text(&MessageEvent {
+        v: VERSION,
+        kind: "message",
+        id: &id,
+        message: &message,
+        name,
+        from: &from,
+        content_type: TEXT,
+        at: &at,
+        text: &letter.text,
+        kid: signer.kid(),
+        signature: &signature,
+    })
+}
+
+#[derive(Serialize)]
+struct MessageStateEvent<'a> {
+    v: u8,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    message: &'a str,
+    to: &'a str,
+    state: &'static str,
+    reason: Option<&'static str>,
+    sip_status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<String>,
+}
+
+/// The event that tells a sender what became of a message.
+pub fn message_state(id: EventId, change: &Change) -> String {
+    let head = (Some("message_state"), Some(id.to_string()), Some(change.at.to_string()));
+    state_of(head, change)
+}
+
+/// What a sender is answered that asks what became of a message.
+pub fn message_status(change: &Change) -> String {
+    state_of((None, None, None), change)
+}
+
+fn state_of((kind, id, at): (Option<&'static str>, Option<String>, Option<String>), change: &Change) -> String {
+    let failure = change.state.failure();
+    text(&MessageStateEvent {
+        v: VERSION,
+        kind,
+        id,
+        message: &change.id.to_string(),
+        to: change.name.as_str(),
+        state: change.state.as_str(),
+        reason: failure.map(Failure::as_str),
+        sip_status: failure.and_then(Failure::status),
+        at,
+    })
+}
+
+#[derive(Serialize)]
+struct PresenceEvent<'a> {
+    v: u8,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    name: &'a str,
+    online: bool,
+    clients: u32,
+    scopes: Vec<PresenceScope<'a>>,
+    media: Vec<&'static str>,
+    at: &'a str,
+}
+
+#[derive(Serialize)]
+struct PresenceScope<'a> {
+    name: &'a str,
+    channels: u32,
+    telephones: u32,
+}
+
+impl<'a> PresenceScope<'a> {
+    fn of(scope: &'a Scope) -> PresenceScope<'a> {
+        PresenceScope { name: scope.name.as_str(), channels: scope.channels, telephones: scope.telephones }
+    }
+}
+
+/// The event that tells who is there under a name. Not signed: it asks for nothing to be done.
+pub fn presence(name: &Name, snapshot: &Snapshot, at: Wall) -> String {
+    text(&PresenceEvent {
+        v: VERSION,
+        kind: "presence",
+        name: name.as_str(),
+        online: snapshot.clients > 0,
+        clients: snapshot.clients,
+        scopes: snapshot.scopes.iter().map(PresenceScope::of).collect(),
+        media: snapshot.media.words().collect(),
+        at: &at.to_string(),
+    })
+}
+
 /// The rest are the channel's own: they say nothing that a relay would carry on, so they are not signed.
 #[derive(Serialize)]
 struct ChannelEvent<'a> {
@@ -311,6 +435,11 @@ pub fn hello(name: &Name, expires: Wall, resumed: bool) -> String {
 /// shows from before and was not told of again is gone. `id` is the place in the stream to come back to.
 pub fn synced(id: EventId) -> String {
     text(&ChannelEvent { id: Some(id.to_string()), ..ChannelEvent::new("synced") })
+}
+
+/// The answer to a newer credential: until when the channel lasts now.
+pub fn renewed(expires: Wall) -> String {
+    text(&ChannelEvent { expires: Some(expires.to_string()), ..ChannelEvent::new("renewed") })
 }
 
 /// The answer to `ping`.
@@ -359,7 +488,8 @@ fn one_line(text: &str) -> Cow<'_, str> {
 mod tests {
     use super::*;
     use crate::call::{GoneReason, News, Score};
-    use crate::id::{CallId, Side};
+    use crate::id::{CallId, LetterId, Side};
+    use crate::letter::{Sender, State};
     use crate::limits;
     use crate::media::diagnosis::findings_for_client;
     use crate::media::{Closed, Counters};
@@ -476,6 +606,52 @@ mod tests {
         let head = ["parkway-event-v1", "incoming", "1700000000-42", &call_id, "foo", "foo", &call.from, "", &call.to];
         let tail = ["", &expires, "T0", "sip:foo@pbx", "", ""];
         assert!(verifies(&signer, &event, &[&head[..], &tail].concat()));
+    }
+
+    #[test]
+    fn a_message_is_this_document_with_a_signature_over_these_lines() {
+        let (signer, name) = (signer(), Name::parse("foo").unwrap());
+        let letter = Letter {
+            id: LetterId(0xabc),
+            name: name.clone(),
+            from: "ann\u{202e}".into(),
+            sender: Sender::Client(SubjectHash::of("ann")),
+            text: "line 1\nline 2".into(),
+            at: Wall(1_795_449_810_125),
+            leaves: false,
+        };
+        let event = message(ID, &letter, &signer);
+        assert_eq!(
+            unsigned(&event),
+            concat!(
+                r#"{"v":1,"type":"message","id":"1700000000-42","message":"00000000000000000000000000000abc","name":"foo","#,
+                r#""from":"ann ","content_type":"text/plain","at":"2026-11-23T16:03:30.125Z","text":"line 1\nline 2""#,
+            )
+        );
+        let mut lines = vec!["parkway-event-v1", "message", "1700000000-42", "00000000000000000000000000000abc", "foo"];
+        lines.extend(["ann ", "text/plain", "2026-11-23T16:03:30.125Z", "line 1\nline 2"]);
+        assert!(verifies(&signer, &event, &lines));
+        for line in 1..lines.len() {
+            let genuine = std::mem::replace(&mut lines[line], "forged");
+            assert!(!verifies(&signer, &event, &lines), "{genuine:?} is not signed");
+            lines[line] = genuine;
+        }
+        let (id, sender, at) = (letter.id, letter.sender, letter.at);
+        let change = Change { id, sender, name, state: State::Failed(Failure::Refused(486)), at };
+        assert_eq!(
+            message_state(ID, &change),
+            concat!(
+                r#"{"v":1,"type":"message_state","id":"1700000000-42","message":"00000000000000000000000000000abc","to":"foo","#,
+                r#""state":"failed","reason":"refused","sip_status":486,"at":"2026-11-23T16:03:30.125Z"}"#,
+            )
+        );
+        assert_eq!(
+            message_status(&Change { state: State::Read, ..change }),
+            concat!(
+                r#"{"v":1,"message":"00000000000000000000000000000abc","to":"foo","state":"read","reason":null,"#,
+                r#""sip_status":null}"#,
+            )
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::document::{self, EventId, Invitation};
 use super::sign::Signer;
 use crate::call::{Gone, Incoming, News, Personal};
 use crate::id::CallId;
+use crate::letter::{Change, Letter};
 use crate::name::Name;
 use crate::policy::{
     self, Action, Claims, Decision, Keyring, MediaKinds, PolicyEngine, Query, Reason, Spent, Subject, Verdict,
@@ -14,6 +15,9 @@ use crate::time::Now;
 use crate::token::{self, Audience, Contents, Keys};
 use std::net::IpAddr;
 use std::sync::Arc;
+
+/// Who is nobody that a request could go to (RFC 3323 §4.1.1.3).
+const ANONYMOUS: &str = "sip:anonymous@anonymous.invalid";
 
 /// Who may do what, and with which keys: replaced whole on reload.
 #[derive(Clone)]
@@ -107,9 +111,28 @@ impl Herald {
         }
     }
 
+    /// The event that brings a message, the same for all.
+    pub fn message(&self, sequence: u64, letter: &Letter) -> String {
+        document::message(self.id(sequence), letter, &self.signer)
+    }
+
+    /// The event that tells a sender what became of a message.
+    pub fn message_state(&self, sequence: u64, change: &Change) -> String {
+        document::message_state(self.id(sequence), change)
+    }
+
     /// The URI of a name here. RFC 3261 §25.1: a user part may hold `/` and every other byte of a name, but not `@`.
     pub fn sip_uri(&self, name: &Name) -> String {
         format!("sip:{}@{}", name.as_str().replace('@', "%40"), self.sip_host)
+    }
+
+    /// The URI of whoever wrote a message: what came by SIP has one, a name's is here, and who is neither cannot be answered.
+    pub fn author_uri(&self, from: &str) -> String {
+        match Name::parse(from) {
+            _ if from.starts_with("sip:") || from.starts_with("sips:") => from.to_owned(),
+            Ok(name) => self.sip_uri(&name),
+            Err(_) => ANONYMOUS.to_owned(),
+        }
     }
 
     /// The id of the notice of that number.

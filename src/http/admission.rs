@@ -7,7 +7,7 @@ use crate::http::problem::Problem;
 use crate::http::{Public, origin};
 use crate::name::Name;
 use crate::net::Slot;
-use crate::notify::Subscription;
+use crate::notify::{self, NotWatched, Subscription};
 use crate::policy::Reason;
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
@@ -27,6 +27,8 @@ pub(super) struct Wanted {
     /// The id of the event that was heard last; `since` to those who poll.
     #[serde(alias = "since")]
     last: Option<String>,
+    /// The names that it watches, with commas between them.
+    contacts: Option<String>,
     /// In place of a JWT, for those who cannot set headers.
     ticket: Option<String>,
 }
@@ -41,6 +43,8 @@ pub(super) struct Admission {
     peer: IpAddr,
     /// The event that it heard last.
     pub(super) last: Option<EventId>,
+    /// The names that it watches.
+    pub(super) contacts: Vec<Name>,
     /// Its JWT, from the header or for a ticket.
     pub(super) jwt: Option<String>,
 }
@@ -55,13 +59,11 @@ impl Admission {
     ) -> Result<Admission, Problem> {
         let Query(wanted) = query.map_err(|_| Problem::BadName)?;
         let name = Name::parse(&wanted.name).map_err(|_| Problem::BadName)?;
-        if !origin::allowed(headers, &public.allowed_origins) {
-            return Err(Problem::Origin);
-        }
-        if public.stopping.load(Ordering::Relaxed) {
-            return Err(Problem::Full);
-        }
-        let slot = public.slots.take(peer).ok_or(Problem::Full)?;
+        let contacts = match &wanted.contacts {
+            Some(contacts) => notify::contacts(contacts).ok_or(Problem::Contacts)?,
+            None => Vec::new(),
+        };
+        let slot = enter(public, peer, headers)?;
         let jwt = match (bearer(headers)?, &wanted.ticket) {
             (Some(jwt), None) => Some(jwt.to_owned()),
             (None, Some(ticket)) => Some(public.tickets.redeem(ticket, &name).ok_or(Problem::Ticket)?),
@@ -70,15 +72,31 @@ impl Admission {
         };
         // Of two, the browser's own is newer than what the page once wrote into the URL.
         let last = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).or(wanted.last.as_deref());
-        Ok(Admission { slot, name, peer, last: last.and_then(EventId::parse), jwt })
+        Ok(Admission { slot, name, peer, last: last.and_then(EventId::parse), contacts, jwt })
     }
 
     /// The subscription, if there is a credential.
     pub(super) fn subscribe(&self, public: &Public) -> Result<Option<Box<Subscription>>, Problem> {
         let Some(jwt) = &self.jwt else { return Ok(None) };
         let subscription = public.registry.subscribe(self.name.clone(), jwt.as_bytes(), Some(self.peer), self.last);
-        subscription.map(|subscription| Some(Box::new(subscription))).map_err(Problem::Refused)
+        let mut subscription = subscription.map_err(Problem::Refused)?;
+        subscription.watch(self.contacts.clone()).map_err(|why| match why {
+            NotWatched::Refused(reason) => Problem::Refused(reason),
+            NotWatched::Full => Problem::Full,
+        })?;
+        Ok(Some(Box::new(subscription)))
     }
+}
+
+/// What holds for every request of a client's: the page's origin, and room.
+pub(super) fn enter(public: &Public, peer: IpAddr, headers: &HeaderMap) -> Result<Slot, Problem> {
+    if !origin::allowed(headers, &public.allowed_origins) {
+        return Err(Problem::Origin);
+    }
+    if public.stopping.load(Ordering::Relaxed) {
+        return Err(Problem::Full);
+    }
+    public.slots.take(peer).ok_or(Problem::Full)
 }
 
 /// The JWT of `Authorization: Bearer` (RFC 6750 §2.1), if the header is there at all.

@@ -1,15 +1,14 @@
-//! A WebSocket channel's life: the browser's credential, then events out and words in, then a Close frame that says why.
+//! A WebSocket channel's life: the browser's credential, which may be followed by newer ones, then events out and words in, then a Close frame that says why.
 //! One task and one timer a channel; the socket is not split, so a channel that waits for its network does nothing else.
 //! Not here: which events there are (`notify`).
 
 use crate::call::ClientMessageKind;
-use crate::event::{self, EventId};
-use crate::http::subscribe::Caller;
+use crate::event;
+use crate::http::subscribe::{Caller, Newcomer};
 use crate::http::word::{Pace, Word};
-use crate::id::CallId;
+use crate::letter::State;
 use crate::limits;
-use crate::name::Name;
-use crate::notify::{Closing, NotPassed, Registry, Subscription};
+use crate::notify::{Closing, NotPassed, NotWatched, Registry, Subscription};
 use crate::policy::Reason;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use bytes::Bytes;
@@ -22,7 +21,7 @@ use tokio_tungstenite::tungstenite;
 pub(super) async fn run(mut socket: WebSocket, caller: Caller, registry: &Arc<Registry>, peer: IpAddr) {
     let subscribed = match caller {
         Caller::Known(subscription) => Ok(subscription),
-        Caller::Unknown(name, last) => authorise(&mut socket, (name, last), registry, peer).await.map(Box::new),
+        Caller::Unknown(newcomer) => authorise(&mut socket, newcomer, registry, peer).await.map(Box::new),
     };
     let closing = match subscribed {
         Ok(subscription) => {
@@ -42,7 +41,7 @@ pub(super) async fn run(mut socket: WebSocket, caller: Caller, registry: &Arc<Re
 /// The subscription of a client whose first message is to be its credential.
 async fn authorise(
     socket: &mut WebSocket,
-    (name, last): (Name, Option<EventId>),
+    newcomer: Newcomer,
     registry: &Arc<Registry>,
     peer: IpAddr,
 ) -> Result<Subscription, Closing> {
@@ -50,11 +49,19 @@ async fn authorise(
         timeout(limits::CHANNEL_AUTH_WAIT_MAX, first_text(socket)).await.map_err(|_| Closing::AuthTimeout)??;
     match Word::parse(&first) {
         Some(Word::Auth { token }) => {
-            registry.subscribe(name, token.as_bytes(), Some(peer), last).map_err(Closing::Refused)
+            let Newcomer { name, last, contacts } = newcomer;
+            let subscribed = registry.subscribe(name, token.as_bytes(), Some(peer), last);
+            let mut subscription = subscribed.map_err(Closing::Refused)?;
+            subscription.watch(contacts).map_err(|why| match why {
+                NotWatched::Refused(reason) => Closing::Refused(reason),
+                NotWatched::Full => Closing::Resync,
+            })?;
+            Ok(subscription)
         }
-        Some(Word::Decline { .. } | Word::Ringing { .. } | Word::Press { .. } | Word::Ping) | None => {
+        Some(Word::Decline { .. } | Word::Ringing { .. } | Word::Press { .. } | Word::Ping) => {
             Err(Closing::Refused(Reason::NoCredential))
         }
+        Some(Word::Delivered { .. } | Word::Read { .. }) | None => Err(Closing::Refused(Reason::NoCredential)),
     }
 }
 
@@ -126,17 +133,40 @@ impl<'a> Channel<'a> {
 
     async fn handle_word(&mut self, socket: &mut WebSocket, word: Word) -> Result<(), Closing> {
         match word {
-            Word::Decline { call } => self.pass_on(socket, call, ClientMessageKind::Declined).await,
-            Word::Ringing { call } => self.pass_on(socket, call, ClientMessageKind::Ringing).await,
-            Word::Press { call, digits } => self.pass_on(socket, call, ClientMessageKind::Pressed(digits)).await,
+            Word::Decline { call } => {
+                let passed = self.subscription.say(call, ClientMessageKind::Declined);
+                self.answer(socket, passed).await
+            }
+            Word::Ringing { call } => {
+                let passed = self.subscription.say(call, ClientMessageKind::Ringing);
+                self.answer(socket, passed).await
+            }
+            Word::Press { call, digits } => {
+                let passed = self.subscription.say(call, ClientMessageKind::Pressed(digits));
+                self.answer(socket, passed).await
+            }
+            Word::Delivered { message } => {
+                let passed = self.subscription.receipt(message, State::Delivered);
+                self.answer(socket, passed).await
+            }
+            Word::Read { message } => {
+                let passed = self.subscription.receipt(message, State::Read);
+                self.answer(socket, passed).await
+            }
             Word::Ping => self.send_text(socket, event::pong().into()).await,
-            Word::Auth { .. } => self.handle_mistake(socket).await,
+            Word::Auth { token } => {
+                self.subscription.renew(token.as_bytes())?;
+                let expires = self.subscription.expires();
+                self.send_text(socket, event::renewed(expires).into()).await
+            }
         }
     }
 
-    async fn pass_on(&mut self, socket: &mut WebSocket, call: CallId, kind: ClientMessageKind) -> Result<(), Closing> {
-        let (reason, detail) = match self.subscription.say(call, kind) {
+    /// Nothing, unless a word could not be passed on.
+    async fn answer(&mut self, socket: &mut WebSocket, passed: Result<(), NotPassed>) -> Result<(), Closing> {
+        let (reason, detail) = match passed {
             Ok(()) => return Ok(()),
+            Err(NotPassed::UnknownMessage) => ("unknown_message", "There is no such message for this name"),
             Err(NotPassed::UnknownCall) => ("unknown_call", "No such call waits for this name"),
             Err(NotPassed::NotGranted(reason)) => (reason.as_str(), reason.title()),
             Err(NotPassed::Busy) => ("busy", "The server is busy; say it again"),

@@ -1,4 +1,4 @@
-//! The HTTP listeners: subscriptions by WebSocket, stream and poll, SIP over WebSocket and published keys for clients; health and metrics for the operator.
+//! The HTTP listeners: subscriptions by WebSocket, stream and poll, messages, SIP over WebSocket and published keys for clients; health and metrics for the operator.
 //! Not here: who listens on which name (`notify`), who may (`policy`), and what is measured (`telemetry`).
 
 mod admin;
@@ -6,8 +6,10 @@ mod admission;
 mod channel;
 mod devices;
 mod listener;
+mod messages;
 mod origin;
 mod poll;
+mod presence;
 mod problem;
 mod say;
 mod sip;
@@ -102,6 +104,9 @@ pub async fn serve(
         .route("/v1/say", post(say::say))
         .route("/v1/devices", get(devices::services).post(devices::register))
         .route("/v1/devices/{id}", delete(devices::forget))
+        .route("/v1/messages", post(messages::post))
+        .route("/v1/messages/{id}", get(messages::status))
+        .route("/v1/presence/{*name}", get(presence::presence))
         // Here as well, so that a browser's question before the request comes by the layers.
         .method_not_allowed_fallback(|| async { Problem::Method })
         .layer(DefaultBodyLimit::max(limits::CLIENT_MESSAGE_BYTES_MAX))

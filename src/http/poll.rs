@@ -26,6 +26,10 @@ pub(super) async fn poll(
     query: Result<Query<Wanted>, QueryRejection>,
 ) -> Response {
     let admitted = Admission::of(&public, peer.ip(), &headers, query).and_then(|admission| {
+        // Whoever polls would be told how it is each time; it may ask for that.
+        if !admission.contacts.is_empty() {
+            return Err(Problem::Contacts);
+        }
         let subscription = admission.subscribe(&public)?.ok_or(Problem::NO_CREDENTIAL)?;
         Ok((admission.slot, subscription))
     });
@@ -76,7 +80,7 @@ impl Batch {
         self.id = told.id.or(self.id);
         match told.what {
             What::Notice => self.events.push(told.text),
-            What::Hello | What::Synced => {}
+            What::Hello | What::Synced | What::Presence => {}
         }
     }
 

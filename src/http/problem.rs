@@ -19,6 +19,8 @@ pub(super) enum Problem {
     Refused(Reason),
     /// The query is not `name=…` with a well-formed name.
     BadName,
+    /// The names to be watched are none, too many, or asked for by polling.
+    Contacts,
     /// A ticket that is none, for another name, too old or used; or one beside a JWT.
     Ticket,
     /// What was posted is no word of a client's.
@@ -29,6 +31,8 @@ pub(super) enum Problem {
     Device,
     /// No such push service.
     PushService,
+    /// A message that cannot be taken, or asked after.
+    Letter(BadLetter),
     /// A page of another origin.
     Origin,
     /// Not a WebSocket handshake.
@@ -41,6 +45,49 @@ pub(super) enum Problem {
     NotFound,
     /// Another method is wanted.
     Method,
+}
+
+/// What is wrong with a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum BadLetter {
+    /// It is none, or for nobody who could have a name.
+    Malformed,
+    /// It is longer than one may be.
+    TooLarge,
+    /// It is no plain text.
+    Type,
+    /// There is none for whoever asks.
+    Unknown,
+}
+
+impl BadLetter {
+    fn status(self) -> StatusCode {
+        match self {
+            BadLetter::Malformed => StatusCode::BAD_REQUEST,
+            BadLetter::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            BadLetter::Type => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            BadLetter::Unknown => StatusCode::NOT_FOUND,
+        }
+    }
+
+    fn texts(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            BadLetter::Malformed => (
+                "malformed",
+                "The message cannot be understood",
+                "Post a JSON object with to, text, and maybe content_type, id and from",
+            ),
+            BadLetter::TooLarge => (
+                "message_too_large",
+                "The message is too long",
+                "A text has 4096 bytes at most; put more behind a link",
+            ),
+            BadLetter::Type => ("message_type", "Messages are plain text", "Leave content_type out, or say text/plain"),
+            BadLetter::Unknown => {
+                ("unknown_message", "There is no such message", "A sender may ask after its own, for two hours")
+            }
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -61,7 +108,9 @@ impl Problem {
             Problem::Refused(reason) if is_about_credential(reason) => StatusCode::UNAUTHORIZED,
             Problem::Refused(_) | Problem::Origin => StatusCode::FORBIDDEN,
             Problem::Ticket => StatusCode::UNAUTHORIZED,
+            Problem::Contacts => StatusCode::BAD_REQUEST,
             Problem::BadName | Problem::Subprotocol | Problem::Word | Problem::Device => StatusCode::BAD_REQUEST,
+            Problem::Letter(bad) => bad.status(),
             Problem::NotWebSocket => StatusCode::UPGRADE_REQUIRED,
             Problem::Full => StatusCode::SERVICE_UNAVAILABLE,
             Problem::NotFound | Problem::UnknownCall | Problem::PushService => StatusCode::NOT_FOUND,
@@ -88,7 +137,12 @@ impl Problem {
             Problem::BadName => (
                 "bad_name",
                 "The name cannot be read",
-                "The query is name=NAME, and maybe last=ID or ticket=TICKET; never put a JWT in it",
+                "The query is name=NAME, and maybe last=ID, contacts=NAMES or ticket=TICKET; never put a JWT in it",
+            ),
+            Problem::Contacts => (
+                "bad_contacts",
+                "The names to be watched cannot be read",
+                "contacts=NAME,NAME, 64 at most, on a WebSocket or a stream; whoever polls asks GET /v1/presence/NAME",
             ),
             Problem::Ticket => (
                 "ticket_invalid",
@@ -98,7 +152,7 @@ impl Problem {
             Problem::Word => (
                 "malformed",
                 "The message cannot be understood",
-                "Post a JSON object with type `decline` or `ringing`, and call",
+                "Post a JSON object with type `decline` or `ringing` and call, or `delivered` or `read` and message",
             ),
             Problem::UnknownCall => {
                 ("unknown_call", "No such call waits for this name", "It may have been answered or given up")
@@ -113,6 +167,7 @@ impl Problem {
                 "There is no such push service here, or not for this application",
                 "GET /v1/devices says which there are",
             ),
+            Problem::Letter(bad) => bad.texts(),
             Problem::Origin => {
                 ("origin_refused", "Pages of this origin may not subscribe", "The operator lists the origins that may")
             }
@@ -144,13 +199,10 @@ impl Problem {
             Problem::Full => Some((header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS))),
             Problem::NotWebSocket => Some((header::UPGRADE, HeaderValue::from_static("websocket"))),
             // The router says which methods there are.
-            Problem::Method | Problem::NotFound | Problem::UnknownCall | Problem::PushService => None,
-            Problem::Refused(_)
-            | Problem::BadName
-            | Problem::Subprotocol
-            | Problem::Origin
-            | Problem::Word
-            | Problem::Device => None,
+            Problem::Method | Problem::NotFound | Problem::UnknownCall | Problem::PushService | Problem::Device => None,
+            Problem::Refused(_) | Problem::BadName | Problem::Subprotocol | Problem::Origin | Problem::Word => None,
+            Problem::Contacts => None,
+            Problem::Letter(_) => None,
         }
     }
 }

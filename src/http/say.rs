@@ -5,8 +5,9 @@ use crate::call::ClientMessageKind;
 use crate::http::Public;
 use crate::http::admission::{Admission, Wanted};
 use crate::http::listener::Peer;
-use crate::http::problem::Problem;
+use crate::http::problem::{BadLetter, Problem};
 use crate::http::word::Word;
+use crate::letter;
 use crate::notify::NotPassed;
 use axum::Extension;
 use axum::extract::rejection::QueryRejection;
@@ -25,13 +26,16 @@ pub(super) async fn say(
 ) -> Response {
     let said = Admission::of(&public, peer.ip(), &headers, query).and_then(|admission| {
         let subscription = admission.subscribe(&public)?.ok_or(Problem::NO_CREDENTIAL)?;
-        let (call, kind) = match body.ok().as_deref().and_then(Word::parse) {
-            Some(Word::Decline { call }) => (call, ClientMessageKind::Declined),
-            Some(Word::Ringing { call }) => (call, ClientMessageKind::Ringing),
-            Some(Word::Press { call, digits }) => (call, ClientMessageKind::Pressed(digits)),
+        let passed = match body.ok().as_deref().and_then(Word::parse) {
+            Some(Word::Decline { call }) => subscription.say(call, ClientMessageKind::Declined),
+            Some(Word::Ringing { call }) => subscription.say(call, ClientMessageKind::Ringing),
+            Some(Word::Press { call, digits }) => subscription.say(call, ClientMessageKind::Pressed(digits)),
+            Some(Word::Delivered { message }) => subscription.receipt(message, letter::State::Delivered),
+            Some(Word::Read { message }) => subscription.receipt(message, letter::State::Read),
             Some(Word::Auth { .. } | Word::Ping) | None => return Err(Problem::Word),
         };
-        subscription.say(call, kind).map_err(|why| match why {
+        passed.map_err(|why| match why {
+            NotPassed::UnknownMessage => Problem::Letter(BadLetter::Unknown),
             NotPassed::UnknownCall => Problem::UnknownCall,
             NotPassed::NotGranted(reason) => Problem::Refused(reason),
             NotPassed::Busy => Problem::Full,

@@ -25,7 +25,14 @@ pub(super) enum Caller {
     /// Its credential came in the header.
     Known(Box<Subscription>),
     /// A browser, which cannot set headers: its credential comes as the first message.
-    Unknown(Name, Option<EventId>),
+    Unknown(Newcomer),
+}
+
+/// What a browser asks for before it says who it is.
+pub(super) struct Newcomer {
+    pub(super) name: Name,
+    pub(super) last: Option<EventId>,
+    pub(super) contacts: Vec<Name>,
 }
 
 /// Answers the handshake, or the request for a stream of events.
@@ -46,8 +53,9 @@ pub(super) async fn subscribe(
                     Ok(open(public, upgrade, Caller::Known(subscription), admission.slot, peer))
                 }
                 (Ok(upgrade), None) => {
-                    let caller = Caller::Unknown(admission.name, admission.last);
-                    Ok(open(public, upgrade, caller, admission.slot, peer))
+                    let Admission { slot, name, last, contacts, .. } = admission;
+                    let caller = Caller::Unknown(Newcomer { name, last, contacts });
+                    Ok(open(public, upgrade, caller, slot, peer))
                 }
                 (Err(_), Some(subscription)) => Ok(stream::respond(subscription, admission.slot)),
                 (Err(_), None) => Err(Problem::NO_CREDENTIAL),

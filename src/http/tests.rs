@@ -354,7 +354,7 @@ async fn a_clients_words_come_out_of_the_switchs_queue() {
     client.say(&json!({"type": "ringing", "call": call})).await;
     client.say(&json!({"type": "decline", "call": call})).await;
     for kind in [ClientMessageKind::Ringing, ClientMessageKind::Declined] {
-        let message = soon(server.desk.messages.recv()).await.unwrap();
+        let message = server.desk.heard().await;
         assert_eq!((message.call.0, message.kind, message.name.as_str()), (1, kind, "foo/web"));
     }
     client.say(&json!({"type": "decline", "call": format!("{:032x}", 2)})).await;

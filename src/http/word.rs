@@ -1,17 +1,19 @@
 //! What a client may say on its channel, and how often. Sans-IO: text in, [`Word`] out.
 //! Not here: what becomes of it (`channel`).
 
-use crate::id::CallId;
+use crate::id::{CallId, LetterId};
 use crate::limits;
 use crate::media::Dialled;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 /// A client's message, a JSON object by `type`.
 #[derive(Deserialize, PartialEq, Eq, Debug)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub(super) enum Word {
-    /// Who it is: only as the first message of a channel without a header.
+    /// Who it is: as the first message of a channel without a header, and later with a newer credential of the same subject.
     Auth {
         /// The JWT.
         token: String,
@@ -37,6 +39,18 @@ pub(super) enum Word {
         #[serde(deserialize_with = "dialled")]
         digits: Dialled,
     },
+    /// It has a message.
+    Delivered {
+        /// The message.
+        #[serde(deserialize_with = "message_id")]
+        message: LetterId,
+    },
+    /// Somebody has read a message.
+    Read {
+        /// The message.
+        #[serde(deserialize_with = "message_id")]
+        message: LetterId,
+    },
     /// Is anybody there: for clients, like those in browsers, that cannot send WebSocket pings.
     Ping,
 }
@@ -48,21 +62,21 @@ impl Word {
     }
 }
 
-/// A call id as events write it: 32 hexadecimal digits, lower case.
-fn call_id<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<CallId, D::Error> {
-    let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
-    let call = u128::from_str_radix(&text, 16).map(CallId).map_err(serde::de::Error::custom)?;
-    // The round trip refuses what the number's parser forgives: a sign, upper case, missing zeros.
-    match call.to_string() == *text {
-        true => Ok(call),
-        false => Err(serde::de::Error::custom("a call id is 32 hexadecimal digits")),
-    }
+/// An id as events write it: 32 hexadecimal digits, lower case.
+fn call_id<'de, D: Deserializer<'de>>(from: D) -> Result<CallId, D::Error> {
+    let text = <Cow<'_, str>>::deserialize(from)?;
+    CallId::parse(&text).ok_or_else(|| D::Error::custom("a call id is 32 hexadecimal digits"))
+}
+
+fn message_id<'de, D: Deserializer<'de>>(from: D) -> Result<LetterId, D::Error> {
+    let text = <Cow<'_, str>>::deserialize(from)?;
+    LetterId::parse(&text).ok_or_else(|| D::Error::custom("a message id is 32 hexadecimal digits"))
 }
 
 /// Keys in one text.
-fn dialled<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Dialled, D::Error> {
-    let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
-    Dialled::parse(&text).ok_or_else(|| serde::de::Error::custom("digits are 0-9, *, #, A-D, and not too many"))
+fn dialled<'de, D: Deserializer<'de>>(from: D) -> Result<Dialled, D::Error> {
+    let text = <Cow<'_, str>>::deserialize(from)?;
+    Dialled::parse(&text).ok_or_else(|| D::Error::custom("digits are 0-9, *, #, A-D, and not too many"))
 }
 
 /// Counts a client's messages by the second.
@@ -99,6 +113,10 @@ mod tests {
             (format!(r#"{{"call":"{hex}","type":"ringing"}}"#), Some(Word::Ringing { call })),
             (format!(r#"{{"type":"decline","call":"{hex}","note":"later versions"}}"#), Some(Word::Decline { call })),
             (format!(r#"{{"type":"decline","call":"{}"}}"#, hex.to_uppercase()), None),
+            (format!(r#"{{"type":"delivered","message":"{hex}"}}"#), Some(Word::Delivered { message: LetterId(0xab) })),
+            (format!(r#"{{"type":"read","message":"{hex}"}}"#), Some(Word::Read { message: LetterId(0xab) })),
+            (format!(r#"{{"type":"read","call":"{hex}"}}"#), None),
+            (r#"{"type":"read","message":"ab"}"#.to_owned(), None),
             (r#"{"type":"decline","call":"ab"}"#.to_owned(), None),
             (r#"{"type":"decline","call":"+0000000000000000000000000000ab"}"#.to_owned(), None),
             (r#"{"type":"decline","call":171}"#.to_owned(), None),

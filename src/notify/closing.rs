@@ -7,6 +7,8 @@ use crate::policy::Reason;
 pub enum Closing {
     /// Policy says no, at the start or since: the credential expired, the grant was withdrawn.
     Refused(Reason),
+    /// A newer credential is somebody else's.
+    OtherSubject,
     /// The first frame did not come in time.
     AuthTimeout,
     /// The client does not read. It should come back: what still waits will be told again.
@@ -32,7 +34,7 @@ impl Closing {
     pub fn code(self) -> u16 {
         match self {
             Closing::Refused(reason) if is_about_credential(reason) => 4401,
-            Closing::Refused(_) => 4403,
+            Closing::Refused(_) | Closing::OtherSubject => 4403,
             Closing::AuthTimeout | Closing::Silent => 4408,
             Closing::Slow | Closing::Resync => 1013,
             Closing::ServerStopping => 1001,
@@ -46,6 +48,7 @@ impl Closing {
     pub fn as_str(self) -> &'static str {
         match self {
             Closing::Refused(reason) => reason.as_str(),
+            Closing::OtherSubject => "other_subject",
             Closing::AuthTimeout => "auth_timeout",
             Closing::Slow => "slow_reader",
             Closing::Resync => "resync",
@@ -62,6 +65,7 @@ impl Closing {
     pub fn detail(self) -> &'static str {
         match self {
             Closing::Refused(reason) => reason.title(),
+            Closing::OtherSubject => "The newer credential is not of the same subject; open a channel with it",
             Closing::AuthTimeout => "No credential came within the time for it",
             Closing::Slow => "Events were not read fast enough; subscribe again, and what still waits is told again",
             Closing::Resync => "Events may have been lost; subscribe again, and what still waits is told again",
@@ -92,6 +96,8 @@ pub fn is_about_credential(reason: Reason) -> bool {
         Reason::NameNotGranted
         | Reason::BridgeNotGranted
         | Reason::TransferNotGranted
+        | Reason::MessageNotGranted
+        | Reason::PresenceNotGranted
         | Reason::DialNotGranted
         | Reason::MediaNotGranted
         | Reason::ConcurrencyExceeded

@@ -2,11 +2,13 @@
 //! reaches with one look-up, however many others there are.
 //! Not here: whether a subscriber may still be told (`announce`).
 
+use crate::letter::Sender;
 use crate::name::Name;
 use crate::notify::closing::Closing;
 use crate::notify::seat::{Parcel, Seat};
 use crate::sync::DashMap;
 use crate::token::SubjectHash;
+use std::hash::Hash;
 use std::sync::Arc;
 
 /// Subscribers by name.
@@ -14,35 +16,21 @@ use std::sync::Arc;
 pub(super) struct Listeners {
     /// Sorted by seat id.
     by_name: DashMap<Name, Vec<Arc<Seat>>>,
+    /// The same, by who they are.
+    by_subject: DashMap<SubjectHash, Vec<Arc<Seat>>>,
 }
 
 impl Listeners {
     /// Adds a subscriber.
     pub(super) fn enter(&self, seat: &Arc<Seat>) {
-        for name in names(seat) {
-            let mut seats = self.by_name.entry(name).or_insert_with(|| Vec::with_capacity(1));
-            if let Err(at) = seats.binary_search_by_key(&seat.id, |other| other.id) {
-                seats.insert(at, Arc::clone(seat));
-            }
-        }
+        names(seat).for_each(|name| enter(&self.by_name, name, seat));
+        enter(&self.by_subject, seat.subject, seat);
     }
 
     /// Removes a subscriber.
     pub(super) fn leave(&self, seat: &Seat) {
-        for name in names(seat) {
-            let emptied = match self.by_name.get_mut(&name) {
-                Some(mut seats) => {
-                    if let Ok(at) = seats.binary_search_by_key(&seat.id, |other| other.id) {
-                        seats.remove(at);
-                    }
-                    seats.is_empty()
-                }
-                None => false,
-            };
-            if emptied {
-                self.by_name.remove_if(&name, |_, seats| seats.is_empty());
-            }
-        }
+        names(seat).for_each(|name| leave(&self.by_name, &name, seat));
+        leave(&self.by_subject, &seat.subject, seat);
     }
 
     /// Queues a parcel for each subscriber that `name` reaches; says how many were cut off because they do not read.
@@ -54,14 +42,22 @@ impl Listeners {
     /// The same for those subscribers of this very name who are this one.
     pub(super) fn deliver_to(&self, name: &Name, who: SubjectHash, parcel: &Parcel) -> u64 {
         let Some(seats) = self.by_name.get(name) else { return 0 };
-        let own = seats.iter().filter(|seat| seat.name == *name && seat.claims.subject_hash() == who);
+        let own = seats.iter().filter(|seat| seat.name == *name && seat.subject == who);
         own.map(|seat| u64::from(seat.push(parcel.clone()))).sum()
     }
 
     /// Whether this client listens under this very name.
     pub(super) fn has(&self, name: &Name, who: SubjectHash) -> bool {
         let Some(seats) = self.by_name.get(name) else { return false };
-        seats.iter().any(|seat| seat.name == *name && seat.claims.subject_hash() == who)
+        seats.iter().any(|seat| seat.name == *name && seat.subject == who)
+    }
+
+    /// Queues what concerns a sender alone, on each channel that it has, under whatever name.
+    pub(super) fn deliver_own(&self, sender: &Sender, parcel: impl FnOnce() -> Parcel) -> u64 {
+        let Sender::Client(who) = sender else { return 0 };
+        let Some(seats) = self.by_subject.get(who) else { return 0 };
+        let parcel = parcel();
+        seats.iter().map(|seat| u64::from(seat.push(parcel.clone()))).sum()
     }
 
     /// Whether anybody would be reached.
@@ -80,6 +76,28 @@ impl Listeners {
     #[cfg(test)]
     pub(super) fn names_len(&self) -> usize {
         self.by_name.len()
+    }
+}
+
+fn enter<K: Eq + Hash + Clone>(seats: &DashMap<K, Vec<Arc<Seat>>>, key: K, seat: &Arc<Seat>) {
+    let mut seats = seats.entry(key).or_insert_with(|| Vec::with_capacity(1));
+    if let Err(at) = seats.binary_search_by_key(&seat.id, |other| other.id) {
+        seats.insert(at, Arc::clone(seat));
+    }
+}
+
+fn leave<K: Eq + Hash + Clone>(seats: &DashMap<K, Vec<Arc<Seat>>>, key: &K, seat: &Seat) {
+    let emptied = match seats.get_mut(key) {
+        Some(mut seats) => {
+            if let Ok(at) = seats.binary_search_by_key(&seat.id, |other| other.id) {
+                seats.remove(at);
+            }
+            seats.is_empty()
+        }
+        None => false,
+    };
+    if emptied {
+        seats.remove_if(key, |_, seats| seats.is_empty());
     }
 }
 

@@ -12,13 +12,16 @@
 //! Not here: what an event says, and anything that could make the switch wait.
 
 use crate::call::{Gone, Notice, Personal};
+use crate::letter::{Change, Letter};
+use crate::name::Name;
 use crate::notify::closing::Closing;
 use crate::notify::parked::Waiting;
 use crate::notify::registry::Registry;
-use crate::notify::seat::{Parcel, Written};
+use crate::notify::seat::{About, Parcel, Written};
 use crate::sync::atomic::Ordering;
 use crate::sync::tokio;
 use crate::sync::tokio::sync::mpsc;
+use crate::time::Instant;
 use std::sync::Arc;
 
 /// What the fan-out task is to bring to the subscribers.
@@ -29,6 +32,10 @@ pub(super) enum Job {
     Gone { sequence: u64, gone: Arc<Gone> },
     /// Something for one client alone.
     Personal { sequence: u64, personal: Box<Personal> },
+    /// Somebody has written something.
+    Letter { sequence: u64, letter: Arc<Letter> },
+    /// What became of that.
+    Changed { sequence: u64, change: Box<Change> },
 }
 
 /// The switch thread's end: hands notices over and never waits. There is one, because the order of notices is its order.
@@ -38,6 +45,11 @@ pub struct Publisher {
 }
 
 impl Publisher {
+    /// So many clients are reached over SIP under this name.
+    pub fn reachable(&self, now: Instant, name: &Name, telephones: u32) {
+        self.registry.presence.telephones(now, name, telephones);
+    }
+
     /// Remembers or forgets the parked call and hands the notice to the fan-out task. Never blocks: if the task is so far
     /// behind that its queue is full, all channels will be closed with a resync hint instead, so that no client misses a call.
     pub fn publish(&mut self, notice: Notice) {
@@ -47,18 +59,30 @@ impl Publisher {
             Notice::Incoming(call) => {
                 let waiting = Arc::new(Waiting { sequence, call });
                 registry.parked.insert(Arc::clone(&waiting));
-                Job::Incoming(waiting)
+                Some(Job::Incoming(waiting))
             }
             Notice::Gone(gone) => {
                 let gone = Arc::new(gone);
                 registry.history.push(sequence, Arc::clone(&gone));
                 registry.parked.remove(&gone.name, gone.call);
-                Job::Gone { sequence, gone }
+                Some(Job::Gone { sequence, gone })
             }
-            Notice::Personal(personal) => Job::Personal { sequence, personal },
+            Notice::Letter(letter) => {
+                registry.letters.lock().add(Instant::default(), Arc::clone(&letter), sequence);
+                (!letter.leaves).then_some(Job::Letter { sequence, letter })
+            }
+            Notice::Changed(change) => {
+                registry.letters.lock().advance(&change, sequence);
+                Some(Job::Changed { sequence, change })
+            }
+            Notice::Forgotten(id) => {
+                registry.letters.lock().remove(id);
+                None
+            }
+            Notice::Personal(personal) => Some(Job::Personal { sequence, personal }),
         };
         registry.published.store(sequence, Ordering::SeqCst);
-        if self.jobs.try_send(job).is_err() {
+        if job.is_some_and(|job| self.jobs.try_send(job).is_err()) {
             registry.overrun.notify_one();
         }
     }
@@ -84,6 +108,10 @@ impl FanOut {
             tokio::select! {
                 biased;
                 () = self.registry.overrun.notified() => self.resync(),
+                () = self.registry.presence_due() => {
+                    let slow = self.registry.tell_presence();
+                    self.registry.slow.fetch_add(slow, Ordering::Relaxed);
+                }
                 job = self.jobs.recv() => match job {
                     Some(job) => self.bring(job),
                     None => return,
@@ -110,14 +138,23 @@ impl FanOut {
             Job::Gone { gone, .. } if !registry.listeners.any(&gone.name) => 0,
             Job::Gone { sequence, gone } => {
                 let text = registry.announcer.gone(sequence, &gone);
-                let written = Written { sequence, call: gone.call, called: gone.called.clone(), text };
+                let written = Written { sequence, about: About::Call(gone.call, gone.called.clone()), text };
                 registry.listeners.deliver(&gone.name, &Parcel::Written(Arc::new(written)))
             }
             Job::Personal { personal, .. } if !registry.listeners.any(&personal.name) => 0,
             Job::Personal { sequence, personal } => {
                 let text = registry.announcer.personal(sequence, &personal);
-                let written = Written { sequence, call: personal.call, called: personal.called.clone(), text };
+                let written = Written { sequence, about: About::Call(personal.call, personal.called.clone()), text };
                 registry.listeners.deliver_to(&personal.name, personal.holder, &Parcel::Written(Arc::new(written)))
+            }
+            Job::Letter { letter, .. } if !registry.listeners.any(&letter.name) => 0,
+            Job::Letter { sequence, letter } => {
+                let written = registry.announcer.message(sequence, &letter);
+                registry.listeners.deliver(&letter.name, &Parcel::Written(Arc::new(written)))
+            }
+            Job::Changed { sequence, change } => {
+                let written = || Parcel::Written(Arc::new(registry.announcer.message_state(sequence, &change)));
+                registry.listeners.deliver_own(&change.sender, written)
             }
         };
         registry.slow.fetch_add(slow, Ordering::Relaxed);

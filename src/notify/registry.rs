@@ -5,19 +5,23 @@
 use crate::call::{ClientMessage, ClientMessageKind, Gone};
 use crate::event::{Authority, EventId, Herald};
 use crate::id::CallId;
+use crate::letter::{Change, Sender};
 use crate::limits;
 use crate::name::Name;
 use crate::net::Clock;
 use crate::notify::announce::Announcer;
 use crate::notify::closing::Closing;
 use crate::notify::history::History;
+use crate::notify::letters::{Numbered, Shelf, change};
 use crate::notify::listeners::Listeners;
 use crate::notify::parked::Parked;
 use crate::notify::publisher::{FanOut, Publisher};
-use crate::notify::seat::{Parcel, Seat, Written};
+use crate::notify::seat::{About, Parcel, Seat, Written};
 use crate::notify::subscription::{CatchUp, Subscription};
+use crate::notify::watch::Presence;
 use crate::policy::Reason;
 use crate::rng::Rng;
+use crate::switch::FromClient;
 use crate::sync;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::tokio::sync::Notify;
@@ -35,7 +39,7 @@ pub struct Settings {
     /// Salts the bridge tokens; seeded from the kernel.
     pub rng: Rng,
     /// Where clients' words go, on the way to the switch thread.
-    pub messages: mpsc::Sender<ClientMessage>,
+    pub messages: mpsc::Sender<FromClient>,
 }
 
 /// Makes the three ends of the notification path.
@@ -45,6 +49,8 @@ pub fn open(settings: Settings) -> (Publisher, Arc<Registry>, FanOut) {
         listeners: Listeners::default(),
         parked: Parked::default(),
         history: History::default(),
+        letters: Shelf::default(),
+        presence: Presence::default(),
         announcer,
         clock: Clock::start(),
         messages: settings.messages,
@@ -69,9 +75,11 @@ pub struct Registry {
     pub(super) listeners: Listeners,
     pub(super) parked: Parked,
     pub(super) history: History,
+    pub(super) letters: Shelf,
+    pub(super) presence: Presence,
     pub(super) announcer: Announcer,
     pub(super) clock: Clock,
-    messages: mpsc::Sender<ClientMessage>,
+    messages: mpsc::Sender<FromClient>,
     /// Notices so far: the sequence of the newest. Written by the [`Publisher`] alone.
     pub(super) published: AtomicU64,
     /// Wakes the fan-out: a notice found its queue full.
@@ -113,6 +121,8 @@ pub struct Stats {
 pub enum NotPassed {
     /// No such call waits for this subscriber, or none any more.
     UnknownCall,
+    /// There is no such message for this subscriber, or none any more.
+    UnknownMessage,
     /// To decline a call is to decide about it, and its grant does not let it answer calls for this name.
     NotGranted(Reason),
     /// The switch has too much to do; the client may say it again.
@@ -135,10 +145,11 @@ impl Registry {
         let seat = Arc::new(Seat::new(id, name, claims, source));
         // In this order: see `publisher`.
         self.listeners.enter(&seat);
+        self.presence.enter(self.clock.now().at, &seat.name, seat.claims().grant().media);
         let counted = self.published.load(Ordering::SeqCst);
-        let missed = last.and_then(|last| self.missed(&seat.name, last, counted));
+        let missed = last.and_then(|last| self.missed(&seat, last, counted));
         let resumed = missed.is_some();
-        let catch_up = missed.unwrap_or_else(|| self.waiting(&seat.name, 0, counted));
+        let catch_up = missed.unwrap_or_else(|| self.all_waiting(&seat.name, counted));
         Ok(Subscription::new(Arc::clone(self), seat, CatchUp { parcels: catch_up, counted, resumed }))
     }
 
@@ -148,19 +159,44 @@ impl Registry {
     }
 
     /// What happened after `last` up to `counted`, newest first; `None` if that cannot be told.
-    fn missed(&self, name: &Name, last: EventId, counted: u64) -> Option<Vec<Parcel>> {
+    fn missed(&self, seat: &Seat, last: EventId, counted: u64) -> Option<Vec<Parcel>> {
+        let name = &seat.name;
         if last.epoch != self.announcer.herald.epoch || last.sequence > counted {
             return None;
         }
         let ended = |(sequence, gone): (u64, Arc<Gone>)| {
-            let (call, called, text) = (gone.call, gone.called.clone(), self.announcer.gone(sequence, &gone));
-            Parcel::Written(Arc::new(Written { sequence, call, called, text }))
+            let (about, text) = (About::Call(gone.call, gone.called.clone()), self.announcer.gone(sequence, &gone));
+            Parcel::Written(Arc::new(Written { sequence, about, text }))
         };
         let ends = self.history.since(last.sequence, name)?.into_iter().map(ended);
         let mut missed: Vec<Parcel> = ends.filter(|end| end.sequence() <= counted).collect();
         missed.extend(self.waiting(name, last.sequence, counted));
+        let letters = self.letters.lock();
+        let written = letters.since(last.sequence, name)?;
+        let sender = Sender::Client(seat.subject);
+        let changed: Vec<(u64, Change)> =
+            letters.changed_since(last.sequence, &sender).map(|kept| (kept.changed, change(kept))).collect();
+        drop(letters);
+        missed.extend(self.written(written, counted));
+        let states = changed.iter().filter(|(sequence, _)| *sequence <= counted);
+        let state = |(sequence, change): &(u64, Change)| self.announcer.message_state(*sequence, change);
+        missed.extend(states.map(state).map(|written| Parcel::Written(Arc::new(written))));
         missed.sort_unstable_by_key(|parcel| Reverse(parcel.sequence()));
         Some(missed)
+    }
+
+    /// All that waits up to `counted`, newest first: calls, and messages that no client has said that it has.
+    fn all_waiting(&self, name: &Name, counted: u64) -> Vec<Parcel> {
+        let mut all = self.waiting(name, 0, counted);
+        let letters = self.letters.lock().waiting_for(name);
+        all.extend(self.written(letters, counted));
+        all.sort_unstable_by_key(|parcel| Reverse(parcel.sequence()));
+        all
+    }
+
+    fn written(&self, letters: Vec<Numbered>, counted: u64) -> impl Iterator<Item = Parcel> {
+        let letters = letters.into_iter().filter(move |(sequence, _)| *sequence <= counted);
+        letters.map(|(sequence, letter)| Parcel::Written(Arc::new(self.announcer.message(sequence, &letter))))
     }
 
     /// The calls that wait and were announced after `last` up to `counted`, newest first.
@@ -170,9 +206,25 @@ impl Registry {
     }
 
     /// The end of a subscription.
-    pub(super) fn leave(&self, seat: &Seat) {
+    pub(super) fn leave(&self, seat: &Arc<Seat>, watched: &[Name]) {
         self.listeners.leave(seat);
+        self.presence.unwatch(seat, watched);
+        self.presence.leave(self.clock.now().at, &seat.name, seat.claims().grant().media);
         self.left.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Lets a subscriber go on with a newer credential of its own: it may come to more or less, and lasts as long as that one does.
+    pub(super) fn renew(&self, seat: &Seat, jwt: &[u8]) -> Result<(), Closing> {
+        let now = self.clock.now();
+        let claims = self.announcer.admit(now, &seat.name, jwt, seat.source).map_err(Closing::Refused)?;
+        if claims.subject_hash() != seat.subject {
+            return Err(Closing::OtherSubject);
+        }
+        let media = claims.grant().media;
+        let before = seat.renew(claims);
+        self.presence.enter(now.at, &seat.name, media);
+        self.presence.leave(now.at, &seat.name, before.grant().media);
+        Ok(())
     }
 
     /// Passes a subscriber's word on a call to the switch.
@@ -187,8 +239,12 @@ impl Registry {
             let may = self.announcer.may_answer(self.clock.now(), seat, (call, &called));
             may.map_err(NotPassed::NotGranted)?;
         }
-        let message = ClientMessage { call, name: seat.name.clone(), subject: seat.claims.subject().into(), kind };
-        self.messages.try_send(message).map_err(|_| NotPassed::Busy)
+        let message = ClientMessage { call, name: seat.name.clone(), subject: seat.claims().subject().into(), kind };
+        self.say(FromClient::Call(message))
+    }
+
+    pub(super) fn say(&self, word: FromClient) -> Result<(), NotPassed> {
+        self.messages.try_send(word).map_err(|_| NotPassed::Busy)
     }
 
     /// Ends all subscriptions: at the end of the server, or so that all clients start over.

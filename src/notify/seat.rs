@@ -2,7 +2,7 @@
 //! The fan-out side never waits; a queue that is full cuts its subscriber off.
 //! Not here: the JSON, made by the subscriber's task when it takes a parcel out (`announce`).
 
-use crate::id::CallId;
+use crate::id::{CallId, LetterId};
 use crate::limits;
 use crate::name::Name;
 use crate::notify::closing::Closing;
@@ -10,6 +10,7 @@ use crate::notify::parked::Waiting;
 use crate::policy::Claims;
 use crate::sync::tokio::sync::Notify;
 use crate::sync::{Mutex, MutexGuard};
+use crate::token::SubjectHash;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -20,29 +21,50 @@ use std::sync::{Arc, PoisonError};
 pub(super) enum Parcel {
     /// A call, to be announced to this subscriber with its own token.
     Incoming(Arc<Waiting>),
-    /// What is the same for all whom it reaches: that a call waits no more, or news of one's own.
+    /// What is the same for all whom it reaches: that a call waits no more, a message, or news of one's own.
     Written(Arc<Written>),
+    /// Who is there under a name that it watches.
+    Presence(Arc<Seen>),
 }
 
-/// An event of a call, written once for all whom it reaches.
+/// Who is there under a name, as its watchers are told. No notice of the switch's: it has no place in their order.
 #[derive(Debug)]
-pub(super) struct Written {
-    /// Counts notices, as in [`Waiting`].
-    pub(super) sequence: u64,
-    /// The call.
-    pub(super) call: CallId,
-    /// The number that was called, for policy.
-    pub(super) called: Arc<str>,
+pub(super) struct Seen {
+    /// The name.
+    pub(super) name: Name,
     /// The event.
     pub(super) text: Bytes,
 }
 
+/// An event that is written once for all whom it reaches.
+#[derive(Debug)]
+pub(super) struct Written {
+    /// Counts notices, as in [`Waiting`].
+    pub(super) sequence: u64,
+    /// What it tells of.
+    pub(super) about: About,
+    /// The event.
+    pub(super) text: Bytes,
+}
+
+/// What an event tells of, for the question whether a subscriber may hear it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum About {
+    /// A call for its name, with the number that was called.
+    Call(CallId, Arc<str>),
+    /// A message for its name.
+    Letter(LetterId),
+    /// Something of its own.
+    Own,
+}
+
 impl Parcel {
-    /// Its place in the order of notices.
+    /// Its place in the order of notices; what has none is never behind.
     pub(super) fn sequence(&self) -> u64 {
         match self {
             Parcel::Incoming(waiting) => waiting.sequence,
             Parcel::Written(written) => written.sequence,
+            Parcel::Presence(_) => u64::MAX,
         }
     }
 
@@ -50,6 +72,7 @@ impl Parcel {
         match self {
             Parcel::Incoming(waiting) => waiting.bytes(),
             Parcel::Written(written) => written.text.len(),
+            Parcel::Presence(seen) => seen.text.len(),
         }
     }
 }
@@ -60,8 +83,10 @@ pub(super) struct Seat {
     pub(super) id: u64,
     /// The name it is subscribed to.
     pub(super) name: Name,
-    /// Who it is and what it may do.
-    pub(super) claims: Claims,
+    /// Who it is, for as long as it is here.
+    pub(super) subject: SubjectHash,
+    /// What it may do, until a newer credential says otherwise.
+    claims: Mutex<Arc<Claims>>,
     /// Where it connects from, for the policy engine.
     pub(super) source: Option<IpAddr>,
     queue: Mutex<Queue>,
@@ -77,10 +102,28 @@ struct Queue {
     cut: Option<Closing>,
 }
 
+/// Each is one of its own.
+impl PartialEq for Seat {
+    fn eq(&self, other: &Seat) -> bool {
+        self.id == other.id
+    }
+}
+
 impl Seat {
     /// An empty seat.
     pub(super) fn new(id: u64, name: Name, claims: Claims, source: Option<IpAddr>) -> Seat {
-        Seat { id, name, claims, source, queue: Mutex::default(), wake: Notify::new() }
+        let (subject, claims) = (claims.subject_hash(), Mutex::new(Arc::new(claims)));
+        Seat { id, name, subject, claims, source, queue: Mutex::default(), wake: Notify::new() }
+    }
+
+    /// What it may do now.
+    pub(super) fn claims(&self) -> Arc<Claims> {
+        Arc::clone(&self.claims.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A newer credential of the same subject; what it could do before.
+    pub(super) fn renew(&self, claims: Claims) -> Arc<Claims> {
+        std::mem::replace(&mut self.claims.lock().unwrap_or_else(PoisonError::into_inner), Arc::new(claims))
     }
 
     /// Queues a parcel. A subscriber whose queue is full is cut off, and what it did not read is dropped: it is told to come

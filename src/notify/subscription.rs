@@ -3,12 +3,14 @@
 
 use crate::call::ClientMessageKind;
 use crate::event::{self, EventId};
-use crate::id::CallId;
+use crate::id::{CallId, LetterId};
+use crate::letter::State;
 use crate::name::Name;
 use crate::notify::announce::NotTold;
 use crate::notify::closing::Closing;
 use crate::notify::registry::{NotPassed, Registry};
-use crate::notify::seat::{Parcel, Seat};
+use crate::notify::seat::{About, Parcel, Seat};
+use crate::notify::watch::NotWatched;
 use crate::policy::Reason;
 use crate::sync::atomic::Ordering;
 use crate::sync::tokio;
@@ -25,6 +27,8 @@ pub struct Subscription {
     seat: Arc<Seat>,
     stage: Stage,
     catch_up: CatchUp,
+    /// The names that it watches.
+    contacts: Vec<Name>,
 }
 
 /// What a subscriber is told at the start.
@@ -64,14 +68,16 @@ pub enum What {
     Hello,
     /// That what was before is told.
     Synced,
-    /// A call.
+    /// A call, or a message.
     Notice,
+    /// Who is there.
+    Presence,
 }
 
 impl Subscription {
     /// A stream that starts with what was before.
     pub(super) fn new(registry: Arc<Registry>, seat: Arc<Seat>, catch_up: CatchUp) -> Subscription {
-        Subscription { registry, seat, stage: Stage::Hello, catch_up }
+        Subscription { registry, seat, stage: Stage::Hello, catch_up, contacts: Vec::new() }
     }
 
     /// The name subscribed to.
@@ -86,7 +92,21 @@ impl Subscription {
 
     /// When the credential ends, and the subscription with it.
     pub fn expires(&self) -> Wall {
-        self.seat.claims.expires()
+        self.seat.claims().expires()
+    }
+
+    /// Watches these names: who is there is told after what waits, and whenever it changes.
+    pub fn watch(&mut self, contacts: Vec<Name>) -> Result<(), NotWatched> {
+        let mut present = self.registry.watch(&self.seat, &contacts)?;
+        self.contacts = contacts;
+        present.reverse();
+        self.catch_up.parcels.splice(0..0, present);
+        Ok(())
+    }
+
+    /// Goes on with a newer credential of the same subject; an error ends it.
+    pub fn renew(&mut self, jwt: &[u8]) -> Result<(), Closing> {
+        self.registry.renew(&self.seat, jwt)
     }
 
     /// The next event, as soon as there is one, or why there will be none. Safe to cancel: no event is lost.
@@ -111,6 +131,11 @@ impl Subscription {
     /// Passes the client's word on a call to the switch.
     pub fn say(&self, call: CallId, kind: ClientMessageKind) -> Result<(), NotPassed> {
         self.registry.pass_on(&self.seat, call, kind)
+    }
+
+    /// Passes on that the client has a message, or that somebody has read it.
+    pub fn receipt(&self, letter: LetterId, state: State) -> Result<(), NotPassed> {
+        self.registry.receipt(&self.seat, letter, state)
     }
 
     /// The next event if there is one by now.
@@ -160,12 +185,19 @@ impl Subscription {
     fn tell(&self, parcel: &Parcel) -> Result<Option<Told>, Closing> {
         let Registry { announcer, clock, parked, delivered, withheld, .. } = &*self.registry;
         let now = clock.now();
-        let call = match parcel {
+        let about = match parcel {
             Parcel::Incoming(waiting) if !parked.holds(waiting) => return Ok(None),
-            Parcel::Incoming(waiting) => (waiting.call.call, &*waiting.call.called),
-            Parcel::Written(written) => (written.call, &*written.called),
+            Parcel::Incoming(waiting) => About::Call(waiting.call.call, waiting.call.called.clone()),
+            Parcel::Written(written) => written.about.clone(),
+            Parcel::Presence(_) => About::Own,
         };
-        match announcer.may_receive(now, &self.seat, call) {
+        let may = match (&about, parcel) {
+            (_, Parcel::Presence(seen)) => announcer.may_watch(now, &self.seat, &seen.name),
+            (About::Call(call, called), _) => announcer.may_receive(now, &self.seat, Some((*call, called))),
+            (About::Letter(_), _) => announcer.may_receive(now, &self.seat, None),
+            (About::Own, _) => Ok(()),
+        };
+        match may {
             Ok(()) => {}
             Err(NotTold::Refused(closing)) => return Err(closing),
             Err(NotTold::Withheld) => {
@@ -177,14 +209,21 @@ impl Subscription {
         let text = match parcel {
             Parcel::Incoming(waiting) => announcer.incoming(now, &self.seat, waiting),
             Parcel::Written(written) => written.text.clone(),
+            Parcel::Presence(seen) => seen.text.clone(),
         };
-        let id = Some(announcer.herald.id(parcel.sequence()));
-        Ok(Some(Told { what: What::Notice, id, text }))
+        if let About::Letter(id) = about {
+            self.registry.handed_over(id);
+        }
+        let (what, id) = match parcel {
+            Parcel::Presence(_) => (What::Presence, None),
+            Parcel::Incoming(_) | Parcel::Written(_) => (What::Notice, Some(announcer.herald.id(parcel.sequence()))),
+        };
+        Ok(Some(Told { what, id, text }))
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.registry.leave(&self.seat);
+        self.registry.leave(&self.seat, &self.contacts);
     }
 }

@@ -11,6 +11,7 @@ use crate::policy::{
 };
 use crate::rng::Rng;
 use crate::secret::Secret;
+use crate::switch::FromClient;
 use crate::time::{Duration, Wall};
 use crate::token::Keys;
 use std::sync::Arc;
@@ -27,8 +28,18 @@ const SECRET: [u8; 32] = [11; 32];
 pub(crate) struct Desk {
     pub(crate) publisher: Publisher,
     pub(crate) registry: Arc<Registry>,
-    pub(crate) messages: mpsc::Receiver<ClientMessage>,
+    pub(crate) messages: mpsc::Receiver<FromClient>,
     pub(crate) keys: Arc<Keys>,
+}
+
+impl Desk {
+    /// The next word on a call that comes out of the switch's queue.
+    pub(crate) async fn heard(&mut self) -> ClientMessage {
+        match soon(self.messages.recv()).await {
+            Some(FromClient::Call(message)) => message,
+            other => panic!("{other:?} is no word on a call"),
+        }
+    }
 }
 
 /// A registry whose fan-out runs on the current runtime.

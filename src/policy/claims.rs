@@ -8,6 +8,7 @@ use crate::time::Wall;
 use crate::token::SubjectHash;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// The claims of a verified JWT. Only [`verify`](super::verify) makes them: to have them is to know that they are true.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -70,6 +71,10 @@ pub struct Grant {
     pub bridge: Vec<Name>,
     /// Names that it may hand its calls to. None unless said: answering is not handing on.
     pub transfer: Vec<Name>,
+    /// Whom it may write to. Nobody unless said.
+    pub message: Vec<Addressee>,
+    /// Names under which it may know who is there. None unless said.
+    pub presence: Vec<Name>,
     /// Whether its events may carry a URI that anybody can dial. No unless said.
     pub dial: bool,
     /// Kinds of media it may use. Audio unless said.
@@ -122,6 +127,8 @@ impl Default for Grant {
             receive: Vec::new(),
             bridge: Vec::new(),
             transfer: Vec::new(),
+            message: Vec::new(),
+            presence: Vec::new(),
             dial: false,
             media: MediaKinds::AUDIO,
             concurrent: 1,
@@ -137,5 +144,44 @@ impl Grant {
     /// What narrows it.
     pub fn only(&self) -> Option<&Restrictions> {
         self.only.as_deref()
+    }
+}
+
+/// Whom somebody may write to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Addressee {
+    /// A name and those below it; a number is one, too.
+    Name(Name),
+    /// The numbers that begin so, with their `+`.
+    Numbers(Box<str>),
+}
+
+impl Addressee {
+    /// Reads `support`, `+4930123`, or `+49*`: whatever number begins so. The error says what to write.
+    pub fn parse(text: &str) -> Result<Addressee, String> {
+        let digits = text.strip_suffix('*').and_then(|beginning| beginning.strip_prefix('+'));
+        match digits {
+            Some(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => {
+                Ok(Addressee::Numbers(format!("+{digits}").into()))
+            }
+            Some(_) | None => Name::parse(text).map(Addressee::Name).map_err(|error| error.to_string()),
+        }
+    }
+
+    /// Whether a message for that name or number is for this.
+    pub(super) fn covers(&self, name: &Name) -> bool {
+        match self {
+            Addressee::Name(above) => above.reaches(name),
+            Addressee::Numbers(beginning) => name.is_number() && name.as_str().starts_with(&**beginning),
+        }
+    }
+}
+
+impl fmt::Display for Addressee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Addressee::Name(name) => f.write_str(name.as_str()),
+            Addressee::Numbers(beginning) => write!(f, "{beginning}*"),
+        }
     }
 }

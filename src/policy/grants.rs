@@ -59,6 +59,8 @@ fn refuse_dial(query: &Query<'_>) -> Option<Reason> {
         Action::Bridge => refuse_media(MediaKinds::AUDIO, query.media),
         Action::Subscribe | Action::Register | Action::Receive | Action::Dial => Some(Reason::DialNotGranted),
         Action::Transfer => Some(Reason::TransferNotGranted),
+        Action::Message => Some(Reason::MessageNotGranted),
+        Action::Presence => Some(Reason::PresenceNotGranted),
     }
 }
 
@@ -78,6 +80,11 @@ fn refuse_claims(claims: &Claims, query: &Query<'_>) -> Option<Reason> {
             .or_else(|| refuse_usage(grant.concurrent, query.usage)),
         // Whoever hands a call on keeps nothing of it: neither media nor a place is his.
         Action::Transfer => refuse_name(&grant.transfer, query.name, Reason::TransferNotGranted),
+        Action::Message => {
+            let is_granted = grant.message.iter().any(|addressee| addressee.covers(query.name));
+            (!is_granted).then_some(Reason::MessageNotGranted)
+        }
+        Action::Presence => refuse_name(&grant.presence, query.name, Reason::PresenceNotGranted),
     }
 }
 
@@ -95,8 +102,8 @@ pub(super) fn refuse_usage(granted: u32, usage: u32) -> Option<Reason> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Grant;
     use super::super::testing::{self, name};
+    use super::super::{Addressee, Grant};
     use super::*;
     use crate::time::{Instant, Wall};
     use crate::token::SubjectHash;
@@ -139,6 +146,28 @@ mod tests {
         ] {
             let subject = Subject::Claims(claims);
             assert_eq!(decided(NOW, subject, action, text, AUDIO, 0), expected, "{action:?} {text}");
+        }
+    }
+
+    #[test]
+    fn to_write_and_to_know_who_is_there_are_granted_apart_and_numbers_by_how_they_begin() {
+        let message = ["sales", "+49*"].map(|text| Addressee::parse(text).unwrap()).to_vec();
+        let writing = claims(Grant { message, presence: vec![name("sales")], ..grant() });
+        for (action, text, expected) in [
+            (Action::Message, "sales/web", "granted"),
+            (Action::Message, "+4930", "granted"),
+            (Action::Message, "+49x", "message_not_granted"),
+            (Action::Message, "+43", "message_not_granted"),
+            (Action::Message, "foo", "message_not_granted"),
+            (Action::Presence, "sales/web", "granted"),
+            (Action::Presence, "salesforce", "presence_not_granted"),
+            (Action::Presence, "foo", "presence_not_granted"),
+        ] {
+            let subject = Subject::Claims(&writing);
+            assert_eq!(decided(NOW, subject, action, text, MediaKinds::NONE, 0), expected, "{action:?} {text}");
+        }
+        for bad in ["", "49*", "+49x*", "a*", "+4*9"] {
+            assert!(Addressee::parse(bad).is_err(), "{bad}");
         }
     }
 

@@ -281,7 +281,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Audiences<'a> {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{encode, signed_with};
-    use super::super::{MediaKinds, VerifyingKey};
+    use super::super::{Addressee, MediaKinds, VerifyingKey};
     use super::*;
     use crate::name::Name;
     use proptest::prelude::{any, prop_assert, proptest};
@@ -320,7 +320,7 @@ mod tests {
     #[test]
     fn the_claims_are_what_was_signed() {
         let payload = r#"{"sub":"alice-web","aud":["x","parkway"],"exp":1795000060,"nbf":1794999999,"iat":1795000000,"more":[{}],
-            "parkway":{"receive":["foo","foo/web"],"bridge":["foo"],"transfer":["bar"],"dial":true,"media":["audio","video"],"concurrent":2}}"#;
+            "parkway":{"receive":["foo","foo/web"],"bridge":["foo"],"transfer":["bar"],"message":["bar","+49*"],"presence":["bar"],"dial":true,"media":["audio","video"],"concurrent":2}}"#;
         let claims = verified(HEADER, payload).unwrap();
         let name = |text| Name::parse(text).unwrap();
         assert_eq!(claims.subject(), "alice-web");
@@ -330,6 +330,8 @@ mod tests {
             receive: vec![name("foo"), name("foo/web")],
             bridge: vec![name("foo")],
             transfer: vec![name("bar")],
+            message: vec![Addressee::parse("bar").unwrap(), Addressee::parse("+49*").unwrap()],
+            presence: vec![name("bar")],
             dial: true,
             media: MediaKinds::AUDIO | MediaKinds::VIDEO,
             concurrent: 2,
@@ -344,9 +346,11 @@ mod tests {
         for payload in [PAYLOAD, empty] {
             assert_eq!(verified(HEADER, payload).unwrap().grant(), &Grant::default());
         }
-        let Grant { receive, bridge, transfer, dial, media, concurrent, ring, record, only, parameters } =
-            Grant::default();
-        assert!(transfer.is_empty() && only.is_none() && parameters.is_none());
+        let grant = Grant::default();
+        let Grant { receive, bridge, transfer, message, presence, dial, media, concurrent, ring, record, .. } = &grant;
+        let (dial, ring, media, concurrent) = (*dial, *ring, *media, *concurrent);
+        assert!(transfer.is_empty() && message.is_empty() && presence.is_empty());
+        assert!(grant.only.is_none() && grant.parameters.is_none());
         assert!(
             !ring
                 && record.is_none()

@@ -145,8 +145,7 @@ fn encode(part: &impl Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Keyring, MediaKinds, VerifyingKey, verify};
-    use super::super::{RecordRule, Restrictions};
+    use super::super::{Addressee, Keyring, MediaKinds, RecordRule, Restrictions, VerifyingKey, verify};
     use super::*;
     use crate::name::Name;
     use crate::time::Duration;
@@ -163,6 +162,8 @@ mod tests {
             receive: names(&["foo", "bar/web"]),
             bridge: names(&["foo"]),
             transfer: names(&["bar"]),
+            message: ["bar", "+49*"].map(|text| Addressee::parse(text).unwrap()).to_vec(),
+            presence: names(&["bar"]),
             dial: true,
             media,
             concurrent: 3,

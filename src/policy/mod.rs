@@ -30,7 +30,7 @@ mod written;
 
 pub use access::Form;
 pub use case::{Case, OUTCOMES, no_action, parse_instant};
-pub use claims::{Application, Claims, Grant, Parameters, RecordRule};
+pub use claims::{Addressee, Application, Claims, Grant, Parameters, RecordRule};
 pub use engines::{Chain, Engine, Engines, Opinion};
 pub use grants::Grants;
 pub use hours::{BadHours, Hours};

@@ -25,19 +25,31 @@ pub enum Action {
     Bridge,
     /// To hand a call that it has to another name (RFC 3515); asked for each REFER, with the name that the call is to wait for then.
     Transfer,
+    /// To write to a name, or to a number with its `+`; asked for each message.
+    Message,
+    /// To know who is there under a name; asked when a subscription names it, and for each change.
+    Presence,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Action; 6] =
-        [Action::Subscribe, Action::Register, Action::Receive, Action::Dial, Action::Bridge, Action::Transfer];
+    pub const ALL: [Action; 8] = [
+        Action::Subscribe,
+        Action::Register,
+        Action::Receive,
+        Action::Dial,
+        Action::Bridge,
+        Action::Transfer,
+        Action::Message,
+        Action::Presence,
+    ];
 
     /// The action of one of these words.
     pub fn from_word(word: &str) -> Option<Action> {
         Action::ALL.into_iter().find(|action| action.as_str() == word)
     }
 
-    /// `subscribe`, `register`, `receive`, `dial`, `bridge`, `transfer`, as logs and questions write it.
+    /// `subscribe`, `register`, `receive`, `dial`, `bridge`, `transfer`, `message`, `presence`, as logs and questions write it.
     pub fn as_str(self) -> &'static str {
         match self {
             Action::Subscribe => "subscribe",
@@ -46,6 +58,8 @@ impl Action {
             Action::Dial => "dial",
             Action::Bridge => "bridge",
             Action::Transfer => "transfer",
+            Action::Message => "message",
+            Action::Presence => "presence",
         }
     }
 }

@@ -34,6 +34,10 @@ pub enum Reason {
     BridgeNotGranted,
     /// The grants do not cover handing calls to this name.
     TransferNotGranted,
+    /// The grants do not cover writing to this name or number.
+    MessageNotGranted,
+    /// The grants do not cover knowing who is there under this name.
+    PresenceNotGranted,
     /// The grants do not cover a URI that can be dialled, or a dialled URI is used for something else than answering.
     DialNotGranted,
     /// The grants do not cover this kind of media.
@@ -62,7 +66,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order above.
-    pub const ALL: [Reason; 26] = [
+    pub const ALL: [Reason; 28] = [
         Reason::NoCredential,
         Reason::TokenMalformed,
         Reason::TokenExpired,
@@ -77,6 +81,8 @@ impl Reason {
         Reason::NameNotGranted,
         Reason::BridgeNotGranted,
         Reason::TransferNotGranted,
+        Reason::MessageNotGranted,
+        Reason::PresenceNotGranted,
         Reason::DialNotGranted,
         Reason::MediaNotGranted,
         Reason::ConcurrencyExceeded,
@@ -139,6 +145,12 @@ impl Reason {
             }
             Reason::TransferNotGranted => {
                 ("transfer_not_granted", "transfer-not-granted", "Handing a call to this name is not granted")
+            }
+            Reason::MessageNotGranted => {
+                ("message_not_granted", "message-not-granted", "Writing to this name or number is not granted")
+            }
+            Reason::PresenceNotGranted => {
+                ("presence_not_granted", "presence-not-granted", "Knowing who is there under this name is not granted")
             }
             Reason::DialNotGranted => {
                 ("dial_not_granted", "dial-not-granted", "Dialling without a further credential is not granted")

@@ -68,7 +68,8 @@ impl Restrictions {
         let source = || refuse_source(&self.from, query.source);
         let call = || self.refuse_time(now.wall).or_else(|| refuse_called(&self.called, query.called));
         match query.action {
-            Action::Subscribe | Action::Register => source(),
+            Action::Subscribe | Action::Register | Action::Presence => source(),
+            Action::Message => source().or_else(|| self.refuse_time(now.wall)),
             Action::Receive | Action::Transfer => source().or_else(call),
             // Whoever dials the URI brings no grant, so nothing that it says would hold for him.
             Action::Dial => (!self.is_none()).then_some(Reason::DialNotGranted),

@@ -82,6 +82,7 @@ impl Limits {
                 .or_else(|| self.calls.refuse(query.spent)),
             Action::Dial => refuse_media(self.media, query.media),
             Action::Subscribe | Action::Register | Action::Receive | Action::Transfer => None,
+            Action::Message | Action::Presence => None,
         }
     }
 }

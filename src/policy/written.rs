@@ -2,7 +2,7 @@
 //! Not here: what a restriction means (`restrictions`).
 //!
 //! ```json
-//! {"receive":["foo","foo/web"], "bridge":["foo"], "transfer":["bar"], "dial":false, "media":["audio"], "concurrent":2, "record":"require",
+//! {"receive":["foo","foo/web"], "bridge":["foo"], "transfer":["bar"], "message":["bar","+49*"], "presence":["bar"], "dial":false, "media":["audio"], "concurrent":2, "record":"require",
 //!  "from":["192.0.2.0/24"], "not_before":"2026-11-23T08:00:00Z", "not_after":"2026-12-24T00:00:00Z",
 //!  "hours":"mon-fri 08:00-18:00", "time_zone":"Europe/Berlin", "called":["+4930*"],
 //!  "calls":100, "calls_per_hour":5, "calls_per_day":20, "call_seconds_max":600, "parameters":{"ticket":"4711"}}
@@ -12,7 +12,7 @@
 
 use super::case::parse_instant;
 use super::jwt::some;
-use super::{Allowance, Grant, Hours, MediaKinds, Parameters, RecordRule, Restrictions};
+use super::{Addressee, Allowance, Grant, Hours, MediaKinds, Parameters, RecordRule, Restrictions};
 use crate::name::Name;
 use crate::number::Pattern;
 use crate::time::Wall;
@@ -31,6 +31,10 @@ struct Written {
     bridge: Vec<Name>,
     #[serde(serialize_with = "write_texts", deserialize_with = "names")]
     transfer: Vec<Name>,
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "write_texts", deserialize_with = "addressees")]
+    message: Vec<Addressee>,
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "write_texts", deserialize_with = "names")]
+    presence: Vec<Name>,
     dial: bool,
     #[serde(serialize_with = "write_media", deserialize_with = "media")]
     media: MediaKinds,
@@ -70,7 +74,8 @@ impl Default for Written {
 
 impl Written {
     fn of(grant: Grant) -> Written {
-        let Grant { receive, bridge, transfer, dial, media, concurrent, ring, record, only, parameters } = grant;
+        let Grant { receive, bridge, transfer, message, presence, dial, media, concurrent, ring, record, .. } = grant;
+        let (only, parameters) = (grant.only, grant.parameters);
         let only = only.map(|only| *only).unwrap_or_default();
         let Restrictions { from, not_before, not_after, hours, called, calls, call_seconds_max } = only;
         let hours = hours.as_ref().map(Hours::written);
@@ -78,6 +83,8 @@ impl Written {
             receive,
             bridge,
             transfer,
+            message,
+            presence,
             dial,
             media,
             concurrent,
@@ -98,7 +105,7 @@ impl Written {
     }
 
     fn read(self) -> Result<Grant, String> {
-        let Written { receive, bridge, transfer, dial, media, concurrent, ring, record, .. } = self;
+        let Written { receive, bridge, transfer, message, presence, dial, media, concurrent, ring, record, .. } = self;
         let hours = match (&self.hours, &self.time_zone) {
             (Some(text), zone) => Some(Hours::parse(text, zone.as_deref().unwrap_or("UTC"))),
             (None, None) => None,
@@ -115,7 +122,20 @@ impl Written {
         };
         let only = (!only.is_none()).then(|| Box::new(only));
         let parameters = Parameters::new(self.parameters)?;
-        Ok(Grant { receive, bridge, transfer, dial, media, concurrent, ring, record, only, parameters })
+        Ok(Grant {
+            receive,
+            bridge,
+            transfer,
+            message,
+            presence,
+            dial,
+            media,
+            concurrent,
+            ring,
+            record,
+            only,
+            parameters,
+        })
     }
 }
 
@@ -142,6 +162,10 @@ fn each<'de, D: Deserializer<'de>, T, E: std::fmt::Display>(
 
 fn names<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Name>, D::Error> {
     each(from, Name::parse)
+}
+
+fn addressees<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Addressee>, D::Error> {
+    each(from, Addressee::parse)
 }
 
 fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> {

@@ -4,6 +4,7 @@
 use super::{Order, Vector, Wanted};
 use crate::call::{Gone, Personal};
 use crate::id::{BindingId, CallId};
+use crate::letter::Letter;
 use crate::limits;
 use crate::mutant::{Mutant, planted};
 use crate::name::Name;
@@ -133,6 +134,13 @@ pub enum Parcel {
         /// The notice's number.
         sequence: u64,
     },
+    /// A message.
+    Letter {
+        /// The message.
+        letter: Arc<Letter>,
+        /// The notice's number.
+        sequence: u64,
+    },
     /// Its subscription is over, for this reason (RFC 6665 §4.2.2). The last one.
     Terminated(&'static str),
 }
@@ -224,5 +232,6 @@ fn is_incoming(parcel: &Parcel, wanted: CallId) -> bool {
     match parcel {
         Parcel::Incoming { call, .. } => *call == wanted,
         Parcel::State | Parcel::Gone { .. } | Parcel::Personal { .. } | Parcel::Terminated(_) => false,
+        Parcel::Letter { .. } => false,
     }
 }

@@ -83,12 +83,31 @@ pub struct Registrar {
     by_end: BTreeSet<(Instant, BindingId)>,
     by_tag: BTreeMap<String, BindingId>,
     sources: HashMap<IpAddr, usize>,
+    /// The names whose clients may be more or less than when they were asked for last, and how many they were then.
+    changed: BTreeMap<Name, usize>,
 }
 
 impl Registrar {
     /// An empty one.
     pub fn new(lifetimes: Lifetimes) -> Registrar {
         Registrar { lifetimes, ..Registrar::default() }
+    }
+
+    /// The next name under which there are more or fewer clients than were told last, and how many there are.
+    pub fn poll_reachable(&mut self) -> Option<(Name, u32)> {
+        loop {
+            let (name, before) = self.changed.pop_first()?;
+            let now = self.by_name.get(&name).map_or(0, BTreeSet::len);
+            if now != before {
+                return Some((name, u32::try_from(now).unwrap_or(u32::MAX)));
+            }
+        }
+    }
+
+    /// Notes how many there are under a name before that changes.
+    fn note(&mut self, name: &Name) {
+        let now = self.by_name.get(name).map_or(0, BTreeSet::len);
+        self.changed.entry(name.clone()).or_insert(now);
     }
 
     /// How long things last here.
@@ -300,6 +319,7 @@ impl Registrar {
 
     fn put(&mut self, binding: Binding) {
         let id = binding.id;
+        self.note(&binding.name);
         self.by_name.entry(binding.name.clone()).or_default().insert(id);
         self.by_path.insert((binding.path, id));
         self.by_end.insert((binding.expires, id));
@@ -312,6 +332,7 @@ impl Registrar {
 
     fn take(&mut self, id: BindingId) -> Option<Binding> {
         let binding = self.bindings.remove(&id)?;
+        self.note(&binding.name);
         if let Some(ids) = self.by_name.get_mut(&binding.name) {
             ids.remove(&id);
             if ids.is_empty() {

@@ -36,6 +36,11 @@ impl World<'_> {
                 Effect::Notify(Notice::Incoming(incoming)) => self.announce(node, &incoming)?,
                 Effect::Notify(Notice::Gone(gone)) => self.announce_gone(node, &gone)?,
                 Effect::Notify(Notice::Personal(personal)) => self.announce_personal(node, &personal)?,
+                Effect::Notify(notice @ (Notice::Letter(_) | Notice::Changed(_) | Notice::Forgotten(_))) => {
+                    return Err(format!("nobody writes, and {notice:?}"));
+                }
+                // Nobody watches.
+                Effect::Reachable { .. } => {}
                 Effect::Ask { id, .. } => {
                     asks = true;
                     self.ask(node, id);

@@ -19,7 +19,7 @@ use crate::media;
 use crate::policy::Answer;
 use crate::rng::Rng;
 use crate::sip::{Path, Transport};
-use crate::switch::{Input, Switch};
+use crate::switch::{FromClient, Input, Switch};
 use crate::time::{Duration, Instant, Now, Wall};
 use crate::token::Keys;
 use bytes::Bytes;
@@ -339,7 +339,7 @@ impl<'o> World<'o> {
             }
             Happening::Relay { node, event } => return self.hear_relay(node, *event),
             Happening::Flow { node, flow } => self.look_at_flow(node, flow),
-            Happening::Client { node, message } => return self.input(node, Input::Client(*message)),
+            Happening::Client { node, message } => return self.input(node, Input::Client(FromClient::Call(*message))),
             Happening::Packet { node, packet } => return self.carry(node, *packet),
             Happening::Word(word) => return self.obey(word),
         }

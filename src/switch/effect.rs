@@ -3,6 +3,7 @@
 use crate::call::{Notice, Record};
 use crate::id::QuestionId;
 use crate::media;
+use crate::name::Name;
 use crate::policy::Question;
 use crate::registrar::DeviceWord;
 use crate::sip::Transmit;
@@ -17,6 +18,13 @@ pub enum Effect {
     Media(media::Command),
     /// Tell the subscribers of a name.
     Notify(Notice),
+    /// So many clients are reached over SIP under this name: tell those who watch it.
+    Reachable {
+        /// The name.
+        name: Name,
+        /// How many.
+        telephones: u32,
+    },
     /// Ask an external policy server; the answer comes back as [`super::Input::Answer`].
     Ask {
         /// To be named in the answer.

@@ -2,7 +2,8 @@
 
 use crate::call::ClientMessage;
 use crate::event::Authority;
-use crate::id::{QuestionId, TargetId};
+use crate::id::{LetterId, QuestionId, TargetId};
+use crate::letter::{Letter, State};
 use crate::media;
 use crate::policy::Answer;
 use crate::sip::Path;
@@ -31,8 +32,8 @@ pub enum Input<'a> {
     },
     /// The relay reports.
     Media(media::Event),
-    /// A subscribed client says something about a call it was told of.
-    Client(ClientMessage),
+    /// A subscribed client says something about a call or a message that it was told of, or writes one.
+    Client(FromClient),
     /// The answer to [`super::Effect::Ask`].
     Answer {
         /// The question.
@@ -57,4 +58,20 @@ pub enum Input<'a> {
     Stop,
     /// The stop's deadline: what peers and the relay have not said by now is not waited for, and no call is left without a record.
     Abandon,
+}
+
+/// What a subscribed client has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FromClient {
+    /// A word on a call.
+    Call(ClientMessage),
+    /// It writes to somebody, and policy lets it.
+    Letter(Box<Letter>),
+    /// A message was handed to it, it has it, or somebody has read it.
+    Receipt {
+        /// The message.
+        letter: LetterId,
+        /// What became of it.
+        state: State,
+    },
 }

@@ -17,7 +17,10 @@ mod input;
 mod legs;
 mod lifted;
 mod lot;
+mod mail;
+mod message;
 mod outbound;
+mod outgoing;
 mod posted;
 mod questions;
 mod rate;
@@ -35,9 +38,11 @@ mod tests;
 mod transfer;
 mod usage;
 mod waking;
+#[cfg(test)]
+mod written;
 
 pub use effect::Effect;
-pub use input::Input;
+pub use input::{FromClient, Input};
 pub use settings::{Caps, Settings};
 pub use stats::Stats;
 
@@ -57,6 +62,8 @@ use crate::time::{Instant, Now};
 use crate::token::{Keys, SubjectHash};
 use crate::trunk::Trunks;
 use lot::Lot;
+use mail::Mail;
+use outgoing::Outgoing;
 use posted::Posted;
 use questions::Questions;
 use rate::Rates;
@@ -80,6 +87,8 @@ pub struct Switch {
     endpoint: Endpoint,
     registrar: Registrar,
     posted: Posted,
+    mail: Mail,
+    outgoing: Outgoing,
     /// How many notices there have been.
     notices: u64,
     turns: Turns,
@@ -146,6 +155,8 @@ impl Switch {
             endpoint,
             registrar,
             posted: Posted::default(),
+            mail: Mail::default(),
+            outgoing: Outgoing::new(),
             notices: 0,
             turns: Turns::default(),
             lot: Lot::default(),
@@ -190,7 +201,7 @@ impl Switch {
                 (self.keys, self.keyring, self.engine) = (keys, keyring, engine);
             }
             Input::Media(event) => self.handle_media(now, event),
-            Input::Client(message) => self.handle_client(now, message),
+            Input::Client(word) => self.handle_from_client(now, word),
             Input::Answer { question, answer } => self.handle_answer(now, question, answer),
             Input::Located { at, found } => self.handle_located(now, at, found),
             Input::Behind(is_behind) => self.is_behind = is_behind,
@@ -221,6 +232,7 @@ impl Switch {
         self.handle_lapsed(now);
         self.take_turns(now);
         self.attend_trunks(now);
+        self.handle_mail_due(now);
         while let Some(Reverse((due, at))) = self.alarms.peek().copied() {
             if due > now.at {
                 break;
@@ -246,7 +258,9 @@ impl Switch {
     pub fn poll_effect(&mut self) -> Option<Effect> {
         let command = self.commands.pop_front().map(Effect::Media);
         let transmit = |endpoint: &mut Endpoint| endpoint.poll_transmit().map(Effect::Transmit);
-        command.or_else(|| transmit(&mut self.endpoint)).or_else(|| self.effects.pop_front())
+        let effect = command.or_else(|| transmit(&mut self.endpoint)).or_else(|| self.effects.pop_front());
+        let reachable = |(name, telephones)| Effect::Reachable { name, telephones };
+        effect.or_else(|| self.registrar.poll_reachable().map(reachable))
     }
 
     /// When to call [`Switch::handle_timeout`] at the latest.
@@ -258,6 +272,7 @@ impl Switch {
             self.questions.poll_timeout(),
             self.registrar.poll_timeout(),
             self.trunks.poll_timeout(),
+            self.mail.poll_timeout(),
             self.turns.poll_timeout(),
         ]
         .into_iter()
@@ -349,6 +364,7 @@ impl Switch {
             }
             endpoint::Event::Outside { asker, transaction, method, status, answer } => match asker {
                 Asker::Binding(id) => self.handle_told(now, id, transaction, (status, answer)),
+                Asker::Letter(id) => self.handle_carried(now, id, (transaction, status), answer.as_ref()),
                 Asker::Trunk(at) => self.trunk_answered(now, at, (transaction, method, status), answer.as_ref()),
             },
             endpoint::Event::Unacknowledged { owner, dialog } => {
@@ -365,6 +381,7 @@ impl Switch {
         match request.start().method() {
             Some(Method::Register) => self.handle_register(now, path, request),
             Some(Method::Subscribe) => self.handle_subscribe(now, path, request),
+            Some(Method::Message) => self.handle_message(now, path, request),
             // Only who has a call can hand one on.
             Some(Method::Refer) => self.endpoint.reply(now, path, request, &plain(403)),
             Some(_) | None => self.handle_options(now, path, request),

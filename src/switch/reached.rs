@@ -90,6 +90,7 @@ impl Bench {
                 Effect::Transmit(sent) => Some((sent.path, String::from_utf8(sent.bytes.to_vec()).unwrap())),
                 Effect::Media(_) | Effect::Notify(_) | Effect::Ask { .. } => None,
                 Effect::Record(_) | Effect::Locate(_) | Effect::Device(_) => None,
+                Effect::Reachable { .. } => None,
             })
             .collect()
     }
@@ -160,7 +161,7 @@ fn every_method_has_its_answer_for_everybody() {
         ("INFO", [&["481"], &["481"], &["481"]]),
         ("NOTIFY", [&["405"], &["405"], &["405"]]),
         ("PUBLISH", [&["405"], &["405"], &["405"]]),
-        ("MESSAGE", [&["405"], &["405"], &["405"]]),
+        ("MESSAGE", [&["415"], &["415"], &["401"]]),
         ("REFER", [&["403"], &["403"], &["403"]]),
         ("NEWMETHOD", [&["501"], &["501"], &["501"]]),
     ];

@@ -23,6 +23,8 @@ pub struct Stats {
     pub told: Tally,
     /// Transfers that were asked for: `accepted`, `denied` (not granted, or too many of one call), `refused` (unclear, nobody there, not now).
     pub transfers: Tally,
+    /// Messages that people write, by what became of them: `accepted`, `sent`, `delivered`, `read`, `failed`; and `refused` ones of SIP.
+    pub messages: Tally,
     /// Calls that were lost to a panic.
     pub panics: u64,
 }

@@ -119,10 +119,7 @@ impl Switch {
             }
             match action {
                 Action::Media(command) => self.commands.push_back(command),
-                Action::Notify(notice) => {
-                    self.tell(now, &notice);
-                    self.effects.push_back(Effect::Notify(notice));
-                }
+                Action::Notify(notice) => self.announce(now, notice),
                 Action::Record(record) => {
                     self.stats.note_record(&record);
                     self.effects.push_back(Effect::Record(record));

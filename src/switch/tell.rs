@@ -4,8 +4,9 @@
 
 use super::Switch;
 use crate::call::Notice;
-use crate::event::{Hearer, Herald};
+use crate::event::{Hearer, Herald, TEXT};
 use crate::id::{BindingId, CallId};
+use crate::letter::{Letter, State};
 use crate::limits;
 use crate::mutant::{Mutant, planted};
 use crate::name::Name;
@@ -21,8 +22,6 @@ use std::sync::Arc;
 
 /// What the documents are.
 const JSON: &str = "application/json";
-/// What they are called to a telephone that knows no other kind.
-const TEXT: &str = "text/plain";
 /// An answer to a NOTIFY or MESSAGE that says that nobody is there any more: none came, or it was 408.
 const SILENT: u16 = 408;
 
@@ -56,6 +55,15 @@ impl Switch {
                 self.posted.remove(&gone.name, gone.call);
                 (&gone.name, None, Parcel::Gone { gone: Arc::new(gone.clone()), sequence })
             }
+            Notice::Letter(letter) => {
+                self.mail.letters.add(now.at, Arc::clone(letter), sequence);
+                if letter.leaves {
+                    return;
+                }
+                (&letter.name, None, Parcel::Letter { letter: Arc::clone(letter), sequence })
+            }
+            Notice::Changed(change) => return self.mail.letters.advance(change, sequence),
+            Notice::Forgotten(id) => return self.mail.letters.remove(*id),
             Notice::Personal(personal) => {
                 let whose = Some(personal.holder);
                 (&personal.name, whose, Parcel::Personal { personal: Arc::new((**personal).clone()), sequence })
@@ -114,6 +122,9 @@ impl Switch {
         for (sequence, call) in self.posted.waiting_for(&name) {
             self.push(id, Parcel::Incoming { call, sequence });
         }
+        for (sequence, letter) in self.mail.letters.waiting_for(&name) {
+            self.push(id, Parcel::Letter { letter, sequence });
+        }
         self.send_next(now, id);
     }
 
@@ -153,7 +164,7 @@ impl Switch {
     /// A telephone that is rung is not told besides, neither of the call nor of its end.
     fn rings_instead(&mut self, now: Now, id: BindingId, parcel: &Parcel) -> bool {
         match parcel {
-            Parcel::State | Parcel::Terminated(_) => false,
+            Parcel::State | Parcel::Letter { .. } | Parcel::Terminated(_) => false,
             Parcel::Incoming { call, sequence } => {
                 let Some(incoming) = self.incoming(*call, *sequence) else { return false };
                 let rung = self.is_rung(id, incoming.rings);
@@ -169,31 +180,35 @@ impl Switch {
 
     /// The document of a parcel, written for this client now; `None` if it is not for it, or no longer true.
     fn document(&mut self, now: Now, id: BindingId, parcel: &Parcel) -> Option<String> {
-        let (call, called) = match parcel {
+        let call = match parcel {
             Parcel::State | Parcel::Terminated(_) => return Some(String::new()),
-            Parcel::Incoming { call, .. } => (*call, self.lot.get(self.lot.find(*call)?)?.facts().called.clone()),
-            Parcel::Gone { gone, .. } => (gone.call, gone.called.clone()),
-            Parcel::Personal { personal, .. } => (personal.call, personal.called.clone()),
+            Parcel::Incoming { call, .. } => Some((*call, self.lot.get(self.lot.find(*call)?)?.facts().called.clone())),
+            Parcel::Gone { gone, .. } => Some((gone.call, gone.called.clone())),
+            Parcel::Personal { personal, .. } => Some((personal.call, personal.called.clone())),
+            Parcel::Letter { .. } => None,
         };
         let authority = self.authority();
         let binding = self.registrar.get(id)?;
         let claims = binding.who.claims(authority.keyring.users());
         let source = Some(binding.path.peer.ip());
         let hearer = claims.map(|claims| Hearer { name: &binding.name, claims, source });
-        let may =
-            |hearer| authority.decide(now, Action::Receive, MediaKinds::NONE, hearer, Some((call, &*called))).is_ok();
+        let about = call.as_ref().map(|(call, called)| (*call, &**called));
+        let may = |hearer| authority.decide(now, Action::Receive, MediaKinds::NONE, hearer, about).is_ok();
         let Some(hearer) = hearer.filter(|hearer| may(*hearer)) else {
             self.stats.told.note("withheld");
             return None;
         };
         match parcel {
             Parcel::State | Parcel::Terminated(_) => None,
-            Parcel::Incoming { sequence, .. } => {
-                let incoming = self.incoming(call, *sequence)?;
+            Parcel::Incoming { call, sequence } => {
+                let incoming = self.incoming(*call, *sequence)?;
                 Some(self.herald.incoming(&authority, now, hearer, (*sequence, &incoming), &mut self.rng))
             }
             Parcel::Gone { gone, sequence } => Some(self.herald.gone(*sequence, gone)),
             Parcel::Personal { personal, sequence } => Some(self.herald.personal(*sequence, personal)),
+            // A telephone shows what it gets.
+            Parcel::Letter { letter, .. } if binding.contact().is_some() => Some(letter.text.to_string()),
+            Parcel::Letter { letter, sequence } => Some(self.herald.message(*sequence, letter)),
         }
     }
 
@@ -210,13 +225,19 @@ impl Switch {
         let (path, opens, left) = (binding.path, binding.opens(), (binding.expires - now.at).as_secs());
         let mut mail = Mail { endpoint: &mut self.endpoint, herald: &self.herald, now, id, path, opens };
         match &mut binding.kind {
-            Kind::Contact(contact) => mail.message(&binding.name, contact, fresh, document),
+            Kind::Contact(contact) => {
+                let letter = match parcel {
+                    Parcel::Letter { letter, .. } => Some(&**letter),
+                    Parcel::State | Parcel::Incoming { .. } | Parcel::Gone { .. } => None,
+                    Parcel::Personal { .. } | Parcel::Terminated(_) => None,
+                };
+                mail.message((&binding.name, letter), contact, fresh, document)
+            }
             Kind::Subscription(dialog) => {
                 let state = match parcel {
                     Parcel::Terminated(reason) => format!("terminated;reason={reason}"),
-                    Parcel::State | Parcel::Incoming { .. } | Parcel::Gone { .. } | Parcel::Personal { .. } => {
-                        format!("active;expires={left}")
-                    }
+                    Parcel::State | Parcel::Incoming { .. } | Parcel::Gone { .. } => format!("active;expires={left}"),
+                    Parcel::Personal { .. } | Parcel::Letter { .. } => format!("active;expires={left}"),
                 };
                 mail.notify(dialog, &state, document)
             }
@@ -234,7 +255,14 @@ impl Switch {
         let Some(binding) = self.registrar.get_mut(id) else { return };
         let Some(parcel) = binding.answered(transaction) else { return };
         // RFC 3261 §21.4.13: many telephones take text alone; the document is one.
-        let takes_text = status == 415 && answer.is_some_and(|answer| answer.values(Header::Accept).any(is_text));
+        let letter = match &parcel {
+            Parcel::Letter { letter, .. } => Some(letter.id),
+            Parcel::State | Parcel::Incoming { .. } | Parcel::Gone { .. } => None,
+            Parcel::Personal { .. } | Parcel::Terminated(_) => None,
+        };
+        let takes_text = letter.is_none()
+            && status == 415
+            && answer.is_some_and(|answer| answer.values(Header::Accept).any(is_text));
         if takes_text && binding.say_again_as_text(parcel) {
             return self.send_next(now, id);
         }
@@ -251,6 +279,12 @@ impl Switch {
             tracing::debug!(peer = %binding.path, name = %binding.name, status, "a client is not there any more");
             self.registrar.remove(id);
             return;
+        }
+        // RFC 3428 §7: 202 is a gateway's, which does not know yet.
+        match (letter, status) {
+            (Some(letter), 202) => self.advance(now, letter, State::Sent),
+            (Some(letter), 200..300) => self.advance(now, letter, State::Delivered),
+            (Some(_) | None, _) => {}
         }
         self.send_next(now, id);
     }
@@ -301,13 +335,25 @@ struct Mail<'m> {
 
 impl Mail<'_> {
     /// RFC 3428: to a contact, in no dialog.
-    fn message(&mut self, name: &Name, to: &Contact, (tag, call_id): (u64, u128), document: &str) -> Option<ClientId> {
-        let kind = if to.text_only { TEXT } else { JSON };
+    fn message(
+        &mut self,
+        (name, letter): (&Name, Option<&Letter>),
+        to: &Contact,
+        (tag, call_id): (u64, u128),
+        document: &str,
+    ) -> Option<ClientId> {
+        // RFC 3428 §8.
+        let is_datagram = self.path.transport == Transport::Udp;
+        if letter.is_some() && is_datagram && document.len() > limits::MESSAGE_DATAGRAM_TEXT_BYTES_MAX {
+            return None;
+        }
+        let kind = if to.text_only || letter.is_some() { TEXT } else { JSON };
         let own = self.herald.sip_uri(name);
+        let from = letter.map_or_else(|| own.clone(), |letter| self.herald.author_uri(&letter.from));
         let message = Outside {
             method: Method::Message,
             uri: &to.uri,
-            from: &format!("<{own}>;tag={tag:016x}"),
+            from: &format!("<{from}>;tag={tag:016x}"),
             to: &format!("<{own}>"),
             call_id: &format!("{call_id:032x}"),
             cseq: 1,

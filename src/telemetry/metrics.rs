@@ -115,6 +115,8 @@ pub struct Metrics {
     pub sip_registrations_total: Family<Counter>,
     /// Events for clients over SIP: `delivered`, `withheld` by policy, `refused` or `unanswered` by the client, `dropped` for want of room.
     pub sip_events_total: Family<Counter>,
+    /// Messages, by what became of them: `accepted`, `sent`, `delivered`, `read`, `failed`; and `refused` ones of SIP.
+    pub messages_total: Family<Counter>,
     /// Devices that can be woken.
     pub push_devices: Gauge,
     /// Pushes by kind of service, and what became of each: `delivered`, `dead` (its device is not there any more), `refused`, `failed` (tried too
@@ -219,6 +221,7 @@ impl Metrics {
             sip_registrations_total: Family::one(&["result"], &["accepted", "unauthorized", "refused"]),
             sip_events_total: Family::one(&["result"], &["delivered", "withheld", "refused", "unanswered", "dropped"]),
             digits_sent_total: Family::one(&["result"], &["sent", "unsent"]),
+            messages_total: Family::one(&["state"], &["accepted", "sent", "delivered", "read", "failed", "refused"]),
             digits_total: Family::one(&["heard"], &["rfc4733", "in_band", "info"]),
             push_devices: Gauge::default(),
             push_total: pushes(),
@@ -355,6 +358,7 @@ impl Metrics {
             &self.sip_registrations_total,
         );
         page.counters("parkway_sip_events_total", "Events for clients over SIP.", &self.sip_events_total);
+        page.counters("parkway_messages_total", "Messages by what became of them.", &self.messages_total);
         page.gauge("parkway_push_devices", "Devices that can be woken.", &self.push_devices);
         page.counters("parkway_push_total", "Pushes, by kind of service and outcome.", &self.push_total);
         page.counters("parkway_transfers_total", "Transfers that were asked for.", &self.transfers_total);

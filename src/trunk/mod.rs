@@ -35,6 +35,21 @@ pub struct Outbound {
     pub health: Option<Duration>,
     /// The registration that it wants.
     pub register: Option<Arc<Registered>>,
+    /// Whether it takes messages to numbers (RFC 3428).
+    pub messages: bool,
+}
+
+/// A way to a trunk that takes messages to numbers.
+#[derive(Clone, Debug)]
+pub struct MessageWay {
+    /// The trunk's name.
+    pub trunk: Arc<str>,
+    /// Its target.
+    pub target: Target,
+    /// Over which of our addresses to which of its.
+    pub path: Path,
+    /// Our registration with it, if it wants one.
+    pub registered: Option<Arc<Registered>>,
 }
 
 /// What the shell is asked: where is it? The answer comes back to [`Trunks::handle_located`].
@@ -191,6 +206,24 @@ impl Trunks {
         targets
             .flat_map(|(target, health)| health.ways().filter_map(move |hop| Some((id(trunk, target)?, hop))))
             .collect()
+    }
+
+    /// Whether there is a trunk that takes messages to numbers.
+    pub fn takes_messages(&self) -> bool {
+        self.lines.iter().any(|line| line.settings.messages)
+    }
+
+    /// The ways that a message to a number may take, best first: those of the trunks that take messages, in their order.
+    pub fn message_ways(&self) -> Vec<MessageWay> {
+        let lines = self.lines.iter().enumerate().filter(|(_, line)| line.settings.messages);
+        let ways = lines.flat_map(|(trunk, _)| self.ways(trunk));
+        ways.filter_map(|(at, hop)| {
+            let (trunk, target) = place(at)?;
+            let line = self.lines.get(trunk)?;
+            let (target, registered) = (line.settings.targets.get(target)?.clone(), line.settings.register.clone());
+            Some(MessageWay { trunk: Arc::clone(&line.settings.name), target, path: self.path(hop)?, registered })
+        })
+        .collect()
     }
 
     fn target(&self, (trunk, target): (usize, usize)) -> Option<(Arc<str>, Target)> {

@@ -32,7 +32,7 @@ impl Bench {
     fn new(targets: &[&str], health: Option<u64>, register: Option<Arc<Registered>>) -> Bench {
         let targets = targets.iter().map(|target| Target::parse(target).unwrap()).collect();
         let health = health.map(Duration::from_secs);
-        let outbound = Arc::new(Outbound { name: "carrier".into(), targets, health, register });
+        let outbound = Arc::new(Outbound { name: "carrier".into(), targets, health, register, messages: true });
         let local: SocketAddr = LOCAL.parse().unwrap();
         let mut rng = Rng::from_seed([4; 32]);
         let settings = EndpointSettings { product: "Parkway".into(), ..EndpointSettings::default() };

@@ -3,7 +3,7 @@
 
 use super::setup::{KID, SECRET};
 use parkway::name::Name;
-use parkway::policy::{self, Algorithm, Grant, MediaKinds, Order, SigningKey};
+use parkway::policy::{self, Addressee, Algorithm, Grant, MediaKinds, Order, SigningKey};
 use parkway::time::{Duration, Wall};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -19,6 +19,10 @@ pub(crate) struct Rights {
     pub(crate) bridge: Vec<Name>,
     /// Names to which it may hand calls.
     pub(crate) transfer: Vec<Name>,
+    /// Whom it may write to.
+    pub(crate) message: Vec<Addressee>,
+    /// Under which names it may know who is there.
+    pub(crate) presence: Vec<Name>,
     /// Whether it gets a URI that can be dialled.
     pub(crate) dial: bool,
     /// Whether it may have video.
@@ -44,6 +48,8 @@ impl Rights {
             receive: vec![parse(name)],
             bridge: Vec::new(),
             transfer: Vec::new(),
+            message: Vec::new(),
+            presence: Vec::new(),
             dial: false,
             sees: false,
             faxes: false,
@@ -55,6 +61,16 @@ impl Rights {
     /// The same, and may hand calls to that name.
     pub(crate) fn transfer(self, name: &str) -> Rights {
         Rights { transfer: vec![parse(name)], ..self }
+    }
+
+    /// The same, and may write to these names and numbers.
+    pub(crate) fn writes_to(self, whom: &[&str]) -> Rights {
+        Rights { message: whom.iter().map(|text| Addressee::parse(text).unwrap()).collect(), ..self }
+    }
+
+    /// The same, and may know who is there under these names.
+    pub(crate) fn watches(self, names: &[&str]) -> Rights {
+        Rights { presence: names.iter().map(|name| parse(name)).collect(), ..self }
     }
 
     /// The same for another person.
@@ -69,6 +85,8 @@ impl Rights {
             receive: self.receive.clone(),
             bridge: self.bridge.clone(),
             transfer: self.transfer.clone(),
+            message: self.message.clone(),
+            presence: self.presence.clone(),
             dial: self.dial,
             media: [(true, MediaKinds::AUDIO), (self.sees, MediaKinds::VIDEO), (self.faxes, MediaKinds::IMAGE)]
                 .into_iter()

@@ -6,9 +6,16 @@ use std::time::Duration;
 
 /// An answer's status and body; `None` if there is none.
 pub(crate) fn get(admin: SocketAddr, path: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect_timeout(&admin, Duration::from_secs(2)).ok()?;
+    ask(admin, &format!("GET {path}"), "", "")
+}
+
+/// The answer to any request: method and path, headers as whole lines, and a body.
+pub(crate) fn ask(address: SocketAddr, head: &str, headers: &str, body: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n").ok()?;
+    let length = format!("Content-Length: {}\r\n", body.len());
+    let length = if body.is_empty() { "" } else { &length };
+    write!(stream, "{head} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}{length}\r\n{body}").ok()?;
     let mut text = String::new();
     stream.read_to_string(&mut text).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;

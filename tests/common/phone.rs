@@ -120,6 +120,13 @@ impl Phone {
         self.send(&text);
     }
 
+    /// Sends a text to somebody, outside of any call.
+    pub(crate) fn write(&mut self, uri: &str, headers: &str, text: &str) {
+        self.to = format!("<{uri}>");
+        self.target = uri.to_owned();
+        self.request_with("MESSAGE", headers, text);
+    }
+
     /// Takes in what a response to the INVITE says of the dialog before there is a 2xx.
     pub(crate) fn enter(&mut self, early: &Message) {
         self.to = early.header("to").to_owned();

@@ -68,7 +68,17 @@ impl Subscriber {
 
     /// The handshake alone.
     pub(crate) fn connect(daemon: &Daemon, name: &str, jwt: &str) -> Result<Subscriber, Box<tungstenite::Error>> {
-        let uri = format!("ws://{}/v1/subscribe?name={}", daemon.http, name.replace('/', "%2F"));
+        Subscriber::connect_with(daemon, name, "", jwt)
+    }
+
+    /// The same with more in the query: `&last=ID`.
+    pub(crate) fn connect_with(
+        daemon: &Daemon,
+        name: &str,
+        query: &str,
+        jwt: &str,
+    ) -> Result<Subscriber, Box<tungstenite::Error>> {
+        let uri = format!("ws://{}/v1/subscribe?name={}{query}", daemon.http, name.replace('/', "%2F"));
         let mut request = uri.into_client_request().unwrap();
         if !jwt.is_empty() {
             request.headers_mut().insert("authorization", format!("Bearer {jwt}").parse().unwrap());
@@ -137,6 +147,11 @@ impl Subscriber {
     /// Says something about a call: `decline`, `ringing`.
     pub(crate) fn say(&mut self, kind: &str, call: &str) {
         self.send(Message::text(json!({"type": kind, "call": call}).to_string())).unwrap();
+    }
+
+    /// Says something about a message: `delivered`, `read`.
+    pub(crate) fn say_of(&mut self, kind: &str, message: &str) {
+        self.send(Message::text(json!({"type": kind, "message": message}).to_string())).unwrap();
     }
 
     /// Sends a frame as it is.

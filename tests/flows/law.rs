@@ -117,6 +117,7 @@ impl Law {
                 }
                 News::Digit(_) | News::Warning(_) => Ok(()),
             },
+            Notice::Letter(_) | Notice::Changed(_) | Notice::Forgotten(_) => Ok(()),
         }
     }
 

@@ -12,7 +12,7 @@ use parkway::id::{FlowId, QuestionId};
 use parkway::media::{self, Command};
 use parkway::policy::Answer;
 use parkway::sip::{Path, Transport};
-use parkway::switch::{Effect, Input, Switch};
+use parkway::switch::{Effect, FromClient, Input, Switch};
 use parkway::time::{Duration, Instant, Now, Wall};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -263,7 +263,7 @@ impl Stage {
         let name = name(words.value("name").unwrap_or(NAME));
         let call = self.parked.last().ok_or("no call was parked")?.call;
         let message = ClientMessage { call, name, subject: words.value("as").unwrap_or("client").into(), kind };
-        self.input(&format!("channel -> {verb}"), Input::Client(message))
+        self.input(&format!("channel -> {verb}"), Input::Client(FromClient::Call(message)))
     }
 
     fn input(&mut self, what: &str, input: Input<'_>) -> Result<(), String> {
@@ -299,6 +299,8 @@ impl Stage {
             match effect {
                 Effect::Transmit(transmit) => self.deliver(transmit.path, &transmit.bytes)?,
                 Effect::Notify(notice) => self.hear_notice(notice)?,
+                // No flow watches.
+                Effect::Reachable { .. } => {}
                 Effect::Media(command) => self.obey(&command)?,
                 Effect::Ask { id, .. } => {
                     self.questions.push(Some(id));
@@ -346,6 +348,8 @@ impl Stage {
                     format!("digit name={} leg={leg} key={key} heard={}", personal.name, heard.as_str())
                 }
             },
+            // No flow has any.
+            Notice::Letter(_) | Notice::Changed(_) | Notice::Forgotten(_) => return Err("nobody writes".into()),
         };
         self.keep("notify", text);
         if let Notice::Incoming(incoming) = notice {

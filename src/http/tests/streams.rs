@@ -220,7 +220,7 @@ async fn a_client_without_a_websocket_posts_what_it_has_to_say() {
         let (status, problem) = answer(&server, say, &headers, &body).await;
         assert_eq!(status, expected, "{problem}");
     }
-    let message = soon(server.desk.messages.recv()).await.unwrap();
+    let message = server.desk.heard().await;
     assert_eq!((message.call, message.kind), (crate::id::CallId(7), ClientMessageKind::Ringing));
 }
 

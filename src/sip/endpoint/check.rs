@@ -1,7 +1,7 @@
 //! What every request is checked for before anybody else sees it (RFC 3261 §8.2.1 to §8.2.3), and the refusals.
 //! Not here: what needs a dialog or a transaction to decide, and whether the call is wanted.
 //!
-//! MESSAGE gets 405, in a dialog too: there is nobody here to read a text.
+//! MESSAGE in a dialog gets 405: nobody in a call reads a text.
 //! Statuses that are never sent, and why. 421: we need no extension of anybody. 485: a number has one route, the first that matches.
 //! 494: no security agreement is asked for (RFC 3329), so a request that requires one gets 420. 483 for an INVITE with
 //! `Max-Forwards: 0`: it ends here as at any user agent, only a proxy must refuse it (RFC 3261 §16.3); what would cross a bridge with
@@ -11,7 +11,8 @@ use super::Reply;
 use crate::sip::wire::{Content, Head, Header, Message, Method, NameAddr, Scheme, Start};
 
 /// The methods that are served, as Allow has them. [`is_served`] is the same list.
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO, REFER, REGISTER, SUBSCRIBE";
+pub(super) const ALLOW: &str =
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO, REFER, REGISTER, SUBSCRIBE, MESSAGE";
 /// The kinds of content that an INVITE may have; of a multipart, the one description in it is taken.
 pub(super) const CONTENT: &str = "application/sdp, multipart/mixed";
 /// The extensions that a request may require (RFC 3261 §8.2.2.3).
@@ -117,11 +118,12 @@ fn check_required(request: &Message<'_>) -> Result<(), Refusal> {
     Err(Refusal::Extension)
 }
 
-fn is_served(method: Method<'_>) -> Result<(), Refusal> {
+fn is_served(request: &Message<'_>, method: Method<'_>) -> Result<(), Refusal> {
     match method {
         Method::Invite | Method::Ack | Method::Cancel | Method::Bye | Method::Options => Ok(()),
         Method::Update | Method::Prack | Method::Info | Method::Refer => Ok(()),
         Method::Register | Method::Subscribe => Ok(()),
+        Method::Message if request.to().tag().is_none() => Ok(()),
         Method::Notify | Method::Publish | Method::Message => Err(Refusal::MethodNotAllowed),
         Method::Other(_) => Err(Refusal::MethodUnknown),
     }
@@ -131,7 +133,7 @@ fn is_served(method: Method<'_>) -> Result<(), Refusal> {
 pub(super) fn check(request: &Message<'_>) -> Result<(), Refusal> {
     let Start::Request { method, uri } = request.start() else { return Ok(()) };
     check_contacts(request, method)?;
-    is_served(method)?;
+    is_served(request, method)?;
     // RFC 4475 §3.3.4: an address of record of another scheme is none that a registrar could have.
     if method == Method::Register && matches!(request.to().uri.scheme, Scheme::Other(_)) {
         return Err(Refusal::Malformed);
@@ -233,7 +235,8 @@ mod tests {
             ("SUBSCRIBE", uri, None),
             ("INFO", uri, None),
             ("REFER", uri, None),
-            ("MESSAGE", uri, Some(Refusal::MethodNotAllowed)),
+            ("MESSAGE", uri, None),
+            ("PUBLISH", uri, Some(Refusal::MethodNotAllowed)),
             ("UPDATE", "tel:+1", Some(Refusal::Scheme)),
             ("invite", uri, Some(Refusal::MethodUnknown)),
             ("NEWMETHOD", uri, Some(Refusal::MethodUnknown)),

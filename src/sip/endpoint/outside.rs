@@ -6,7 +6,7 @@
 use super::client::{Client, Whose};
 use super::way::{Way, Ways};
 use super::{ClientId, Endpoint};
-use crate::id::{BindingId, TargetId};
+use crate::id::{BindingId, LetterId, TargetId};
 use crate::sip::Path;
 use crate::sip::wire::Method;
 use crate::sip::wire::write::{Branch, RequestHead};
@@ -17,6 +17,8 @@ use crate::time::Now;
 pub enum Asker {
     /// For a client that registered or subscribed over SIP.
     Binding(BindingId),
+    /// For a message that goes out by a trunk.
+    Letter(LetterId),
     /// For a trunk: is its target there, and does it know where we are?
     Trunk(TargetId),
 }
