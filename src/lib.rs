@@ -38,6 +38,7 @@ pub mod config;
 pub mod daemon;
 pub mod demo;
 pub mod http;
+pub mod inquire;
 pub mod net;
 pub mod notify;
 pub mod push;

@@ -154,6 +154,17 @@ pub const HMAC_SECRET_BYTES_MIN: usize = 32;
 /// Longest wait for an external decision, all tries together (PRODUCT "Policy": at most 2 s); after it the answer is no.
 pub const POLICY_WAIT_MAX: Duration = Duration::from_secs(2);
 
+/// Longest answer of a policy server, bytes (PRODUCT "Policy"): a decision has some hundred.
+pub const POLICY_ANSWER_BYTES_MAX: usize = 65_536;
+/// Longest head of such an answer, bytes.
+pub const POLICY_HEAD_BYTES_MAX: usize = 16_384;
+/// Most questions that are out at a time: each has a connection. More callbacks at once than a server answers in time are denied.
+pub const POLICY_QUESTIONS_MAX: usize = 256;
+/// Most connections that are kept open to a policy server for the next question.
+pub const POLICY_CONNECTIONS_KEPT_MAX: usize = 32;
+/// Longest URL of a policy server, bytes.
+pub const URL_BYTES_MAX: usize = 1_024;
+
 /// How long the relay may take to open ports before the callback is refused: it binds four sockets.
 pub const MEDIA_OPEN_MAX: Duration = Duration::from_secs(2);
 /// Warnings of one call while it goes on. Whoever has read so many knows that its network is bad.

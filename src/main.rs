@@ -261,7 +261,7 @@ fn explain_policy(config: &Config, explain: &Explain) -> Result<(), Failure> {
     let explained = config
         .explain_policy(now, &Asked { who, action, name, media, source, bridges, spent, called: called.as_deref() })
         .map_err(|mistake| Failure { code: Code::Configuration, what: mistake.to_string() })?;
-    println!("{}", if explained.allowed { "allow" } else { "deny" });
+    println!("{}", explained.outcome);
     explained.lines.iter().for_each(|line| println!("  {line}"));
     Ok(())
 }

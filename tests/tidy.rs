@@ -19,7 +19,7 @@ const ORDER: [&[&str]; 18] = [
     &["switch"],
     &["config", "sim"],
     &["telemetry", "fuzz"],
-    &["net", "resolve", "sync"],
+    &["net", "resolve", "sync", "inquire"],
     &["relay", "notify"],
     &["push"],
     &["cluster"],

@@ -3,7 +3,7 @@
 
 use super::{Config, Keys, Mistake};
 use crate::name::Name;
-use crate::policy::{self, Action, Claims, MediaKinds, Query, Reason, Spent, Subject};
+use crate::policy::{self, Action, Claims, MediaKinds, Opinion, Query, Reason, Spent, Subject};
 use crate::time::Now;
 use std::net::IpAddr;
 
@@ -42,8 +42,8 @@ pub enum Asking<'a> {
 /// What is decided, and by whom.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Explained {
-    /// Whether it is allowed.
-    pub allowed: bool,
+    /// `allow`, `deny`, or `ask`: the policy server decides.
+    pub outcome: &'static str,
     /// A line each: who it is, what each engine said, and the reason in words.
     pub lines: Vec<String>,
 }
@@ -72,7 +72,7 @@ impl Config {
         let query = Query { action, subject, name, media, source, usage, spent, call: None, called };
         let opinions = self.policy.engines.explain(now, &query);
         let last = opinions.last();
-        let allowed = last.is_some_and(|opinion| opinion.allows);
+        let outcome = last.map_or("deny", Opinion::outcome);
         let who = claims.map_or("nobody", Claims::subject);
         let mut lines = vec![format!("{who} wants to {} {name}", action.as_str())];
         lines.extend(claims.and_then(Claims::application).map(|application| {
@@ -82,13 +82,15 @@ impl Config {
         lines.extend(opinions.iter().map(ToString::to_string));
         let denied = |id: &str| Reason::ALL.iter().find(|reason| reason.as_str() == id);
         lines.extend(
-            last.filter(|_| !allowed).and_then(|last| denied(&last.id)).map(|reason| reason.title().to_owned()),
+            last.filter(|_| outcome == "deny")
+                .and_then(|last| denied(&last.id))
+                .map(|reason| reason.title().to_owned()),
         );
-        Explained { allowed, lines }
+        Explained { outcome, lines }
     }
 }
 
 /// Before any engine is asked.
 fn refused(reason: Reason) -> Explained {
-    Explained { allowed: false, lines: vec![format!("credential: {reason}"), reason.title().to_owned()] }
+    Explained { outcome: "deny", lines: vec![format!("credential: {reason}"), reason.title().to_owned()] }
 }

@@ -6,17 +6,22 @@ use super::raw::{self, Raw};
 use super::typed::{Check, label};
 use super::users::{media, name_of};
 use super::{Policy, PolicyKey, address, cases};
+use crate::limits;
 use crate::name::Name;
 use crate::number::Pattern;
 use crate::policy::{
     Action, Algorithm, Chain, Effect, Engine, Engines, Form, Grants, Limits, MediaKinds, OUTCOMES, Person, Reason,
-    Rule, Rules, VerifyingKey, no_action,
+    Rule, Rules, Server, VerifyingKey, no_action,
 };
 use crate::secret::Secret;
 use crate::time::Duration;
+use hyper::Uri;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+
+/// What is asked where the URL names nothing.
+const DECISION: &str = "/v1/data/parkway/decision";
 
 /// Each method takes the sections' values and gives `None` when a mistake was noted.
 impl Check {
@@ -99,12 +104,14 @@ impl Check {
     /// The engines of all names, and of each `[[policy.name]]`.
     fn engines(&mut self, raw: &Raw) -> Option<Engines> {
         let rules = self.rules(raw).map(Arc::new);
-        let usual = self.chain("policy.engines", &raw.policy.engines, rules.as_ref());
+        let server = self.server(raw)?.map(Arc::new);
+        let known = (rules.as_ref(), server.as_ref());
+        let usual = self.chain("policy.engines", &raw.policy.engines, known);
         let mut by_name = BTreeMap::new();
         for (at, entry) in raw.policy.name.iter().enumerate() {
             let key = format!("policy.name[{at}]");
             let name = self.parsed(&format!("{key}.name"), &entry.name, name_of);
-            let chain = self.chain(&format!("{key}.engines"), &entry.engines, rules.as_ref());
+            let chain = self.chain(&format!("{key}.engines"), &entry.engines, known);
             if let (Some(name), Some(chain)) = (name, chain)
                 && by_name.insert(name, chain).is_some()
             {
@@ -114,9 +121,28 @@ impl Check {
         rules.and(usual).map(|usual| Engines::new(usual, by_name))
     }
 
-    fn chain(&mut self, key: &str, words: &[String], rules: Option<&Arc<Rules>>) -> Option<Chain> {
+    /// The application that decides, if there is one.
+    fn server(&mut self, raw: &Raw) -> Option<Option<Server>> {
+        let longest = u64::try_from(limits::POLICY_WAIT_MAX.as_millis()).unwrap_or(u64::MAX);
+        let timeout = self.number("policy.http_timeout_ms", raw.policy.http_timeout_ms, 1..=longest)?;
+        let timeout = Duration::from_millis(timeout);
+        self.optional("policy.http_url", &raw.policy.http_url, |url| server_of(url, timeout))
+    }
+
+    fn chain(
+        &mut self,
+        key: &str,
+        words: &[String],
+        (rules, server): (Option<&Arc<Rules>>, Option<&Arc<Server>>),
+    ) -> Option<Chain> {
         if words.is_empty() {
             return self.wrong(key, "empty, so nobody could do anything; write grants, rules, or both");
+        }
+        if words.iter().all(|word| word == "http") {
+            return self.wrong(
+                key,
+                "http is asked about callbacks alone; write grants or rules beside it, who decide about all else",
+            );
         }
         if rules.is_some_and(|rules| rules.0.is_empty()) && words.iter().any(|word| word == "rules") {
             return self.wrong(key, "there are no rules, so nobody could do anything; give a [[policy.rule]]");
@@ -124,7 +150,11 @@ impl Check {
         self.each(key, words, |word| match word {
             "grants" => Ok(Engine::Grants(Grants::default())),
             "rules" => Ok(Engine::Rules(rules.map(Arc::clone).unwrap_or_default())),
-            _ => Err(format!("`{word}` is no engine; write grants or rules")),
+            "http" => {
+                let server = server.map(Arc::clone).map(Engine::Http);
+                server.ok_or_else(|| "there is nobody to ask; give policy.http_url".to_owned())
+            }
+            _ => Err(format!("`{word}` is no engine; write grants, rules or http")),
         })
     }
 
@@ -204,6 +234,27 @@ impl Check {
 fn algorithm(text: &str) -> Result<Algorithm, String> {
     let found = Algorithm::ALL.into_iter().find(|algorithm| algorithm.as_str().eq_ignore_ascii_case(text));
     found.ok_or_else(|| format!("`{text}` is no type of key; write hs256, hs384, hs512, es256 or eddsa"))
+}
+
+/// `http://127.0.0.1:8181/v1/data/parkway/decision`. Any address will do: an agent beside us is the usual case, and nobody but the operator says
+/// which it is.
+fn server_of(url: &str, timeout: Duration) -> Result<Server, String> {
+    let wrong = || format!("`{url}` is no URL that can be asked; write for example http://127.0.0.1:8181{DECISION}");
+    let uri: Uri = url.parse().map_err(|_| wrong())?;
+    let (is_secure, usual) = match uri.scheme_str() {
+        Some("http") => (false, 80),
+        Some("https") => (true, 443),
+        _ => return Err(wrong()),
+    };
+    let authority = uri.authority().filter(|it| !it.as_str().contains('@')).ok_or_else(wrong)?;
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    if host.is_empty() || url.len() > limits::URL_BYTES_MAX || url.contains('#') {
+        return Err(wrong());
+    }
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let path = if path == "/" { DECISION } else { path };
+    let port = authority.port_u16().unwrap_or(usual);
+    Ok(Server { is_secure, host: host.into(), port, path: path.into(), timeout })
 }
 
 /// What stands beside the reasons of denials, and must not look like one.

@@ -115,6 +115,8 @@ section!(Policy {
     skew_seconds: u64 = 30u64,
     engines: Vec<String> = ["grants".into()],
     time_zone: String = "UTC",
+    http_url: String = "",
+    http_timeout_ms: u64 = 1_500u64,
     cases_file: String = "",
     // Printed, an empty list would be `key = []`, after which no `[[policy.key]]` may follow.
     #[serde(skip_serializing_if = "Vec::is_empty")]

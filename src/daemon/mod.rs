@@ -27,9 +27,10 @@ pub use outbound::locate;
 
 use crate::config::{self, Config, Keys};
 use crate::http;
+use crate::inquire::Inquirer;
 use crate::limits;
 use crate::media;
-use crate::net::{Clock, Door};
+use crate::net::{Clock, Door, client_config};
 use crate::notify;
 use crate::push::{Desk, Store};
 use crate::relay::{Offload, RecorderSettings, Relay, RelaySettings};
@@ -44,6 +45,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use switchboard::{Backlog, Closing, Ends, Switchboard, Word};
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
 /// A running Parkway. Dropping it stops it at once.
@@ -64,7 +66,7 @@ pub struct Daemon {
 
 /// The threads of HTTP, and the task that says goodbye to all subscribers once it is told to.
 struct Http {
-    runtime: tokio::runtime::Runtime,
+    runtime: Runtime,
     subscriptions: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
@@ -113,6 +115,22 @@ fn open_keys(config: &Config) -> Result<Keys, Failure> {
     Ok(keys)
 }
 
+/// The switch thread's runtime, and what listens in it.
+fn bind_sip(config: &Config) -> Result<(Runtime, Listening), Failure> {
+    let switch_runtime = runtime(&mut tokio::runtime::Builder::new_current_thread())?;
+    let listening = {
+        let _inside = switch_runtime.enter();
+        Listening::bind(config)?
+    };
+    Ok((switch_runtime, listening))
+}
+
+/// What asks the operator's policy server.
+fn start_inquirer(config: &Config, http_runtime: &Runtime) -> Result<Inquirer, Failure> {
+    let tls = client_config(&config.tls).map_err(|what| Failure::configuration(format!("tls: {what}")))?;
+    Ok(Inquirer::new(http_runtime.handle().clone(), tls))
+}
+
 impl Daemon {
     /// Binds everything and starts all threads. When it returns, everything is listening.
     pub fn start(config: Config) -> Result<Daemon, Failure> {
@@ -124,11 +142,7 @@ impl Daemon {
         status.show_certificates(&config.tls.certificates);
         let http_runtime = runtime(tokio::runtime::Builder::new_multi_thread().worker_threads(1))?;
         let listeners = Listeners::bind(&config)?;
-        let switch_runtime = runtime(&mut tokio::runtime::Builder::new_current_thread())?;
-        let listening = {
-            let _inside = switch_runtime.enter();
-            Listening::bind(&config)?
-        };
+        let (switch_runtime, listening) = bind_sip(&config)?;
         let sip = listening.sockets.addresses();
         let (words, words_out) = mpsc::channel(limits::SWITCH_QUEUE_MAX);
         let (events, events_out) = mpsc::channel(limits::SWITCH_QUEUE_MAX);
@@ -141,6 +155,7 @@ impl Daemon {
         let (closed, closing) = watch::channel(false);
         let addresses = Addresses::of(&listening, &listeners);
         let locator = Locator::start(&config, &addresses, listening.connector(), &http_runtime)?;
+        let inquirer = start_inquirer(&config, &http_runtime)?;
         http_runtime.spawn(fan_out.run());
         let (sockets, Carrying { streams, door, held }) = listening.serve(&http_runtime);
         let sources = Sources {
@@ -157,6 +172,7 @@ impl Daemon {
             sockets,
             streams,
             locator,
+            inquirer,
             relay: Arc::clone(&relay),
             publisher,
             bell,
@@ -288,7 +304,7 @@ impl Listeners {
 
     fn serve(
         self,
-        runtime: &tokio::runtime::Runtime,
+        runtime: &Runtime,
         config: &Config,
         sources: Sources,
         status: Arc<Status>,

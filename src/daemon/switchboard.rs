@@ -6,11 +6,11 @@ use super::outbound::Locator;
 use super::status::Status;
 use crate::call::{ClientMessage, ClientMessageKind, News, Notice};
 use crate::event::Authority;
+use crate::inquire::Inquirer;
 use crate::limits;
 use crate::media;
 use crate::net::{Clock, Happened, Sockets, StreamEvent, Streams};
 use crate::notify::Publisher;
-use crate::policy::Answer;
 use crate::push::Bell;
 use crate::relay::Relay;
 use crate::sip::{Path, Transmit, Transport};
@@ -38,6 +38,7 @@ pub(super) struct Switchboard {
     pub(super) sockets: Sockets,
     pub(super) streams: Streams,
     pub(super) locator: Locator,
+    pub(super) inquirer: Inquirer,
     pub(super) relay: Arc<Relay>,
     pub(super) publisher: Publisher,
     /// Where sleeping clients are woken, if any can be.
@@ -113,6 +114,7 @@ impl Switchboard {
                 Some(event) = self.events.recv() => self.attend_relay(event),
                 Some(word) = self.words.recv() => self.hear(word),
                 Some((at, found)) = self.locator.next() => self.input(Input::Located { at, found }),
+                Some((question, answer)) = self.inquirer.next() => self.input(Input::Answer { question, answer }),
                 Some(message) = self.clients.recv() => self.hear_client(message),
                 () = tokio::time::sleep_until(wake) => self.handle_timeout(),
                 _ = second.tick() => self.show(),
@@ -295,10 +297,10 @@ impl Switchboard {
                 Effect::Reachable { name, telephones } => {
                     self.publisher.reachable(self.clock.now().at, &name, telephones);
                 }
-                Effect::Ask { id, .. } => {
-                    // No engine of today asks anybody; one that did would have to deny.
-                    let answer = Input::Answer { question: id, answer: Answer::Unavailable };
-                    self.switch.handle(self.clock.now(), answer);
+                Effect::Ask { id, question } => {
+                    if let Err(answer) = self.inquirer.ask(id, question) {
+                        self.switch.handle(self.clock.now(), Input::Answer { question: id, answer });
+                    }
                 }
                 Effect::Locate(locate) => self.locator.ask(locate),
                 Effect::Device(word) => {

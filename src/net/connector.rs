@@ -57,7 +57,8 @@ impl Connector {
     }
 }
 
-fn client_config(tls: &Tls) -> Result<Arc<ClientConfig>, String> {
+/// What connections that we open are made with.
+pub fn client_config(tls: &Tls) -> Result<Arc<ClientConfig>, String> {
     let mut roots = RootCertStore::empty();
     let authorities = if tls.authorities.is_empty() { system_authorities() } else { tls.authorities.clone() };
     roots.add_parsable_certificates(authorities);

@@ -13,7 +13,7 @@ mod tls;
 mod udp;
 
 pub use clock::Clock;
-pub use connector::Connector;
+pub use connector::{Connector, client_config};
 pub use dial::Dialler;
 pub use listen::StreamListener;
 pub use overflow::overflows;

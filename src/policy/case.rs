@@ -56,15 +56,15 @@ pub struct Case {
     /// When (RFC 3339). Where rules have hours it must be said, so that no case depends on when it is tried.
     #[serde(default, deserialize_with = "super::written::instant")]
     pub at: Option<Wall>,
-    /// `allow`, `deny`, or the id of the rule that allows or of the reason that denies.
+    /// `allow`, `deny`, `ask` (the policy server decides), or the id of the rule that allows or of the reason that denies.
     pub expect: String,
     /// The rule that decides, if that is to be proven too.
     #[serde(default)]
     pub rule: Option<String>,
 }
 
-/// `allow` and `deny`: what a case may expect besides an id, so no rule may be called so.
-pub const OUTCOMES: [&str; 2] = ["allow", "deny"];
+/// `allow`, `deny` and `ask`: what a case may expect besides an id, so no rule may be called so.
+pub const OUTCOMES: [&str; 3] = ["allow", "deny", "ask"];
 
 impl Case {
     /// Whether the engines decide as expected; if not, what they say instead.
@@ -77,7 +77,7 @@ impl Case {
         }
         let opinions = self.with_query(|now, query| engines.explain(now, query));
         let decisive = opinions.last().ok_or("no engine is asked about this name")?;
-        let outcome = if decisive.allows { "allow" } else { "deny" };
+        let outcome = decisive.outcome();
         let rule_is_right = self.rule.as_deref().is_none_or(|rule| decisive.rule == Some(rule));
         if rule_is_right && (self.expect == outcome || self.expect == decisive.id) {
             return Ok(());

@@ -1,7 +1,7 @@
 //! Which engines are asked about which name, one after the other: each must allow, the first no is the answer.
 //! Not here: what an engine decides.
 
-use super::{Decision, Grants, PolicyEngine, Query, Reason, Rule, Rules, Verdict};
+use super::{Answer, Decision, Grants, PolicyEngine, Query, Reason, Rule, Rules, Server, Verdict};
 use crate::name::Name;
 use crate::time::Now;
 use std::collections::BTreeMap;
@@ -25,19 +25,32 @@ pub enum Engine {
     Grants(Grants),
     /// The operator's rules; all names that ask them ask the same.
     Rules(Arc<Rules>),
+    /// An authentication application, which is asked over HTTP.
+    Http(Arc<Server>),
 }
 
 /// What one engine made of a query: `rules[office]: office`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Opinion<'a> {
-    /// `grants` or `rules`.
+    /// `grants`, `rules` or `http`.
     pub engine: &'static str,
     /// The rule that applied, if the engine has rules and one did.
     pub rule: Option<&'a str>,
-    /// Whether it allows.
-    pub allows: bool,
-    /// What allowed it, or the reason why not.
+    /// Whether it allows. A server is not asked here.
+    pub allows: Option<bool>,
+    /// What allowed it, or the reason why not; of a server, the question that it would be asked.
     pub id: String,
+}
+
+impl Opinion<'_> {
+    /// `allow`, `deny`, or `ask` of a server.
+    pub fn outcome(&self) -> &'static str {
+        match self.allows {
+            Some(true) => "allow",
+            Some(false) => "deny",
+            None => "ask",
+        }
+    }
 }
 
 impl fmt::Display for Opinion<'_> {
@@ -50,24 +63,38 @@ impl fmt::Display for Opinion<'_> {
 }
 
 impl Engine {
-    /// `grants`, `rules`, as the configuration writes it.
+    /// `grants`, `rules`, `http`, as the configuration writes it.
     pub fn as_str(&self) -> &'static str {
         match self {
             Engine::Grants(_) => "grants",
             Engine::Rules(_) => "rules",
+            Engine::Http(_) => "http",
         }
     }
 
-    fn decide(&self, now: Now, query: &Query<'_>) -> Decision {
-        match self {
+    /// What it says by itself; `None`: it has to ask, or has nothing to say.
+    fn decide(&self, now: Now, query: &Query<'_>) -> Option<Verdict> {
+        let decision = match self {
             Engine::Grants(grants) => grants.decide(now, query),
             Engine::Rules(rules) => rules.decide(now, query),
+            Engine::Http(_) => return None,
+        };
+        match decision {
+            Decision::Verdict(verdict) => Some(verdict),
+            Decision::Ask(_) => Some(Verdict::Deny(Reason::PolicyUnavailable)),
+        }
+    }
+
+    fn server(&self) -> Option<&Arc<Server>> {
+        match self {
+            Engine::Grants(_) | Engine::Rules(_) => None,
+            Engine::Http(server) => Some(server),
         }
     }
 
     fn rule(&self, now: Now, query: &Query<'_>) -> Option<&Rule> {
         match self {
-            Engine::Grants(_) => None,
+            Engine::Grants(_) | Engine::Http(_) => None,
             Engine::Rules(rules) => rules.find(now, query),
         }
     }
@@ -79,17 +106,21 @@ impl Engines {
         Engines { usual, by_name }
     }
 
-    /// What each engine that is asked makes of a query, up to the first that does not allow it.
+    /// What each engine that is asked makes of a query, up to the first that does not allow it. A server comes last.
     pub fn explain(&self, now: Now, query: &Query<'_>) -> Vec<Opinion<'_>> {
         let mut opinions = Vec::new();
         for engine in self.chain(query.name) {
-            let Decision::Verdict(verdict) = engine.decide(now, query) else { break };
+            let Some(verdict) = engine.decide(now, query) else { continue };
             let allows = matches!(verdict, Verdict::Allow(_));
             let rule = engine.rule(now, query).map(|rule| &*rule.id);
-            opinions.push(Opinion { engine: engine.as_str(), rule, allows, id: verdict.id().to_owned() });
+            opinions.push(Opinion { engine: engine.as_str(), rule, allows: Some(allows), id: verdict.id().to_owned() });
             if !allows {
-                break;
+                return opinions;
             }
+        }
+        if let Some(server) = self.server_for(query) {
+            let id = server.question(now, query).document().to_owned();
+            opinions.push(Opinion { engine: "http", rule: None, allows: None, id });
         }
         opinions
     }
@@ -98,7 +129,7 @@ impl Engines {
     pub fn have_hours(&self) -> bool {
         let chains = self.by_name.values().chain([&self.usual]);
         chains.flatten().any(|engine| match engine {
-            Engine::Grants(_) => false,
+            Engine::Grants(_) | Engine::Http(_) => false,
             Engine::Rules(rules) => rules.0.iter().any(|rule| rule.hours.is_some()),
         })
     }
@@ -115,18 +146,47 @@ impl Default for Engines {
 }
 
 impl PolicyEngine for Engines {
+    /// What is known here is asked first, wherever the server stands in the chain: one who is denied anyhow costs it nothing.
     fn decide(&self, now: Now, query: &Query<'_>) -> Decision {
+        match (self.decide_here(now, query), self.server_for(query)) {
+            (Some(Verdict::Deny(reason)), _) => Decision::Verdict(Verdict::Deny(reason)),
+            (_, Some(server)) => Decision::Ask(server.question(now, query)),
+            (Some(allowed), None) => Decision::Verdict(allowed),
+            (None, None) => Decision::Verdict(Verdict::Deny(Reason::PolicyUnavailable)),
+        }
+    }
+
+    /// All are asked again: what was allowed when the question went out may not be any more.
+    fn answered(&self, now: Now, query: &Query<'_>, answer: Answer) -> Verdict {
+        match (self.decide_here(now, query), self.server_for(query)) {
+            (_, None) => Verdict::Deny(Reason::PolicyUnavailable),
+            (None, Some(_)) => Server::judge(query, &answer),
+            (Some(here), Some(_)) => here.and(Server::judge(query, &answer)),
+        }
+    }
+}
+
+impl Engines {
+    /// What those say that ask nobody; `None`: there is none.
+    fn decide_here(&self, now: Now, query: &Query<'_>) -> Option<Verdict> {
         let mut all: Option<Verdict> = None;
         for engine in self.chain(query.name) {
-            match (engine.decide(now, query), all.take()) {
-                (Decision::Verdict(Verdict::Allow(permit)), None) => all = Some(Verdict::Allow(permit)),
-                (Decision::Verdict(Verdict::Allow(permit)), Some(before)) => {
-                    all = Some(before.and(Verdict::Allow(permit)));
-                }
-                (no @ (Decision::Verdict(Verdict::Deny(_)) | Decision::Ask(_)), _) => return no,
+            let Some(verdict) = engine.decide(now, query) else { continue };
+            let so_far = match all {
+                Some(before) => before.and(verdict),
+                None => verdict,
+            };
+            if matches!(so_far, Verdict::Deny(_)) {
+                return Some(so_far);
             }
+            all = Some(so_far);
         }
-        Decision::Verdict(all.unwrap_or(Verdict::Deny(Reason::PolicyUnavailable)))
+        all
+    }
+
+    /// Whom to ask about it besides.
+    fn server_for(&self, query: &Query<'_>) -> Option<&Arc<Server>> {
+        self.chain(query.name).iter().filter(|_| Server::decides(query.action)).find_map(Engine::server)
     }
 }
 
@@ -188,5 +248,72 @@ mod tests {
         let query = query(Action::Bridge, Subject::Claims(&granted), &foo);
         assert_eq!(verdict(&engines, NOW, &query), "policy_unavailable");
         assert!(engines.explain(NOW, &query).is_empty());
+    }
+
+    fn asking() -> (Engines, Arc<Server>) {
+        let (host, path, timeout) = ("opa".into(), "/".into(), crate::time::Duration::from_secs(1));
+        let server = Arc::new(Server { is_secure: false, host, port: 8181, path, timeout });
+        let chain = vec![Engine::Http(Arc::clone(&server)), Engine::Grants(Grants::default())];
+        (Engines::new(chain, BTreeMap::new()), server)
+    }
+
+    #[test]
+    fn a_server_is_asked_about_callbacks_alone_and_only_if_all_others_allow() {
+        let (engines, server) = asking();
+        let foo = name("foo");
+        let (granted, bare) = (
+            claims("anna", Grant { receive: vec![foo.clone()], bridge: vec![foo.clone()], ..Grant::default() }),
+            claims("bob", Grant::default()),
+        );
+        for (who, action, expected) in [
+            (&granted, Action::Bridge, "asks"),
+            (&granted, Action::Receive, "granted"),
+            (&granted, Action::Subscribe, "granted"),
+            (&bare, Action::Bridge, "bridge_not_granted"),
+            (&bare, Action::Receive, "name_not_granted"),
+        ] {
+            assert_eq!(verdict(&engines, NOW, &query(action, Subject::Claims(who), &foo)), expected, "{action:?}");
+        }
+        let query = query(Action::Bridge, Subject::Claims(&granted), &foo);
+        match engines.decide(NOW, &query) {
+            Decision::Ask(question) => assert_eq!(question.server(), Some(&server)),
+            Decision::Verdict(verdict) => panic!("{verdict:?}"),
+        }
+        let opinions: Vec<String> = engines.explain(NOW, &query).iter().map(ToString::to_string).collect();
+        assert!(
+            opinions[0] == "grants: granted" && opinions[1].starts_with("http: {\"input\":{\"v\":1,"),
+            "{opinions:?}"
+        );
+    }
+
+    #[test]
+    fn an_answer_allows_what_all_others_allow_still() {
+        let (engines, _) = asking();
+        let foo = name("foo");
+        let granted = claims("anna", Grant { bridge: vec![foo.clone()], ..Grant::default() });
+        let yes =
+            || Answer::Reply(br#"{"result":{"allow":true,"reason":"staff","limits":{"call_seconds_max":9}}}"#.into());
+        let ask = |usage, now, answer| {
+            let query = Query { usage, ..query(Action::Bridge, Subject::Claims(&granted), &foo) };
+            engines.answered(now, &query, answer)
+        };
+        match ask(0, NOW, yes()) {
+            Verdict::Allow(permit) => {
+                assert_eq!((permit.rule(), permit.lasts()), ("staff", Some(crate::time::Duration::from_secs(9))));
+            }
+            Verdict::Deny(reason) => panic!("{reason}"),
+        }
+        let late = Now { wall: granted.expires(), ..NOW };
+        for (usage, now, answer, expected) in [
+            (1, NOW, yes(), "concurrency_exceeded"),
+            (0, late, yes(), "token_expired"),
+            (0, NOW, Answer::Reply(b"{}".into()), "policy_denied"),
+            (0, NOW, Answer::TimedOut, "policy_unavailable"),
+        ] {
+            assert_eq!(ask(usage, now, answer).id(), expected);
+        }
+        let nobody = Engines::default();
+        let query = query(Action::Bridge, Subject::Claims(&granted), &foo);
+        assert_eq!(nobody.answered(NOW, &query, yes()).id(), "policy_unavailable", "nobody had been asked");
     }
 }

@@ -1,5 +1,5 @@
 //! May this client do that? One trait, asked with what was parsed; anything but an explicit allow is a denial.
-//! Not here: what happens to a call after the answer (`call`), and how a question reaches an HTTP server (`http`).
+//! Not here: what happens to a call after the answer (`call`), and how a question reaches an HTTP server (`inquire`).
 //!
 //! ```text
 //!  JWT ─▶ [`verify`] ─▶ Claims ────────┐
@@ -22,6 +22,7 @@ mod query;
 mod reason;
 mod restrictions;
 mod rules;
+mod server;
 #[cfg(test)]
 mod testing;
 mod users;
@@ -42,6 +43,7 @@ pub use query::{Action, MediaKinds, Query, Subject};
 pub use reason::Reason;
 pub use restrictions::{Allowance, Restrictions, Spent};
 pub use rules::{Effect, Limits, Person, Rule, Rules};
+pub use server::Server;
 pub use users::{User, Users, Who};
 pub use verdict::{Answer, Decision, GRANTED, Permit, Question, Verdict};
 
@@ -52,8 +54,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// Decides. Sans-IO: an engine that must ask a server says what to ask, and the shell brings the answer.
 ///
 /// Shared by the switch thread and the subscribers' tasks, hence `&self` and `Sync`; call it through [`ask`] and [`settle`],
-/// which turn a panic into a denial. The engines of the house: [`Grants`] and
-/// [`Rules`], put together by [`Engines`].
+/// which turn a panic into a denial. The engines of the house: [`Grants`], [`Rules`]
+/// and the application that a [`Server`] names, put together by [`Engines`].
 pub trait PolicyEngine: Send + Sync {
     /// What it makes of a query: a verdict, or a question to somebody else. Within microseconds: the switch waits.
     fn decide(&self, now: Now, query: &Query<'_>) -> Decision;

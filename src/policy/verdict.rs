@@ -1,11 +1,12 @@
 //! What an engine answers: yes with a [`Permit`], no with a [`Reason`], or a question to somebody who knows.
 //! Not here: who asks and what follows. Only an engine makes permits.
 
-use super::{Action, Allowance, MediaKinds, Parameters, Query, Reason, RecordRule, Subject};
+use super::{Action, Allowance, MediaKinds, Parameters, Query, Reason, RecordRule, Server, Subject};
 use crate::id::CallId;
 use crate::limits;
 use crate::time::Duration;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// The rule that a [`Permit`] of the house's engines names: the credential's own grants.
 pub const GRANTED: &str = "granted";
@@ -146,12 +147,23 @@ impl Permit {
 pub struct Question {
     document: String,
     timeout: Duration,
+    server: Option<Arc<Server>>,
 }
 
 impl Question {
     /// A JSON document to send, and how long to wait for the answer: at most [`limits::POLICY_WAIT_MAX`], whatever is asked for.
     pub fn new(document: String, timeout: Duration) -> Question {
-        Question { document, timeout: timeout.min(limits::POLICY_WAIT_MAX) }
+        Question { document, timeout: timeout.min(limits::POLICY_WAIT_MAX), server: None }
+    }
+
+    /// The same for this server.
+    pub fn to(self, server: Arc<Server>) -> Question {
+        Question { server: Some(server), ..self }
+    }
+
+    /// Whom to ask.
+    pub fn server(&self) -> Option<&Arc<Server>> {
+        self.server.as_ref()
     }
 
     /// The JSON document.
