@@ -77,6 +77,8 @@ pub(super) struct Told {
     pace: Pace,
     /// Keys that came too fast to be told.
     pub(super) untold: u32,
+    /// Keys that came as tones.
+    pub(super) in_band: u32,
     /// The one that is to be told next.
     waits: Option<(Digit, Means)>,
     /// Of a leg in whose audio tones are listened for.

@@ -502,6 +502,7 @@ impl Leg {
             mos: self.mos(),
             mos_heard: self.mos_heard(other),
             dtmf_untold: self.told.as_ref().map_or(0, |told| told.untold),
+            dtmf_in_band: self.told.as_ref().map_or(0, |told| told.in_band),
             dtmf_sent: self.pressed().0,
             dtmf_unsent: self.pressed().1,
             ..self.counted.report()
@@ -562,9 +563,9 @@ impl Leg {
     /// It pressed a key, perhaps: counted, and told where it is to be and they do not come too fast.
     fn tell_digit(&mut self, now: Instant, digit: Option<Digit>, means: Means) {
         let Some(digit) = digit else { return };
-        let count = match means {
-            Means::Rfc4733 | Means::Info => &mut self.counted.dtmf_digits,
-            Means::InBand => &mut self.counted.dtmf_in_band,
+        let count = match (means, &mut self.told) {
+            (Means::InBand, Some(told)) => &mut told.in_band,
+            (Means::InBand | Means::Rfc4733 | Means::Info, _) => &mut self.counted.dtmf_digits,
         };
         *count = count.saturating_add(1);
         let Some(told) = self.told.as_mut().filter(|_| self.stream.as_ref().is_some_and(tells)) else { return };
