@@ -61,13 +61,18 @@ fn on_loopback(version: Version, host: u8, port: u16) -> SocketAddr {
     }
 }
 
-/// Waits until addresses may be used: those of IPv6 may not be at once, even where nobody is asked for them.
-fn await_addresses(namespace: &str) {
-    until("the addresses", WAIT, || {
-        let tentative =
-            process::Command::new("ip").args(["-n", namespace, "-6", "addr", "show", "tentative"]).output().unwrap();
-        tentative.stdout.is_empty().then_some(())
+/// Waits until wires are up and addresses may be used: those of IPv6 may not be at once, even where nobody is asked for them.
+fn await_network(namespace: &str) {
+    let shown = |words: &[&str]| {
+        let shown = process::Command::new("ip").args(["-n", namespace]).args(words).output().unwrap();
+        String::from_utf8(shown.stdout).unwrap()
+    };
+    // A wire's news that it is there comes up to a second late, and then the relay takes its rules back, as it should.
+    until("the wires", WAIT, || {
+        let links = shown(&["-o", "link", "show", "type", "veth"]);
+        links.lines().all(|link| link.contains(" state UP ")).then_some(())
     });
+    until("the addresses", WAIT, || shown(&["-6", "addr", "show", "tentative"]).is_empty().then_some(()));
 }
 
 impl Place {
@@ -100,7 +105,7 @@ impl Place {
             }
         }
         for namespace in [callers, daemon] {
-            await_addresses(namespace);
+            await_network(namespace);
         }
         let at = |network, host, port| on_wire(version, network, host, port);
         Some(Place {
@@ -124,7 +129,7 @@ impl Place {
                 must(&format!("-n {} addr add {}/128 dev lo nodad", namespaces.daemon, at(host, 0).ip()));
             }
         }
-        await_addresses(&namespaces.daemon);
+        await_network(&namespaces.daemon);
         Some(Place {
             homes: Homes { relay: namespaces.daemon.clone(), phones: namespaces.daemon.clone() },
             _namespaces: namespaces,
