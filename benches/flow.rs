@@ -166,6 +166,7 @@ impl Stage {
             generation: incoming.generation,
             expires: incoming.token_expires,
             subject: SubjectHash::of(SUBJECT),
+            record: None,
         };
         let audience = Audience::Client { name: &name, subject: SUBJECT };
         let token = token::seal(&self.keys, &mut self.rng, &contents, &audience);

@@ -25,7 +25,14 @@ fn tokens(criterion: &mut Criterion) {
     let name = Name::parse("foo/web").expect("a name");
     let audience = Audience::Client { name: &name, subject: "alice-web" };
     let expires = NOW + Duration::from_secs(60);
-    let contents = Contents { node: 1, call: CallId(1), generation: 1, expires, subject: SubjectHash::of("alice-web") };
+    let contents = Contents {
+        node: 1,
+        call: CallId(1),
+        generation: 1,
+        expires,
+        subject: SubjectHash::of("alice-web"),
+        record: None,
+    };
     criterion
         .bench_function("token/seal", |bench| bench.iter(|| seal(&keys, &mut rng, black_box(&contents), &audience)));
     let token = seal(&keys, &mut rng, &contents, &audience);

@@ -72,6 +72,7 @@ pub(super) fn incoming(facts: &Facts, invite: &Message<'_>) -> Incoming {
         from_display: caller.display.map(Into::into),
         to: facts.trunk.called.apply_in(uri_text(&invite.to())).into(),
         media: offered(invite),
+        recorded: facts.route.record.is_some(),
         expires,
         token_expires: expires + limits::TOMBSTONE_LIFE,
         rings: facts.route.invites,

@@ -135,7 +135,7 @@ impl Merging {
         let rules = Rules::of(&parties, parked.hearing.as_deref(), &any, turn.settings);
         let offered = || {
             client.check(&client_says)?;
-            let mut taping = Taping::decide(&permit, facts, turn.settings)?;
+            let mut taping = Taping::decide((&permit, &claim), facts, turn.settings)?;
             let Compatible { agreement, mut lines } = compatible([&caller_says, &client_says], &rules, turn.settings)?;
             agreement.map(|agreement| taping.narrow(agreement)).transpose()?;
             lines.retain(|line| *line != Line::Fax || taping.sides().is_none());

@@ -7,7 +7,7 @@ use crate::id::{CallId, LetterId, Side};
 use crate::letter::{Change, Letter};
 use crate::media::{Dialled, Finding, Means, Warning};
 use crate::name::Name;
-use crate::policy::MediaKinds;
+use crate::policy::{MediaKinds, RecordRule};
 use crate::time::Wall;
 use crate::token::SubjectHash;
 use serde::Serialize;
@@ -50,6 +50,8 @@ pub struct Incoming {
     pub to: Box<str>,
     /// What the caller offers.
     pub media: MediaKinds,
+    /// Whether its route has it recorded.
+    pub recorded: bool,
     /// When the call stops waiting.
     pub expires: Wall,
     /// When the bridge token stops opening: later than `expires`, so that a late callback is told what became of the call.
@@ -58,6 +60,17 @@ pub struct Incoming {
     pub rings: bool,
     /// Opaque text of the route or the application, handed on as it is.
     pub data: Option<Arc<str>>,
+}
+
+impl Incoming {
+    /// Whether the call is recorded if a client answers whose grant says that of it.
+    pub fn is_recorded(&self, rule: Option<RecordRule>) -> bool {
+        match rule {
+            Some(RecordRule::Require) => true,
+            Some(RecordRule::Forbid) => false,
+            None => self.recorded,
+        }
+    }
 }
 
 /// A parked call that waits no more.

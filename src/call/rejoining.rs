@@ -69,7 +69,7 @@ impl Held {
         }
         let Callback { client, permit, claim, winner, who } = callback;
         let says = client.offer(turn.endpoint);
-        let taping = client.check(&says).and_then(|()| Taping::decide(&permit, facts, turn.settings));
+        let taping = client.check(&says).and_then(|()| Taping::decide((&permit, &claim), facts, turn.settings));
         match taping {
             Ok(taping) => self.session.taping = taping,
             Err(refusal) => {

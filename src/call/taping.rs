@@ -10,6 +10,7 @@ use crate::media::{Announcement, Play, Recorded, Recording, Sides, SoundId};
 use crate::policy::{Permit, RecordRule};
 use crate::sdp::{Agreement, NotAgreed};
 use crate::time::Duration;
+use crate::token::Claim;
 
 /// How calls are recorded, where they are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,9 +33,14 @@ pub(super) struct Taping {
 }
 
 impl Taping {
-    /// What policy and the route say. A call that has to be recorded is refused where nothing is.
-    pub(super) fn decide(permit: &Permit, facts: &Facts, settings: &Settings) -> Result<Taping, Refusal> {
-        let wanted = match permit.recording() {
+    /// What policy and the route say; of whoever dialled, what policy said when his token was sealed. A call that has to be recorded is refused
+    /// where nothing is.
+    pub(super) fn decide(
+        (permit, claim): (&Permit, &Claim),
+        facts: &Facts,
+        settings: &Settings,
+    ) -> Result<Taping, Refusal> {
+        let wanted = match permit.recording().or(claim.record()) {
             Some(RecordRule::Require) => Some(facts.route.record.unwrap_or(Sides::Both)),
             Some(RecordRule::Forbid) => None,
             None => facts.route.record,

@@ -11,6 +11,7 @@
 //! message:  parkway-event-v1, "message", id, message, name, from, content_type, at, text
 //! ```
 //!
+//! `recorded` is not signed: what is recorded says so itself, to both sides, before it is.
 //! Only `data` and `text`, the last, may hold a line feed, so no two events have the same bytes. `gone` is not signed: a relay that would forge
 //! it to silence a ring can as well keep the ring to itself, and what it takes back is a call that can be answered no more in any case.
 
@@ -42,6 +43,8 @@ pub struct Invitation<'a> {
     pub dial: Option<&'a str>,
     /// What its credential wants to be passed on. Whoever reads them knows them from there, so they are not under the signature.
     pub parameters: Option<&'a Parameters>,
+    /// Whether the call is recorded if that subscriber answers.
+    pub is_recorded: bool,
 }
 
 /// Identifies a notice, the same for all its subscribers: a client that got it twice can tell.
@@ -82,6 +85,8 @@ struct IncomingEvent<'a> {
     from_display: Option<&'a str>,
     to: &'a str,
     media: &'a [&'static str],
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    recorded: bool,
     expires: &'a str,
     token: Option<&'a str>,
     callback: Callback<'a>,
@@ -132,6 +137,7 @@ pub fn incoming(id: EventId, call: &Incoming, invitation: &Invitation<'_>, signe
         from_display: from_display.as_deref(),
         to: &to,
         media: &media,
+        recorded: invitation.is_recorded,
         expires: &expires,
         token: Some(invitation.token).filter(|token| !token.is_empty()),
         callback: Callback { sip: invitation.sip, dial: invitation.dial },
@@ -526,6 +532,7 @@ mod tests {
             from_display: Some("Ann \"A\"\r\nZ\u{202e}".into()),
             to: "sip:+49301@pbx.example".into(),
             media: MediaKinds::AUDIO | MediaKinds::VIDEO,
+            recorded: false,
             expires: Wall(1_795_449_810_125),
             token_expires: Wall(1_795_450_110_125),
             rings: false,
@@ -556,6 +563,7 @@ mod tests {
             sip: "sip:foo/web@pbx",
             dial: Some("sip:T1@pbx"),
             parameters: None,
+            is_recorded: false,
         };
         let event = incoming(ID, &parked(), &invitation, &signer);
         assert_eq!(
@@ -593,10 +601,42 @@ mod tests {
     }
 
     #[test]
+    fn a_client_is_told_whether_the_call_is_recorded_if_it_answers() {
+        use crate::policy::RecordRule;
+        for (route, rule, is_recorded) in [
+            (false, None, false),
+            (true, None, true),
+            (false, Some(RecordRule::Require), true),
+            (true, Some(RecordRule::Forbid), false),
+        ] {
+            let (signer, foo) = (signer(), Name::parse("foo").unwrap());
+            let call = Incoming { recorded: route, ..parked() };
+            let is_recorded_now = call.is_recorded(rule);
+            let invitation = Invitation {
+                subscriber: &foo,
+                token: "T0",
+                sip: "sip:foo@pbx",
+                parameters: None,
+                dial: None,
+                is_recorded: is_recorded_now,
+            };
+            let event: Value = serde_json::from_str(&incoming(ID, &call, &invitation, &signer)).unwrap();
+            assert_eq!(event.get("recorded"), is_recorded.then_some(&Value::Bool(true)), "{route} {rule:?}");
+        }
+    }
+
+    #[test]
     fn what_a_call_does_not_have_is_null_and_signed_as_an_empty_line() {
         let (signer, foo) = (signer(), Name::parse("foo").unwrap());
         let call = Incoming { from_display: None, data: None, media: MediaKinds::NONE, ..parked() };
-        let invitation = Invitation { subscriber: &foo, token: "T0", sip: "sip:foo@pbx", dial: None, parameters: None };
+        let invitation = Invitation {
+            subscriber: &foo,
+            token: "T0",
+            sip: "sip:foo@pbx",
+            dial: None,
+            parameters: None,
+            is_recorded: false,
+        };
         let event = incoming(ID, &call, &invitation, &signer);
         let document: Value = serde_json::from_str(&event).unwrap();
         assert_eq!((&document["from_display"], &document["data"]), (&Value::Null, &Value::Null));

@@ -8,7 +8,7 @@ use crate::id::CallId;
 use crate::letter::{Change, Letter};
 use crate::name::Name;
 use crate::policy::{
-    self, Action, Claims, Decision, Keyring, MediaKinds, PolicyEngine, Query, Reason, Spent, Subject, Verdict,
+    self, Action, Claims, Decision, Keyring, MediaKinds, Permit, PolicyEngine, Query, Reason, Spent, Subject, Verdict,
 };
 use crate::rng::Rng;
 use crate::time::Now;
@@ -62,19 +62,21 @@ impl Herald {
         rng: &mut Rng,
     ) -> String {
         // A URI that can be dialled is good for sound alone.
-        let dials =
-            authority.decide(now, Action::Dial, MediaKinds::AUDIO, hearer, Some((call.call, &call.called))).is_ok();
+        let about = Some((call.call, &*call.called));
+        let dials = authority.permit(now, Action::Dial, MediaKinds::AUDIO, hearer, about).ok();
         let contents = Contents {
             node: authority.keys.node(),
             call: call.call,
             generation: call.generation,
             expires: call.token_expires,
             subject: hearer.claims.subject_hash(),
+            record: None,
         };
         let client = Audience::Client { name: hearer.name, subject: hearer.claims.subject() };
         let token = token::seal(&authority.keys, rng, &contents, &client);
         tracing::debug!(call = %call.call, name = %hearer.name, token = %token.hash(), "a client is told");
-        let dial = dials.then(|| {
+        let dial = dials.map(|permit| {
+            let contents = Contents { record: permit.recording(), ..contents };
             let token = token::seal(&authority.keys, rng, &contents, &Audience::Dial);
             format!("sip:{}@{}", token.expose(), self.sip_host)
         });
@@ -84,6 +86,7 @@ impl Herald {
             sip: &self.sip_uri(hearer.name),
             dial: dial.as_deref(),
             parameters: hearer.claims.grant().parameters.as_deref(),
+            is_recorded: call.is_recorded(hearer.claims.grant().record),
         };
         document::incoming(self.id(sequence), call, &invitation, &self.signer)
     }
@@ -91,8 +94,14 @@ impl Herald {
     /// The event that wakes a client which is not connected: without a token, because whoever carries it need not have one. The client gets
     /// its own when it subscribes.
     pub fn waking(&self, name: &Name, (sequence, call): (u64, &Incoming)) -> String {
-        let invitation =
-            Invitation { subscriber: name, token: "", sip: &self.sip_uri(name), dial: None, parameters: None };
+        let invitation = Invitation {
+            subscriber: name,
+            token: "",
+            sip: &self.sip_uri(name),
+            dial: None,
+            parameters: None,
+            is_recorded: call.is_recorded(None),
+        };
         document::incoming(self.id(sequence), call, &invitation, &self.signer)
     }
 
@@ -152,6 +161,17 @@ impl Authority {
         hearer: Hearer<'_>,
         call: Option<(CallId, &str)>,
     ) -> Result<(), Reason> {
+        self.permit(now, action, media, hearer, call).map(drop)
+    }
+
+    fn permit(
+        &self,
+        now: Now,
+        action: Action,
+        media: MediaKinds,
+        hearer: Hearer<'_>,
+        call: Option<(CallId, &str)>,
+    ) -> Result<Permit, Reason> {
         if now.wall >= hearer.claims.expires() {
             return Err(Reason::TokenExpired);
         }
@@ -159,7 +179,7 @@ impl Authority {
         let (call, called, spent) = (call.map(|it| it.0), call.map(|it| it.1), Spent::default());
         let query = Query { action, subject, name, media, source, usage: 0, spent, call, called };
         match policy::ask(&*self.engine, now, &query) {
-            Decision::Verdict(Verdict::Allow(_permit)) => Ok(()),
+            Decision::Verdict(Verdict::Allow(permit)) => Ok(permit),
             Decision::Verdict(Verdict::Deny(reason)) => Err(reason),
             Decision::Ask(_question) => Err(Reason::PolicyUnavailable),
         }

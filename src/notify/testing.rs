@@ -128,6 +128,7 @@ pub(crate) fn incoming(call: u128, called: &str) -> Incoming {
         from_display: None,
         to: "sip:+49301@pbx.example".into(),
         media: MediaKinds::AUDIO,
+        recorded: false,
         expires: wall() + Duration::from_secs(60),
         token_expires: wall() + Duration::from_secs(360),
         rings: false,

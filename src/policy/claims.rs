@@ -1,12 +1,12 @@
 //! Who a verified JWT says its bearer is, and what he may do.
 //! Not here: signatures (`keyring`), the form of the JWT (`jwt`, `written`), and the decision (`grants`).
 
-use super::{MediaKinds, Restrictions};
+use super::{MediaKinds, RecordRule, Restrictions};
 use crate::limits;
 use crate::name::Name;
 use crate::time::Wall;
 use crate::token::SubjectHash;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -109,16 +109,6 @@ impl Parameters {
     pub fn all(&self) -> &BTreeMap<String, String> {
         &self.0
     }
-}
-
-/// What goes before the word of a call's route.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RecordRule {
-    /// It is so.
-    Require,
-    /// It is not so.
-    Forbid,
 }
 
 impl Default for Grant {

@@ -29,9 +29,10 @@ mod users;
 mod verdict;
 mod written;
 
+pub use crate::token::RecordRule;
 pub use access::Form;
 pub use case::{Case, OUTCOMES, no_action, parse_instant};
-pub use claims::{Addressee, Application, Claims, Grant, Parameters, RecordRule};
+pub use claims::{Addressee, Application, Claims, Grant, Parameters};
 pub use engines::{Chain, Engine, Engines, Opinion};
 pub use grants::Grants;
 pub use hours::{BadHours, Hours};
@@ -92,10 +93,6 @@ fn for_this_query(verdict: Verdict, query: &Query<'_>) -> Verdict {
     match verdict {
         Verdict::Allow(permit) if !permit.answers(query) && !planted(Mutant::PermitUnchecked) => {
             Verdict::Deny(Reason::PolicyUnavailable)
-        }
-        // The word on recording could be got rid of: whoever dials does not bring it along.
-        Verdict::Allow(permit) if query.action == Action::Dial && permit.recording().is_some() => {
-            Verdict::Deny(Reason::DialNotGranted)
         }
         Verdict::Deny(_) if planted(Mutant::DenialAllowed) => Verdict::allow(query, GRANTED),
         Verdict::Allow(_) | Verdict::Deny(_) => verdict,
@@ -178,14 +175,10 @@ mod tests {
     }
 
     #[test]
-    fn what_a_credential_says_of_recording_is_in_the_permit_and_not_got_rid_of_by_dialling() {
+    fn what_a_credential_says_of_recording_is_in_the_permit_of_whoever_shows_it() {
         let allows = Stranger(|query: &Query<'_>| Decision::Verdict(Verdict::allow(query, "all")));
         let silent = Stranger(|query: &Query<'_>| Decision::Verdict(Verdict::allow(query, "all").recorded(None)));
-        for (record, dials) in [
-            (None, "all"),
-            (Some(RecordRule::Require), "dial_not_granted"),
-            (Some(RecordRule::Forbid), "dial_not_granted"),
-        ] {
+        for record in [None, Some(RecordRule::Require), Some(RecordRule::Forbid)] {
             let claims = testing::claims("alice", Grant { record, ..Grant::default() });
             let (name, subject) = (Name::parse("foo").unwrap(), Subject::Claims(&claims));
             let ask = |engine: &dyn PolicyEngine, action| {
@@ -195,9 +188,9 @@ mod tests {
                 Decision::Verdict(Verdict::Allow(permit)) => permit.recording(),
                 Decision::Verdict(Verdict::Deny(_)) | Decision::Ask(_) => panic!("allowed"),
             };
-            assert_eq!(recording(ask(&allows, Action::Bridge)), record);
+            // That of the URI that may be dialled goes into its token.
+            assert_eq!([Action::Bridge, Action::Dial].map(|action| recording(ask(&allows, action))), [record; 2]);
             assert_eq!(recording(ask(&silent, Action::Bridge)), None, "an engine may say otherwise");
-            assert_eq!(id(&ask(&allows, Action::Dial)), dials, "{record:?}");
         }
     }
 

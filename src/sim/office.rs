@@ -236,6 +236,7 @@ pub(super) fn token(
         // Expired by any clock that a simulation has.
         expires: if kind == TokenKind::Expired { Wall(START.0 - 7_200_000) } else { incoming.token_expires },
         subject: SubjectHash::of(sealed_for),
+        record: None,
     };
     let client = Audience::Client { name, subject: sealed_for };
     let audience = if kind == TokenKind::Dial { Audience::Dial } else { client };

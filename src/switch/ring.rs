@@ -168,6 +168,7 @@ impl Switch {
             generation: incoming.generation,
             expires: incoming.token_expires,
             subject: claims.subject_hash(),
+            record: None,
         };
         let audience = Audience::Client { name: &binding.name, subject: claims.subject() };
         let token = token::seal(&authority.keys, &mut self.rng, &contents, &audience);

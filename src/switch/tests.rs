@@ -155,7 +155,7 @@ fn park(switch: &mut Switch, peer: char) -> CallRef {
 fn call_back(switch: &mut Switch, at: CallRef) -> Vec<String> {
     let (keys, facts) = (Keys::new(1, [7; 32]), switch.lot.get(at).unwrap().facts().clone());
     let (expires, subject) = (NOW.wall + Duration::from_secs(60), SubjectHash([0; 16]));
-    let contents = Contents { node: 1, call: facts.id, generation: 1, expires, subject };
+    let contents = Contents { node: 1, call: facts.id, generation: 1, expires, subject, record: None };
     let token = seal(&keys, &mut Rng::from_seed([3; 32]), &contents, &Audience::Dial);
     tell(switch, 'b', &format!("INVITE sip:{}@x", token.expose()), "1 INVITE", "<sip:1@x>", true)
 }
@@ -279,7 +279,7 @@ fn the_log_has_the_reason_of_a_denial_and_no_secret() {
         let order = Order { subject: "ann", audience: "parkway", issued: NOW.wall, expires, not_before: None, grant };
         jwt = mint(&SigningKey::new(Algorithm::Hs256, &SECRET, Some("k")).unwrap(), &order).unwrap();
         let subject = crate::policy::verify(&keyring(), NOW.wall, jwt.as_bytes()).unwrap().subject_hash();
-        let contents = Contents { node: 1, call: id, generation: 1, expires, subject };
+        let contents = Contents { node: 1, call: id, generation: 1, expires, subject, record: None };
         let audience = Audience::Client { name: &name, subject: "ann" };
         let sealed = seal(&Keys::new(1, [7; 32]), &mut Rng::from_seed([4; 32]), &contents, &audience);
         (token, call) = (sealed.expose().to_owned(), id.to_string());

@@ -6,11 +6,12 @@ use crate::id::CallId;
 use crate::name::Name;
 use crate::time::Wall;
 use ring::digest;
+use serde::{Deserialize, Serialize};
 
 /// Bytes of what is sealed: always all of them, so that the length of a token says nothing.
 pub(super) const PLAIN_BYTES: usize = 64;
 /// Room for what a later version may restrict. All zero today; anything else is a restriction that we do not know.
-const FLAGS_NONE: [u8; 12] = [0; 12];
+const FLAGS_NONE: [u8; 11] = [0; 11];
 
 /// Who may use a token. It is not inside the token: whoever opens one says who brought it, and a wrong audience opens nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,6 +56,33 @@ impl SubjectHash {
     }
 }
 
+/// What goes before the word of a call's route on whether it is recorded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordRule {
+    /// It is so.
+    Require,
+    /// It is not so.
+    Forbid,
+}
+
+impl RecordRule {
+    /// As it is sealed; 0 says that there is none.
+    fn to_byte(rule: Option<RecordRule>) -> u8 {
+        match rule {
+            None => 0,
+            Some(RecordRule::Require) => 1,
+            Some(RecordRule::Forbid) => 2,
+        }
+    }
+
+    fn from_byte(byte: u8) -> Option<Option<RecordRule>> {
+        [None, Some(RecordRule::Require), Some(RecordRule::Forbid)]
+            .into_iter()
+            .find(|rule| RecordRule::to_byte(*rule) == byte)
+    }
+}
+
 /// What is sealed into a token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Contents {
@@ -69,18 +97,22 @@ pub struct Contents {
     pub expires: Wall,
     /// The client it is issued to, also where the audience is [`Audience::Dial`].
     pub subject: SubjectHash,
+    /// What the client's grant says of recording, where the token is all that is brought ([`Audience::Dial`]): else it would be got rid of by
+    /// dialling.
+    pub record: Option<RecordRule>,
 }
 
 impl Contents {
-    /// As they are sealed, big-endian: node 8, call 16, generation 4, expires 8, subject 16, flags 12.
+    /// As they are sealed, big-endian: node 8, call 16, generation 4, expires 8, subject 16, record 1, flags 11.
     pub(super) fn to_bytes(self) -> [u8; PLAIN_BYTES] {
         let mut bytes = [0; PLAIN_BYTES];
-        let fields: [&[u8]; 6] = [
+        let fields: [&[u8]; 7] = [
             &self.node.to_be_bytes(),
             &self.call.0.to_be_bytes(),
             &self.generation.to_be_bytes(),
             &self.expires.0.to_be_bytes(),
             &self.subject.0,
+            &[RecordRule::to_byte(self.record)],
             &FLAGS_NONE,
         ];
         bytes.iter_mut().zip(fields.into_iter().flatten()).for_each(|(byte, field)| *byte = *field);
@@ -93,13 +125,16 @@ impl Contents {
         let (call, rest) = rest.split_first_chunk()?;
         let (generation, rest) = rest.split_first_chunk()?;
         let (expires, rest) = rest.split_first_chunk()?;
-        let (subject, flags) = rest.split_first_chunk()?;
+        let (subject, rest) = rest.split_first_chunk()?;
+        let (record, flags) = rest.split_first()?;
+        let record = RecordRule::from_byte(*record)?;
         (flags == FLAGS_NONE).then_some(Contents {
             node: u64::from_be_bytes(*node),
             call: CallId(u128::from_be_bytes(*call)),
             generation: u32::from_be_bytes(*generation),
             expires: Wall(u64::from_be_bytes(*expires)),
             subject: SubjectHash(*subject),
+            record,
         })
     }
 }
@@ -136,6 +171,11 @@ impl Claim {
     /// The client it was issued to.
     pub fn subject(&self) -> SubjectHash {
         self.contents.subject
+    }
+
+    /// What the grant of that client says of recording, if the token has to say it.
+    pub fn record(&self) -> Option<RecordRule> {
+        self.contents.record
     }
 
     /// Whether possession alone was the credential: it was issued for [`Audience::Dial`].

@@ -8,7 +8,7 @@
 //!   0        1      5             21                    85              101
 //!   | v1 = 1 | kid  | salt        | ciphertext          | tag            |      base64url without padding: 135 characters
 //!            | 2 node, 2 master   |
-//!                                 | node 8 | call 16 | generation 4 | expires 8 | subject 16 | flags 12 = 0 |
+//!                                 | node 8 | call 16 | generation 4 | expires 8 | subject 16 | record 1 | 11 × 0 |
 //! ```
 //! HKDF-SHA256 (RFC 5869) of the node's master with the token's own salt gives a key for this token alone; AES-256-GCM
 //! (NIST SP 800-38D) seals with it once, so its nonce is zero and there is no counter to lose in a crash. The version, the kid
@@ -17,7 +17,7 @@
 mod claims;
 mod keys;
 
-pub use claims::{Audience, Claim, Contents, SubjectHash};
+pub use claims::{Audience, Claim, Contents, RecordRule, SubjectHash};
 pub use keys::Keys;
 
 use crate::mutant::{Mutant, planted};
@@ -220,7 +220,7 @@ mod tests {
     fn contents() -> Contents {
         let call = CallId(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
         let subject = SubjectHash::of("alice-web");
-        Contents { node: 7, call, generation: 3, expires: NOON + Duration::from_secs(60), subject }
+        Contents { node: 7, call, generation: 3, expires: NOON + Duration::from_secs(60), subject, record: None }
     }
 
     fn sealed_by(keys: &Keys, audience: &Audience<'_>) -> Token {
@@ -418,10 +418,20 @@ mod tests {
     fn a_token_of_a_later_version_or_with_unknown_flags_is_refused() {
         let mut plain = contents().to_bytes();
         assert_eq!(Contents::from_bytes(&plain), Some(contents()));
-        for at in 52..PLAIN_BYTES {
-            plain[at] = 1;
+        for (at, flag) in (53..PLAIN_BYTES).map(|at| (at, 1)).chain([(52, 3), (52, 0xFF)]) {
+            plain[at] = flag;
             assert_eq!(Contents::from_bytes(&plain), None, "flag byte {at}");
             plain[at] = 0;
+        }
+    }
+
+    #[test]
+    fn what_the_grant_says_of_recording_goes_along_whoever_brings_the_token() {
+        for record in [None, Some(RecordRule::Require), Some(RecordRule::Forbid)] {
+            let contents = Contents { record, ..contents() };
+            let token = seal(&keys(), &mut Rng::from_seed([5; 32]), &contents, &Audience::Dial);
+            let claim = open(&keys(), NOON, token.expose().as_bytes(), &Audience::Dial).unwrap();
+            assert_eq!((claim.record(), token.expose().len()), (record, TEXT_CHARS));
         }
     }
 

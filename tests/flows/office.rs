@@ -268,7 +268,7 @@ impl Plan {
     }
 }
 
-/// `token`, `token=dial`, `token=stolen` (issued to somebody else), `token=expired`, `token=foreign` (sealed by another node),
+/// `token`, `token=dial`, `token=dial_recorded` and `token=dial_unrecorded` (whose grant has a word on recording), `token=stolen` (issued to somebody else), `token=expired`, `token=foreign` (sealed by another node),
 /// `token=garbage`, `token=old` (of another generation): the text that it means.
 pub(crate) fn token(kind: &str, incoming: &Incoming, called: &str, subject: &str, now: Now) -> Result<String, String> {
     let called = Name::parse(called).map_err(|error| error.to_string())?;
@@ -281,10 +281,13 @@ pub(crate) fn token(kind: &str, incoming: &Incoming, called: &str, subject: &str
         generation: incoming.generation,
         expires: incoming.token_expires,
         subject: SubjectHash::of(subject),
+        record: None,
     };
     match kind {
         "" | "stolen" => {}
         "dial" => audience = Audience::Dial,
+        "dial_recorded" => (audience, contents.record) = (Audience::Dial, Some(RecordRule::Require)),
+        "dial_unrecorded" => (audience, contents.record) = (Audience::Dial, Some(RecordRule::Forbid)),
         "expired" => contents.expires = now.wall,
         "old" => contents.generation = 0,
         "foreign" => (node, keys) = (2, Keys::new(2, [8; 32])),

@@ -193,7 +193,7 @@ impl Stage {
                 call.checked_sub(1).and_then(|call| self.parked.get(call)).ok_or("no such call was parked")?;
             let token = token(kind, incoming, &user, subject, self.now)?;
             match kind {
-                "dial" => user = token,
+                "dial" | "dial_recorded" | "dial_unrecorded" => user = token,
                 _ => headers.push(("X-Bridge-Token", token)),
             }
         }
