@@ -183,8 +183,8 @@ pub const ENDING_MAX: Duration = Duration::from_secs(70);
 
 /// Buffers of a SIP socket, bytes: a second of 5,000 messages.
 pub const SIP_RECEIVE_BUFFER_BYTES: usize = 4 << 20;
-/// Datagrams in a row after which a socket that was never found empty meanwhile has more of them than we work off: a hundredth of a second's, and
-/// twice what a burst leaves in a buffer of the kernel's usual size.
+/// Messages of calls in a row after which a socket that was never found empty meanwhile has more of them than we work off: a hundredth of a
+/// second's, and twice what a burst leaves in a buffer of the kernel's usual size.
 pub const SIP_BACKLOG_MAX: usize = 1_024;
 /// Datagrams handled between two looks at anything else: a millisecond's worth.
 pub const SIP_BATCH_MAX: usize = 64;

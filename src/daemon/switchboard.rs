@@ -55,11 +55,14 @@ pub(super) struct Switchboard {
 }
 
 /// Whether messages come faster than they are worked off: then no queue is found empty for long. A thread that was kept from working for a while
-/// finds one too, but works it off before that many.
+/// finds one too, but works it off before that many. It is trunks who bring work: a flood of strangers, whose messages cost little and get none,
+/// must not have their calls refused.
 #[derive(Default)]
 pub(super) struct Backlog {
     /// Messages of connections since their queue was found empty.
     streamed: usize,
+    /// Three for each message of a trunk that waited, one less for each of anybody else: of a call about half are its trunk's.
+    pressing: usize,
     /// What the switch was told last.
     stands: bool,
     /// Calls that were refused for it, as the log was told last.
@@ -67,9 +70,21 @@ pub(super) struct Backlog {
 }
 
 impl Backlog {
+    /// A message that came behind so many, of a trunk or of anybody else.
+    fn count(&mut self, in_a_row: usize, is_trunks: impl FnOnce() -> bool) {
+        if in_a_row > limits::SIP_BATCH_MAX {
+            let pressing = if is_trunks() { self.pressing + 3 } else { self.pressing.saturating_sub(1) };
+            // What was once too much is forgotten, even if strangers keep the queue from ever being empty.
+            self.pressing = pressing.min(2 * limits::SIP_BACKLOG_MAX);
+        }
+    }
+
     /// What the switch is to be told, if that is something else than before.
     fn news(&mut self, datagrams: usize) -> Option<bool> {
-        let stands = datagrams.max(self.streamed) >= limits::SIP_BACKLOG_MAX;
+        if datagrams.max(self.streamed) < limits::SIP_BATCH_MAX {
+            self.pressing = 0;
+        }
+        let stands = self.pressing >= limits::SIP_BACKLOG_MAX;
         (std::mem::replace(&mut self.stands, stands) != stands).then_some(stands)
     }
 }
@@ -143,8 +158,10 @@ impl Switchboard {
     fn read(&mut self, socket: usize) {
         let now = self.clock.now();
         for _ in 0..limits::SIP_BATCH_MAX {
+            let behind = self.sockets.backlog();
             let Some(received) = self.sockets.receive(socket) else { break };
             let path = Path { transport: Transport::Udp, local: received.local, peer: received.peer };
+            self.backlog.count(behind, || self.switch.is_trunks(path));
             self.switch.handle(now, Input::Datagram { path, bytes: received.bytes });
             self.carry_out();
         }
@@ -177,7 +194,10 @@ impl Switchboard {
     fn attend_connection(&mut self, now: Now, event: StreamEvent) {
         match self.streams.handle(event) {
             Happened::Connected { path, names } => self.switch.handle(now, Input::Connected { path, names }),
-            Happened::Message { path, bytes } => self.switch.handle(now, Input::Datagram { path, bytes: &bytes }),
+            Happened::Message { path, bytes } => {
+                self.backlog.count(self.backlog.streamed, || self.switch.is_trunks(path));
+                self.switch.handle(now, Input::Datagram { path, bytes: &bytes });
+            }
             Happened::Disconnected(paths) => self.disconnected(now, paths),
             Happened::Nothing => {}
         }

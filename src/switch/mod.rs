@@ -402,6 +402,11 @@ impl Switch {
         }
     }
 
+    /// Whether a trunk's messages come over a path.
+    pub fn is_trunks(&self, path: Path) -> bool {
+        self.trunk_of(path).is_some()
+    }
+
     /// Whose messages come over a path: the trunk whose certificate was shown on it, or else the one that lists its address.
     fn trunk_of(&self, path: Path) -> Option<&Arc<Trunk>> {
         self.certified.get(&path).or_else(|| self.settings.trunk_of(path.peer.ip()))
