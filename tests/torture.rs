@@ -75,6 +75,8 @@ fn allowed(words: &str, message: &[u8]) -> BTreeSet<Outcome> {
             "INVITE" | "OPTIONS" => allowed.insert(Outcome::Accepted),
             "BYE" => allowed.insert(Outcome::Refused(481)),
             "REGISTER" => allowed.insert(Outcome::Refused(401)),
+            // What is there is of many parts, and what is taken is text.
+            "MESSAGE" => allowed.insert(Outcome::Refused(415)),
             _ => allowed.insert(Outcome::Refused(501)),
         };
     }
