@@ -70,6 +70,10 @@ impl Restrictions {
         match query.action {
             Action::Subscribe | Action::Register | Action::Presence => source(),
             Action::Message => source().or_else(|| self.refuse_time(now.wall)),
+            // A message is about no call.
+            Action::Receive if query.call.is_none() && query.called.is_none() => {
+                source().or_else(|| self.refuse_time(now.wall))
+            }
             Action::Receive | Action::Transfer => source().or_else(call),
             // Whoever dials the URI brings no grant, so nothing that it says would hold for him.
             Action::Dial => (!self.is_none()).then_some(Reason::DialNotGranted),
@@ -127,6 +131,7 @@ mod tests {
     use super::super::testing::{claims, name, query, verdict};
     use super::super::{Decision, Grant, Grants, PolicyEngine, Subject, Verdict};
     use super::*;
+    use crate::id::CallId;
     use crate::time::Instant;
 
     /// Monday, 2026-11-23, at an hour.
@@ -202,11 +207,12 @@ mod tests {
             (None, "called_not_granted"),
         ] {
             for action in [Action::Receive, Action::Bridge, Action::Transfer] {
-                let got = asked(monday(0), &only, action, |query| Query { called, ..query });
+                let got = asked(monday(0), &only, action, |query| Query { called, call: Some(CallId(1)), ..query });
                 assert_eq!(got, expected, "{action:?} {called:?}");
             }
             assert_eq!(asked(monday(0), &only, Action::Subscribe, |query| Query { called, ..query }), "granted");
         }
+        assert_eq!(asked(monday(0), &only, Action::Receive, |query| query), "granted", "a message is about no call");
     }
 
     #[test]
