@@ -23,6 +23,8 @@ mod outbound;
 mod outgoing;
 mod posted;
 mod questions;
+#[cfg(test)]
+mod races;
 mod rate;
 #[cfg(test)]
 mod reached;
