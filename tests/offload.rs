@@ -59,49 +59,65 @@ fn check_at(place: Option<Place>, carried: u64, story: impl Fn(&mut Stage, &Plac
     assert_eq!((without.carried, with.carried), (0, carried));
 }
 
+/// Two wires of one version.
+fn wires(version: Version) -> Option<Place> {
+    Place::wires([version; 2])
+}
+
 /// The same on wires and on loopback, over IPv4 and IPv6.
 fn check(carried: u64, story: impl Fn(&mut Stage, &Place)) {
     for version in VERSIONS {
-        check_at(Place::wires(version), carried, &story);
+        check_at(wires(version), carried, &story);
         check_at(Place::loopback(version), carried, &story);
+    }
+}
+
+/// The same on wires, where the two sides have two versions of IP.
+fn check_between_versions(carried: impl Fn(Version) -> u64, story: impl Fn(&mut Stage, &Place)) {
+    for versions in [[Version::Four, Version::Six], [Version::Six, Version::Four]] {
+        check_at(Place::wires(versions), carried(versions[0]), &story);
     }
 }
 
 #[test]
 fn audio_crosses_as_it_does_by_the_sockets_and_is_counted_alike() {
-    check(200, |stage, _| {
+    let story = |stage: &mut Stage, _: &Place| {
         for _ in 0..100 {
             stage.cross(Caller);
             stage.cross(Client);
         }
-    });
+    };
+    check(200, story);
+    check_between_versions(|_| 200, story);
 }
 
-/// Lengths that are odd or less than an Ethernet frame's least; markers; checksums that were computed by the sender, or, of IPv4, are none.
+/// Lengths that are odd or less than an Ethernet frame's least; markers; checksums that were computed by the sender, or, of IPv4, are none: what
+/// has none gets one by the sockets, if it needs one.
 #[test]
 fn audio_of_any_length_and_dress_crosses() {
-    check(18, |stage, place| {
+    let story = |stage: &mut Stage, place: &Place| {
         for length in [0, 1, 2, 3, 17, 18, 19, 161, 480, 1_220] {
             let rtp = next(stage, AUDIO[0]);
             stage.say(Caller, &packet(&Rtp { marker: length % 2 == 0, ..rtp }, &vec![0xFF; length]));
             stage.hear();
         }
-        for octet in [0, 1, 0x80, 0xFF] {
-            for without_checksum in [false, true] {
-                let rtp = next(stage, AUDIO[0]);
-                let without_checksum = without_checksum && place.version == Version::Four;
+        for without_checksum in [false, place.versions[0] == Version::Four] {
+            for octet in [0, 1, 0x80, 0xFF] {
                 let dress = Dress { without_checksum, ..Dress::default() };
+                let rtp = next(stage, AUDIO[0]);
                 stage.say_dressed(Caller, &packet(&rtp, &[octet; 33]), dress);
                 stage.hear();
             }
         }
-    });
+    };
+    check(18, story);
+    check_between_versions(|caller| if caller == Version::Four { 14 } else { 18 }, story);
 }
 
 /// RFC 768: what comes out as 0 is written as 0xFFFF, since 0 says that there is none.
 #[test]
 fn a_checksum_is_never_taken_for_none() {
-    check(1, |stage, _| {
+    let story = |stage: &mut Stage, _: &Place| {
         let rtp = next(stage, AUDIO[0]);
         let there = packet(&Rtp { payload_type: AUDIO[1], ..rtp }, &[0; 160]);
         // What makes the sum of all that leaves the relay come out so.
@@ -109,12 +125,14 @@ fn a_checksum_is_never_taken_for_none() {
         let payload = [&[0; 158][..], &rest].concat();
         stage.say_dressed(Caller, &packet(&rtp, &payload), Dress::default());
         stage.hear();
-    });
+    };
+    check(1, story);
+    check_between_versions(|_| 1, story);
 }
 
 #[test]
 fn without_a_checksum_nothing_is_taken_over_ipv6() {
-    for place in [Place::wires, Place::loopback] {
+    for place in [wires, Place::loopback] {
         check_at(place(Version::Six), 1, |stage, _| {
             let audio = stage.audio(Caller);
             stage.say_dressed(Caller, &audio, Dress { without_checksum: true, ..Dress::default() });
@@ -163,7 +181,7 @@ fn a_sender_that_begins_anew_is_followed() {
 #[test]
 fn nothing_overtakes_anything() {
     for (place, version) in
-        [Place::wires, Place::loopback].into_iter().flat_map(|place| VERSIONS.map(|version| (place, version)))
+        [wires, Place::loopback].into_iter().flat_map(|place| VERSIONS.map(|version| (place, version)))
     {
         let Some(place) = place(version) else { return };
         let Some(mut stage) = Stage::start(&place, true) else { return };
@@ -320,7 +338,7 @@ fn who_moves_is_followed_and_nothing_goes_where_he_was() {
 #[test]
 fn a_new_route_is_taken() {
     for version in VERSIONS {
-        check_at(Place::wires(version), 4, |stage, place| {
+        check_at(wires(version), 4, |stage, place| {
             let mut stations = vec![stage.cross(Caller).stations];
             for verb in ["add", "del"] {
                 place.detour(verb);

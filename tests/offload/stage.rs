@@ -30,7 +30,8 @@ pub(crate) struct Place {
     _namespaces: Namespaces,
     homes: Homes,
     is_wired: bool,
-    pub(crate) version: Version,
+    /// The caller's version of IP, and the client's.
+    pub(crate) versions: [Version; 2],
     relay: [IpAddr; 2],
     phones: [SocketAddr; 2],
     /// Where the client moves to, and where a stranger is.
@@ -76,8 +77,8 @@ fn await_network(namespace: &str) {
 }
 
 impl Place {
-    /// Two wires between two namespaces; `None`, and says so, where that is not allowed.
-    pub(crate) fn wires(version: Version) -> Option<Place> {
+    /// Two wires between two namespaces, the caller's and the client's; `None`, and says so, where that is not allowed.
+    pub(crate) fn wires(versions: [Version; 2]) -> Option<Place> {
         let namespaces = Namespaces::make()?;
         let Namespaces { callers, daemon, .. } = &namespaces;
         must(&format!("-n {callers} link add extra0 type veth peer name extra0 netns {daemon}"));
@@ -89,6 +90,7 @@ impl Place {
             (callers, 2, 1, "clean0"),
             (daemon, 2, 2, "clean0"),
         ] {
+            let version = versions[usize::from(network == 13)];
             must(&format!("-n {namespace} link set {device} up"));
             // Neighbours are asked for from there (RFC 4861 §7.2.2).
             if version == Version::Six && host <= 2 {
@@ -107,12 +109,12 @@ impl Place {
         for namespace in [callers, daemon] {
             await_network(namespace);
         }
-        let at = |network, host, port| on_wire(version, network, host, port);
+        let at = |network, host, port| on_wire(versions[usize::from(network == 13)], network, host, port);
         Some(Place {
             homes: Homes { relay: daemon.clone(), phones: callers.clone() },
             _namespaces: namespaces,
             is_wired: true,
-            version,
+            versions,
             relay: [at(2, 2, 0).ip(), at(13, 2, 0).ip()],
             phones: [at(2, 1, 4_000), at(13, 1, 5_000)],
             moved: at(13, 9, 5_000),
@@ -134,7 +136,7 @@ impl Place {
             homes: Homes { relay: namespaces.daemon.clone(), phones: namespaces.daemon.clone() },
             _namespaces: namespaces,
             is_wired: false,
-            version,
+            versions: [version; 2],
             relay: [at(2, 0).ip(), at(2, 0).ip()],
             phones: [at(11, 4_000), at(12, 5_000)],
             moved: at(13, 5_000),
@@ -147,7 +149,8 @@ impl Place {
     /// Has the way to the client lead over the caller's wire, or takes that back.
     pub(crate) fn detour(&self, verb: &str) {
         let [caller, client] = self.phones.map(|phone| phone.ip());
-        must(&format!("-n {} route {verb} {client}/{} via {caller}", self.homes.relay, self.version.bits(32, 128)));
+        let bits = self.versions[1].bits(32, 128);
+        must(&format!("-n {} route {verb} {client}/{bits} via {caller}", self.homes.relay));
     }
 
     /// Adds or deletes a policy of IPsec, for addresses of nobody here.
@@ -236,8 +239,8 @@ impl Stage {
             events,
             sources: [*near, *far],
             sockets: [*caller, *client, place.moved, place.stranger].into_iter().flat_map(sockets).collect(),
-            forger: Forger::new(place.version),
-            watcher: place.is_wired.then(|| Watcher::new(place.version)),
+            forger: Forger::new(),
+            watcher: place.is_wired.then(Watcher::new),
             heard: Vec::new(),
             told: Vec::new(),
         });

@@ -9,9 +9,8 @@ use std::time::Duration;
 
 /// An Ethernet header's length.
 const ETHERNET: usize = 14;
-/// `ETH_P_IP`, `ETH_P_IPV6`.
-const IPV4: u16 = 0x0800;
-const IPV6: u16 = 0x86DD;
+/// `ETH_P_ALL`.
+const ALL: u16 = 3;
 const UDP: u8 = 17;
 /// Extension headers (RFC 8200 §4): a fragment's, and options for the destination.
 const FRAGMENT: u8 = 44;
@@ -49,21 +48,16 @@ pub(crate) struct Dress {
     pub(crate) without_checksum: bool,
 }
 
-/// What sends datagrams in anybody's name.
-pub(crate) struct Forger(Socket);
+/// What sends datagrams in anybody's name, over IPv4 and over IPv6.
+pub(crate) struct Forger([Socket; 2]);
 
 impl Forger {
     /// For the network namespace of this thread.
-    pub(crate) fn new(version: Version) -> Forger {
-        let raw = Some(Protocol::from(255));
-        Forger(match version {
-            Version::Four => {
-                let socket = Socket::new(Domain::IPV4, Type::RAW, raw).unwrap();
-                socket.set_header_included_v4(true).unwrap();
-                socket
-            }
-            Version::Six => Socket::new(Domain::IPV6, Type::RAW, raw).unwrap(),
-        })
+    pub(crate) fn new() -> Forger {
+        let raw = |domain| Socket::new(domain, Type::RAW, Some(Protocol::from(255))).unwrap();
+        let four = raw(Domain::IPV4);
+        four.set_header_included_v4(true).unwrap();
+        Forger([four, raw(Domain::IPV6)])
     }
 
     pub(crate) fn send(&self, source: SocketAddr, destination: SocketAddr, payload: &[u8], dress: Dress) {
@@ -93,7 +87,9 @@ impl Forger {
                 (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => panic!("of two versions"),
             };
             // The port of such a socket's peer is the protocol, if it is any.
-            self.0.send_to(&packet, &SockAddr::from(SocketAddr::new(destination.ip(), 0))).unwrap();
+            self.0[usize::from(source.is_ipv6())]
+                .send_to(&packet, &SockAddr::from(SocketAddr::new(destination.ip(), 0)))
+                .unwrap();
         }
     }
 }
@@ -172,9 +168,8 @@ pub(crate) struct Watcher(Socket);
 
 impl Watcher {
     /// For the network namespace of this thread.
-    pub(crate) fn new(version: Version) -> Watcher {
-        let kind = if version == Version::Four { IPV4 } else { IPV6 };
-        let protocol = Protocol::from(i32::from(kind.to_be()));
+    pub(crate) fn new() -> Watcher {
+        let protocol = Protocol::from(i32::from(ALL.to_be()));
         let socket = Socket::new(Domain::PACKET, Type::RAW, Some(protocol)).unwrap();
         socket.set_recv_buffer_size(1 << 20).unwrap();
         Watcher(socket)
@@ -187,7 +182,7 @@ impl Watcher {
         loop {
             let length = (&self.0).read(&mut frame).ok()?;
             let (head, packet) = frame[..length].split_first_chunk::<ETHERNET>().unwrap();
-            if let Some(seen) = read(packet).filter(|seen| from.contains(&seen.source.ip())) {
+            if let Some(seen) = read(packet, from) {
                 let (stations, _) = head.split_first_chunk().unwrap();
                 return Some(Seen { stations: *stations, ..seen });
             }
@@ -195,7 +190,8 @@ impl Watcher {
     }
 }
 
-fn read(packet: &[u8]) -> Option<Seen> {
+/// `None`: it is no datagram, or not from one of these.
+fn read(packet: &[u8], from: &[IpAddr]) -> Option<Seen> {
     let octets = |at: usize| packet[at..].first_chunk::<16>().copied().unwrap_or_default();
     let version_four = |at: usize| IpAddr::from([packet[at], packet[at + 1], packet[at + 2], packet[at + 3]]);
     let word = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
@@ -211,6 +207,9 @@ fn read(packet: &[u8]) -> Option<Seen> {
         }
         _ => return None,
     };
+    if !from.contains(&source) {
+        return None;
+    }
     assert_eq!(usize::from(word(head + 4)), length, "the lengths");
     let pseudo = pseudo_header(source, destination, word(head + 4));
     let whole = sum(&[&pseudo[..], &packet[head..head + length]].concat());

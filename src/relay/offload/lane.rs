@@ -73,6 +73,7 @@ impl Lane {
         ] {
             place.store(port.to_be(), Ordering::Relaxed);
         }
+        slot.version.store(if to.is_ipv4() { 4 } else { 6 }, Ordering::Relaxed);
         slot.jitter.store(standing.jitter, Ordering::Relaxed);
         write_types(slot, &rule);
         self.sequence = standing.sequence.into();

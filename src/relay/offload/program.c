@@ -14,6 +14,7 @@ static __u64 (*const nanoseconds)(void) = (void *)BPF_FUNC_ktime_get_ns;
 static long (*const pull)(struct __sk_buff *, __u32 length) = (void *)BPF_FUNC_skb_pull_data;
 static long (*const store)(struct __sk_buff *, __u32 at, const void *, __u32 length, __u64 flags) =
     (void *)BPF_FUNC_skb_store_bytes;
+static long (*const change_version)(struct __sk_buff *, __be16 protocol, __u64 flags) = (void *)BPF_FUNC_skb_change_proto;
 static long (*const replace_checksum)(struct __sk_buff *, __u32 at, __u64 from, __u64 to, __u64 flags) =
     (void *)BPF_FUNC_l4_csum_replace;
 static long (*const redirect_neighbour)(__u32 interface, struct bpf_redir_neigh *, int, __u64) = (void *)BPF_FUNC_redirect_neigh;
@@ -24,6 +25,8 @@ enum {
     ADDRESSES_MAX = 4,
     TYPES_MAX = 8,
     ETHERNET = 14,
+    IPV4 = 0x0800,
+    IPV6 = 0x86dd,
     UDP = 17,
     AF_INET = 2,
     AF_INET6 = 10,
@@ -47,7 +50,7 @@ struct rule {
     __u16 peer_port;
     __u16 source_port;
     __u16 destination_port;
-    __u16 unused;
+    __u16 version; // of IP, as packets leave
     struct type {
         __u32 clock_rate; // Hz; 0: none from here on
         __u8 here;
@@ -127,7 +130,6 @@ struct packet6 {
 // One packet's beginning, whichever version of IP it has.
 struct heard {
     __u32 version;
-    __u32 start; // where UDP begins
     __u16 id; // of IPv4
     struct address source, destination;
     struct audio audio;
@@ -199,20 +201,20 @@ INLINE void measure(struct rule *rule, __u32 timestamp, __u32 clock_rate)
     rule->clock_rate = clock_rate;
 }
 
-// The sum of what changes between two addresses.
-INLINE __u64 sum_of_change(__u32 version, const struct address *from, const struct address *to)
+// The ones' complement sum of an address.
+INLINE __u64 sum_of(__u32 version, const struct address *address)
 {
-    __u64 sum = (__u64)(__u32)~from->words[0] + to->words[0];
+    __u64 sum = address->words[0];
     for (int at = 1; at < 4 && version == 6; at++)
-        sum += (__u64)(__u32)~from->words[at] + to->words[at];
+        sum += address->words[at];
     return sum;
 }
 
 // The packet's new IP header. 0 if it was written. What the interface has summed of the whole packet is kept true: of IPv4's header the sum
 // is always the same, of IPv6's it is not.
-INLINE long rewrite_header(struct __sk_buff *skb, const struct heard *heard, const struct rule *rule)
+INLINE long write_header(struct __sk_buff *skb, const struct heard *heard, const struct rule *rule)
 {
-    if (heard->version == 4) {
+    if (rule->version == 4) {
         struct ip4 ip = {
             .version = 0x45,
             .class = class,
@@ -225,7 +227,7 @@ INLINE long rewrite_header(struct __sk_buff *skb, const struct heard *heard, con
             .destination = rule->destination.words[0],
         };
         ip.checksum = ~fold16(sum_of_header(&ip));
-        return store(skb, ETHERNET, &ip, sizeof(ip), 0);
+        return store(skb, ETHERNET, &ip, sizeof(ip), heard->version == 4 ? 0 : BPF_F_RECOMPUTE_CSUM);
     }
     struct ip6 ip = {
         // The flow label is 0, which is none (RFC 6437 §2): the sender's was for another way.
@@ -248,17 +250,27 @@ INLINE long rewrite(struct __sk_buff *skb, const struct heard *heard, const stru
     new.destination_port = rule->destination_port;
     new.second = second;
     // RFC 1624: of the UDP checksum only what changes is taken out and put in. One that was not computed yet, because the packet
-    // has not left this machine, has the addresses in it and nothing else.
-    __u32 addresses_changed = fold32((__u64)fold32(sum_of_change(heard->version, &heard->source, &rule->source)) +
-                                     fold32(sum_of_change(heard->version, &heard->destination, &rule->destination)));
+    // has not left this machine, has the addresses in it and nothing else. Protocol and length are in it alike, whatever the version
+    // (RFC 8200 §8.1).
+    __u32 addresses_changed = fold32((__u64)~fold32(sum_of(heard->version, &heard->source) + sum_of(heard->version, &heard->destination)) +
+                                     sum_of(rule->version, &rule->source) + sum_of(rule->version, &rule->destination));
     // The payload type is the lower octet of its word.
     __u32 rest_changed = fold32((__u64)(__u16)~old->source_port + (__u16)~old->destination_port +
                                 (__u16)~swap16(old->second) + new.source_port + new.destination_port + swap16(second));
-    __u32 checksum = heard->start + __builtin_offsetof(struct start, checksum);
+    __u32 start = rule->version == 4 ? __builtin_offsetof(struct packet4, audio) : __builtin_offsetof(struct packet6, audio);
+    __u32 checksum = start + __builtin_offsetof(struct start, checksum);
+    if (heard->version != rule->version && change_version(skb, swap16(rule->version == 4 ? IPV4 : IPV6), 0))
+        return -1;
     // A checksum of 0 is none, and stays so (RFC 768); none becomes 0 by this.
-    return rewrite_header(skb, heard, rule) || store(skb, heard->start, &new, sizeof(new), 0) ||
+    return write_header(skb, heard, rule) || store(skb, start, &new, sizeof(new), 0) ||
            replace_checksum(skb, checksum, 0, addresses_changed, BPF_F_PSEUDO_HDR | BPF_F_MARK_MANGLED_0) ||
            replace_checksum(skb, checksum, 0, rest_changed, BPF_F_MARK_MANGLED_0);
+}
+
+// Whether a packet can leave with the version of IP that the rule has: IPv6 has a longer header, and always a checksum (RFC 8200 §8.1).
+INLINE int fits(const struct heard *heard, const struct rule *rule)
+{
+    return rule->version == 4 || (heard->audio.start.checksum && swap16(heard->audio.start.length) + sizeof(struct ip6) <= LENGTH_MAX);
 }
 
 // Whether the kernel may take a packet: the one after the last. What is late, comes twice or leaves a gap is for `media::statistics` to count.
@@ -290,7 +302,7 @@ INLINE int carry(struct __sk_buff *skb, const struct heard *heard, struct rule *
         }
     }
     __u16 sequence = swap16(audio->sequence);
-    if (!clock_rate || !is_next(rule, live, sequence) || rewrite(skb, heard, rule, (second & 0x80) | there))
+    if (!clock_rate || !fits(heard, rule) || !is_next(rule, live, sequence) || rewrite(skb, heard, rule, (second & 0x80) | there))
         return 0;
     rule->sequence = sequence;
     measure(rule, swap32(audio->timestamp), clock_rate);
@@ -301,9 +313,9 @@ INLINE int carry(struct __sk_buff *skb, const struct heard *heard, struct rule *
 }
 
 // Out of the interface, to the station that the next hop is: only that is left for the kernel to look up.
-INLINE int leave(__u32 version, const struct rule *rule)
+INLINE int leave(const struct rule *rule)
 {
-    struct bpf_redir_neigh next = {.nh_family = version == 4 ? AF_INET : AF_INET6};
+    struct bpf_redir_neigh next = {.nh_family = rule->version == 4 ? AF_INET : AF_INET6};
     __builtin_memcpy(next.ipv6_nh, rule->next_hop.words, sizeof(next.ipv6_nh));
     return redirect_neighbour(rule->interface, &next, sizeof(next), 0);
 }
@@ -323,7 +335,7 @@ INLINE int judge(struct __sk_buff *skb, const struct heard *heard)
         __sync_val_compare_and_swap(&rule->live, RUNNING, WAITING);
         return NEXT;
     }
-    return rule->interface ? leave(heard->version, rule) : NEXT;
+    return rule->interface ? leave(rule) : NEXT;
 }
 
 // Whether so many octets are there to be read.
@@ -349,7 +361,6 @@ INLINE int judge4(struct __sk_buff *skb)
         return NEXT;
     struct heard heard = {
         .version = 4,
-        .start = __builtin_offsetof(struct packet4, audio),
         .id = ip.id,
         .source = {{ip.source}},
         .destination = {{ip.destination}},
@@ -367,7 +378,6 @@ INLINE int judge6(struct __sk_buff *skb)
         return NEXT;
     struct heard heard = {
         .version = 6,
-        .start = __builtin_offsetof(struct packet6, audio),
         .source = packet->ip.source,
         .destination = packet->ip.destination,
         .audio = packet->audio,
@@ -385,9 +395,9 @@ SECTION("classifier") int forward(struct __sk_buff *skb)
 {
     if (skb->pkt_type || skb->vlan_present || skb->gso_size)
         return NEXT;
-    if (skb->protocol == swap16(0x0800))
+    if (skb->protocol == swap16(IPV4))
         return judge4(skb);
-    return skb->protocol == swap16(0x86dd) ? judge6(skb) : NEXT;
+    return skb->protocol == swap16(IPV6) ? judge6(skb) : NEXT;
 }
 
 char terms[] SECTION("license") = "Dual MIT/GPL";

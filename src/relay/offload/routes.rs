@@ -71,9 +71,12 @@ impl Routes {
         to: (SocketAddr, SocketAddr),
     ) -> Option<Way> {
         let mut way = |(ours, theirs): (SocketAddr, SocketAddr)| self.way(plain(ours)?, plain(theirs)?);
+        let is_ipv4 = |(ours, _): (SocketAddr, SocketAddr)| ours.ip().to_canonical().is_ipv4();
+        let is_one_version = is_ipv4(from) == is_ipv4(to);
         let (from, to) = (way(from)?, way(to)?);
         match (from, to) {
-            (Way::Here, Way::Here) => Some(Way::Here),
+            // A packet for a socket of this machine brings its route along, which is one of its version.
+            (Way::Here, Way::Here) => is_one_version.then_some(Way::Here),
             (Way::Through { .. }, Way::Through { interface, .. }) => self.is_ethernet(interface).then_some(to),
             // What has been on a wire is not taken in at loopback.
             (Way::Here, Way::Through { .. }) | (Way::Through { .. }, Way::Here) => None,
@@ -237,6 +240,16 @@ mod tests {
         assert_eq!(routes.way(at("127.0.0.1"), at("127.9.8.7")), Some(Way::Here));
         assert_eq!(routes.way(at("192.0.2.1"), at("127.0.0.1")), None, "not an address of ours");
         assert_eq!(routes.way(at("::1"), at("127.0.0.1")), None, "of two versions");
+        let pair = |address: &str| (SocketAddr::new(at(address), 1), SocketAddr::new(at(address), 2));
+        for (from, to, expect) in [
+            ("127.0.0.1", "127.0.0.2", Some(Way::Here)),
+            ("::1", "::1", Some(Way::Here)),
+            ("::ffff:127.0.0.1", "127.0.0.2", Some(Way::Here)),
+            ("127.0.0.1", "::1", None),
+            ("::1", "127.0.0.1", None),
+        ] {
+            assert_eq!(routes.between(pair(from), pair(to)), expect, "{from} to {to}");
+        }
     }
 
     #[test]

@@ -24,7 +24,8 @@ pub(super) struct Slot {
     pub(super) peer_port: AtomicU16,
     pub(super) source_port: AtomicU16,
     pub(super) destination_port: AtomicU16,
-    _unused: AtomicU16,
+    /// Of IP, as packets leave: 4 or 6.
+    pub(super) version: AtomicU16,
     pub(super) types: [Type; limits::CODECS_MAX],
     // What the program measures, and what else it needs.
     pub(super) packets: AtomicU64,
