@@ -1,13 +1,17 @@
 //! Calls that become a fax (T.38 over UDPTL) over real sockets, and calls again: datagrams cross as they are, both ways, and nobody else gets
 //! one or brings one in.
-//! Not here: what is offered and answered in which order (`flows`), and what a fax machine makes of it.
+//! So does a page that one strange fax machine sends another.
+//! Not here: what is offered and answered in which order (`flows`).
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod common;
+#[path = "fax/machine.rs"]
+mod machine;
 
 use common::story::{NUMBER, Side, assert_hear_each_other, bridge, credentials};
 use common::voice::sdp;
 use common::{Daemon, Message, Phone, Rights, Subscriber, Voice, Wire};
+use machine::Maker;
 use parkway::media::udptl;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -28,14 +32,8 @@ impl Machine {
         Machine { socket, number: u16::MAX - 2, letter }
     }
 
-    /// All that it says of itself: a fax, and nothing else (T.38 annex D).
     fn sdp(&self, bit_rate: u32) -> String {
-        let port = self.socket.local_addr().unwrap().port();
-        format!(
-            "v=0\r\no=fax {port} 2 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=image {port} udptl t38\r\n\
-             a=T38FaxVersion:0\r\na=T38MaxBitRate:{bit_rate}\r\na=T38FaxRateManagement:transferredTCF\r\n\
-             a=T38FaxMaxBuffer:1024\r\na=T38FaxMaxDatagram:316\r\na=T38FaxUdpEC:t38UDPRedundancy\r\n"
-        )
+        machine_at(self.socket.local_addr().unwrap().port(), bit_rate)
     }
 
     /// The next piece of a page, as it is sent. Numbers wrap.
@@ -58,6 +56,15 @@ impl Machine {
         let (length, source) = self.socket.recv_from(&mut datagram).ok()?;
         Some((datagram[..length].to_vec(), source))
     }
+}
+
+/// All that a machine says of itself: a fax, and nothing else (T.38 annex D).
+fn machine_at(port: u16, bit_rate: u32) -> String {
+    format!(
+        "v=0\r\no=fax {port} 2 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=image {port} udptl t38\r\n\
+         a=T38FaxVersion:0\r\na=T38MaxBitRate:{bit_rate}\r\na=T38FaxRateManagement:transferredTCF\r\n\
+         a=T38FaxMaxBuffer:1024\r\na=T38FaxMaxDatagram:316\r\na=T38FaxUdpEC:t38UDPRedundancy\r\n"
+    )
 }
 
 /// Where a description wants the fax.
@@ -186,4 +193,40 @@ fn a_fax_from_the_start_is_parked_and_bridged() {
     let record = &daemon.finish(1)[0];
     assert_eq!(record["fax"]["caller"]["received"], 2, "{record:#}");
     assert_eq!((record["codec"].is_null(), record["findings"].as_array().unwrap().len()), (true, 0), "{record:#}");
+}
+
+/// Two machines that know nothing of us, either of them the sender: the page arrives as it was drawn.
+#[test]
+fn a_page_goes_from_one_strange_machine_to_another() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let Some(maker) = Maker::make(directory.path()) else { return };
+    let file = |name: &str| directory.path().join(name);
+    let page = file("page.tiff");
+    maker.draw(&page);
+    for caller_sends in [true, false] {
+        let daemon = Daemon::start();
+        let mut subscriber = faxing(&daemon);
+        let (mut caller, mut client) = bridge(&daemon, &mut subscriber);
+        assert_hear_each_other(&caller, &client);
+        let received = file(if caller_sends { "at-client.tiff" } else { "at-caller.tiff" });
+        let (mut sender, mut receiver) = (maker.start("send", &page), maker.start("receive", &received));
+        let (here, there) = if caller_sends { (&mut sender, &mut receiver) } else { (&mut receiver, &mut sender) };
+        let (to_client, to_caller) =
+            change(&mut client, &machine_at(there.port, 14_400), &mut caller, &machine_at(here.port, 14_400));
+        here.begin(image(&to_caller).port());
+        there.begin(image(&to_client).port());
+        let (sent, got) = (sender.end(), receiver.end());
+        assert!(sent.starts_with("end OK, sent 1, received 0, 14400 bit/s"), "{sent}");
+        assert!(got.starts_with("end OK, sent 0, received 1, 14400 bit/s, redundancy used 0"), "{got}");
+        assert!(maker.is_same(&page, &received));
+        caller.phone.hang_up();
+        client.phone.be_hung_up_on();
+        let record = daemon.finish(1).remove(0);
+        for (side, other) in [("caller", "client"), ("client", "caller")] {
+            let crossed = ["received", "forwarded"].map(|what| record["fax"][side][what].as_u64().unwrap());
+            // The last words of a machine may come when the other one is not there any more.
+            assert!(crossed[1] > 20 && crossed[0] - crossed[1] <= 5, "{side}: {:#}", record["fax"]);
+            assert_eq!(record["fax"][other]["dropped_malformed"], 0);
+        }
+    }
 }
