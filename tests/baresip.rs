@@ -7,25 +7,19 @@
 mod common;
 
 use common::authority::Authority;
-use common::story::park;
-use common::{Daemon, Rights, Setup, Subscriber, page, program, until};
+use common::softphone::{GUEST, PHONE_HZ, Remote, Softphone, modules, recording, wave};
+use common::story::{NUMBER, park};
+use common::{Daemon, Rights, Setup, Sipp, Subscriber, page, program, sipp, until};
 use parkway::media::tone::{Sine, dominant_hz};
 use serde_json::Value;
+use socket2::{Domain, Protocol, Socket, Type};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::time::Duration;
 
-/// What the softphone says, and what the caller says.
-const PHONE_HZ: u16 = 700;
+/// What the caller says, and the music.
 const CALLER_HZ: u16 = 440;
 const MUSIC_HZ: u16 = 1_000;
-/// How long the softphone lives; it hangs up at its end.
-const SECONDS: &str = "5";
-/// The same of one whose reports are awaited: its first comes after five.
-const SECONDS_TO_REPORT: &str = "8";
-/// The account of a softphone that only dials.
-const GUEST: &str = "<sip:phone@127.0.0.1>;regint=0;audio_codecs=PCMU/8000/1,PCMA/8000/1";
 
 #[test]
 fn a_softphone_that_dials_the_uri_from_the_event_talks_to_the_caller() {
@@ -82,7 +76,7 @@ fn its_keys_are_not_taken_over_udp() {
     caller.phone.cancel();
     caller.phone.expect(200);
     caller.phone.expect(487);
-    assert!(program::wait(&mut phone.0, Duration::from_secs(20)).is_some());
+    assert!(program::wait(&mut phone.child, Duration::from_secs(20)).is_some());
     daemon.finish(1);
 }
 
@@ -101,7 +95,7 @@ fn two_softphones_with_srtp_hear_each_other() {
     let uri = over_tls(incoming.dial.as_deref().unwrap(), &daemon);
     let mut client = Softphone::start(&answers, &modules, &account, &format!("/dial {uri}"));
     for phone in [&mut caller, &mut client] {
-        assert!(program::wait(&mut phone.0, Duration::from_secs(20)).is_some());
+        assert!(program::wait(&mut phone.child, Duration::from_secs(20)).is_some());
     }
     for (dir, other) in [(&calls, PHONE_HZ), (&answers, CALLER_HZ)] {
         let heard = recording(dir);
@@ -150,7 +144,7 @@ fn a_softphone_hears_music_until_it_is_answered() {
     std::thread::sleep(Duration::from_millis(1_500));
     let mut client = Softphone::dial(&answers, &modules, incoming.dial.as_deref().unwrap());
     for phone in [&mut caller, &mut client] {
-        assert!(program::wait(&mut phone.0, Duration::from_secs(20)).is_some());
+        assert!(program::wait(&mut phone.child, Duration::from_secs(20)).is_some());
     }
     let heard: Vec<u16> = recording(&calls).chunks(2000).filter_map(dominant_hz).collect();
     let begins = |hz: u16| heard.iter().position(|tone| tone.abs_diff(hz) <= 3);
@@ -200,7 +194,7 @@ fn talk_as(account: &str, modules: &Path, daemon: &Daemon, uri: impl Fn(&str, &D
     assert_eq!(subscriber.gone(&incoming.call, "answered_elsewhere").as_deref(), Some("demo"));
 
     caller.phone.be_hung_up_on();
-    assert!(program::wait(&mut phone.0, Duration::from_secs(20)).is_some_and(|status| status.success()));
+    assert!(program::wait(&mut phone.child, Duration::from_secs(20)).is_some_and(|status| status.success()));
     let heard = recording(&dir);
     // The last seconds are after the first packets and before the end. On a busy machine the telephone may play late once, so most of them count.
     let mut tones: Vec<_> = heard.rchunks(4000).skip(1).take(5).filter_map(dominant_hz).collect();
@@ -235,7 +229,7 @@ fn a_softphone_that_dials_a_uri_too_late_is_told_so() {
         said.contains("session closed").then_some(said)
     });
     assert!(said.contains("410"), "{said}");
-    assert!(program::wait(&mut phone.0, Duration::from_secs(20)).is_some());
+    assert!(program::wait(&mut phone.child, Duration::from_secs(20)).is_some());
     daemon.finish(1);
 }
 
@@ -261,7 +255,7 @@ fn a_softphone_registers_with_its_password_and_is_told_of_a_call() {
     caller.phone.cancel();
     caller.phone.expect(200);
     caller.phone.expect(487);
-    assert!(program::wait(&mut phone.0, Duration::from_secs(20)).is_some());
+    assert!(program::wait(&mut phone.child, Duration::from_secs(20)).is_some());
     daemon.wait_for_metric("parkway_sip_bindings", Duration::from_secs(10), |now| now == 0.0);
     daemon.finish(1);
 }
@@ -291,7 +285,7 @@ fn a_softphone_sends_a_message_and_takes_one() {
     assert_eq!(friend.expect("message_state")["state"], "delivered");
     let said = fs::read_to_string(dir.join("output")).unwrap_or_default();
     assert!(said.contains("From: <sip:friend@") && said.contains("hello softphone"), "who wrote what: {said}");
-    assert!(program::wait(&mut phone.0, Duration::from_secs(20)).is_some());
+    assert!(program::wait(&mut phone.child, Duration::from_secs(20)).is_some());
     daemon.finish(0);
 }
 
@@ -321,7 +315,7 @@ fn a_softphone_that_is_rung_answers_and_talks() {
         let tone = caller.voice.wait_for(50).hz().unwrap_or_default();
         assert!(tone.abs_diff(PHONE_HZ) <= 3, "{transport}: the caller heard {tone} Hz");
         caller.phone.hang_up();
-        assert!(program::wait(&mut phone.0, Duration::from_secs(20)).is_some());
+        assert!(program::wait(&mut phone.child, Duration::from_secs(20)).is_some());
         let heard = recording(&dir);
         let tone = dominant_hz(heard.rchunks(4000).nth(1).unwrap_or_default()).unwrap_or_default();
         assert!(tone.abs_diff(CALLER_HZ) <= 3, "{transport}: the softphone heard {tone} Hz in {} samples", heard.len());
@@ -330,100 +324,44 @@ fn a_softphone_that_is_rung_answers_and_talks() {
     }
 }
 
-/// Where its modules are, if it is installed.
-fn modules() -> Option<PathBuf> {
-    if !program::is_installed("baresip", "baresip-core") {
-        return None;
+/// SIPp plays captures of telephone-event that its makers have taken; the softphone says what it hears, and presses keys itself.
+#[test]
+fn keys_cross_between_sipp_and_a_softphone() {
+    let Some(modules) = modules() else { return };
+    if !sipp::is_installed() || !may_send_raw() {
+        return;
     }
-    let places =
-        ["/usr/lib/baresip/modules", "/usr/lib/x86_64-linux-gnu/baresip/modules", "/usr/local/lib/baresip/modules"];
-    let found = places.iter().map(PathBuf::from).find(|dir| dir.join("sndfile.so").exists());
-    if found.is_none() {
-        eprintln!("SKIPPED: baresip's modules are not in {places:?}");
-    }
-    found
+    let daemon = Daemon::start_as(&Setup::with(&["media.digits=tell"]));
+    let mut subscriber = Subscriber::open(&daemon, "demo", &Rights { dial: true, ..Rights::full("demo") });
+    subscriber.expect("synced");
+    let trunk = Sipp::start(&daemon, "caller_presses.xml", &[("number", NUMBER)]);
+    let incoming = subscriber.incoming();
+    let dir = daemon.dir().join("baresip");
+    let mut phone = Softphone::dial(&dir, &modules, incoming.dial.as_deref().unwrap());
+    subscriber.gone(&incoming.call, "answered_elsewhere");
+    let mut line = Remote::connect(&dir);
+    let mut pressed = |keys: &str, leg: &str| {
+        for key in keys.chars() {
+            let told = subscriber.expect("digit");
+            let said = ["leg", "key", "heard"].map(|member| told[member].as_str().unwrap_or_default().to_owned());
+            assert_eq!(said, [leg, &key.to_string(), "rfc4733"], "{told}");
+        }
+    };
+    assert_eq!((0..3).map(|_| line.hear_key()).collect::<String>(), "59#");
+    pressed("59#", "caller");
+    line.press("42");
+    pressed("42", "client");
+    line.hang_up();
+    trunk.succeed();
+    assert!(program::wait(&mut phone.child, Duration::from_secs(20)).is_some());
+    subscriber.expect("ended");
+    let record = daemon.finish(1).remove(0);
+    let digits = ["caller", "client"].map(|side| record["digits"][side]["rfc4733"].as_u64());
+    assert_eq!(digits, [Some(3), Some(2)], "{record:#}");
 }
 
-/// A running baresip. Dropping it ends it, by its own id.
-struct Softphone(Child);
-
-impl Softphone {
-    /// A softphone without any sound card: it plays a file and records what it decodes.
-    fn dial(dir: &Path, modules: &Path, uri: &str) -> Softphone {
-        Softphone::start(dir, modules, GUEST, &format!("/dial {uri}"))
-    }
-
-    /// One with an account of its own, that is told to do something once it runs.
-    fn start(dir: &Path, modules: &Path, account: &str, order: &str) -> Softphone {
-        Softphone::start_with(PHONE_HZ, dir, modules, account, order)
-    }
-
-    /// The same with another voice.
-    fn start_with(hz: u16, dir: &Path, modules: &Path, account: &str, order: &str) -> Softphone {
-        fs::create_dir(dir).unwrap();
-        fs::write(dir.join("config"), configuration(dir, modules, account)).unwrap();
-        fs::write(dir.join("accounts"), format!("{account}\n")).unwrap();
-        // Whom `/message` is for.
-        let (_, domain) = account.split_once('@').unwrap();
-        let domain = domain.split([';', '>']).next().unwrap();
-        fs::write(dir.join("contacts"), format!("\"Friend\" <sip:friend@{domain}>\n")).unwrap();
-        fs::write(dir.join("tone.wav"), wave(&Sine::new(hz).take(30 * 8000).collect::<Vec<i16>>())).unwrap();
-        let output = fs::File::create(dir.join("output")).unwrap();
-        let errors = output.try_clone().unwrap();
-        let seconds = if is_muxed(account) { SECONDS_TO_REPORT } else { SECONDS };
-        let mut command = Command::new("baresip");
-        command.arg("-f").arg(dir).args(["-s", "-e", order, "-t", seconds]).env("HOME", dir);
-        Softphone(command.stdin(Stdio::null()).stdout(output).stderr(errors).spawn().unwrap())
-    }
-}
-
-impl Drop for Softphone {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Whether its reports are to come to the RTP port.
-fn is_muxed(account: &str) -> bool {
-    account.contains(";rtcp_mux=yes")
-}
-
-fn configuration(dir: &Path, modules: &Path, account: &str) -> String {
-    // baresip 1.0 has it for all accounts, later ones for each.
-    let rtcp_mux = if is_muxed(account) { "yes" } else { "no" };
-
-    let (dir, modules) = (dir.display(), modules.display());
-    format!(
-        "poll_method epoll\nsip_listen 127.0.0.1:0\nnet_interface 127.0.0.1\ncall_max_calls 2\nrtcp_mux {rtcp_mux}\n\
-         audio_player aubridge,sink\naudio_source aufile,{dir}/tone.wav\naudio_alert aubridge,sink\naudio_channels 1\n\
-         ausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\nausrc_format s16\nauplay_format s16\n\
-         snd_path {dir}\nmodule_path {modules}\nmodule g711.so\nmodule aubridge.so\nmodule aufile.so\nmodule sndfile.so\nmodule srtp.so\n\
-         module_tmp account.so\nmodule_app contact.so\nmodule_app menu.so\n"
-    )
-}
-
-/// Samples as a WAV file: 8 kHz, one channel, 16 bits.
-fn wave(samples: &[i16]) -> Vec<u8> {
-    let bytes = u32::try_from(samples.len() * 2).unwrap();
-    let mut file = Vec::new();
-    file.extend(b"RIFF");
-    file.extend((36 + bytes).to_le_bytes());
-    file.extend(b"WAVEfmt ");
-    file.extend(16u32.to_le_bytes());
-    file.extend([1u16, 1].map(u16::to_le_bytes).as_flattened());
-    file.extend([8000u32, 16_000].map(u32::to_le_bytes).as_flattened());
-    file.extend([2u16, 16].map(u16::to_le_bytes).as_flattened());
-    file.extend(b"data");
-    file.extend(bytes.to_le_bytes());
-    samples.iter().for_each(|sample| file.extend(sample.to_le_bytes()));
-    file
-}
-
-/// What it decoded, from the file that it wrote: a header of 44 bytes and samples of 16 bits.
-fn recording(dir: &Path) -> Vec<i16> {
-    let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    let decoded = files.filter(|path| path.to_string_lossy().ends_with("-dec.wav"));
-    let bytes = decoded.map(|path| fs::read(path).unwrap()).next().expect("a recording");
-    bytes[44..].chunks_exact(2).map(|sample| i16::from_le_bytes([sample[0], sample[1]])).collect()
+/// Whether SIPp can play captures, which it does over raw sockets; if not, says so.
+fn may_send_raw() -> bool {
+    let opened = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::UDP));
+    opened.inspect_err(|error| eprintln!("SKIPPED: a raw socket: {error} (it takes root)")).is_ok()
 }

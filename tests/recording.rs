@@ -6,14 +6,18 @@
 
 mod common;
 
+use common::softphone::{self, Softphone};
 use common::talker::Suite;
-use common::{Choir, Daemon, Setup, Subscriber, Talker, story, until};
+use common::{Choir, Daemon, Rights, Setup, Subscriber, Talker, program, story, until};
 use parkway::media::tone::dominant_hz;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+
+/// What announces a recording where no sound does.
+const BEEP_HZ: u16 = 1_400;
 
 /// A daemon that records all calls, and the directory that they go to.
 fn start(more: &[&str]) -> (Daemon, tempfile::TempDir) {
@@ -80,6 +84,39 @@ fn both_sides_are_recorded_where_one_is_encrypted() {
     daemon
         .wait_for_metric("parkway_recordings_total{result=\"finished\"}", Duration::from_secs(5), |count| count == 1.0);
     daemon.finish(1);
+}
+
+/// It hears the beep that announces it and then the caller; what it said is on the right.
+#[test]
+fn a_softphone_in_a_recorded_call_is_told_and_recorded() {
+    const CALLER_HZ: u16 = 440;
+    let Some(modules) = softphone::modules() else { return };
+    let (daemon, recordings) = start(&["recording.beep_seconds=0"]);
+    let mut subscriber = Subscriber::open(&daemon, "demo", &Rights { dial: true, ..Rights::full("demo") });
+    subscriber.expect("synced");
+    let mut caller = story::park(&daemon);
+    let incoming = subscriber.incoming();
+    let dir = daemon.dir().join("baresip");
+    let mut phone = Softphone::dial(&dir, &modules, incoming.dial.as_deref().unwrap());
+    let answer = caller.phone.expect(200);
+    caller.voice.talk(answer.audio().unwrap(), CALLER_HZ);
+    caller.phone.be_hung_up_on();
+    assert!(program::wait(&mut phone.child, Duration::from_secs(20)).is_some());
+    let path = until("the file", Duration::from_secs(5), || only(recordings.path(), ".wav"));
+    let [left, right] = read(&path);
+    for (samples, hz) in [(&left, CALLER_HZ), (&right, softphone::PHONE_HZ)] {
+        let (heard, _) = tone(samples);
+        assert!(heard.is_some_and(|heard| heard.abs_diff(hz) <= 3), "{heard:?} in place of {hz}");
+    }
+    let heard: Vec<u16> = softphone::recording(&dir).chunks(800).filter_map(dominant_hz).collect();
+    let begins = |hz: u16| heard.iter().position(|tone| tone.abs_diff(hz) <= 3);
+    let (beep, voice) = (begins(BEEP_HZ), begins(CALLER_HZ));
+    assert!(beep.is_some() && beep < voice, "it heard {heard:?}");
+    let record = daemon.finish(1).remove(0);
+    assert_eq!(
+        (&record["recording"]["failed"], &record["recording"]["dropped"]),
+        (&serde_json::Value::Null, &0.into())
+    );
 }
 
 #[test]

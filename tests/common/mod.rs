@@ -18,6 +18,7 @@ pub(crate) mod program;
 pub(crate) mod push_service;
 pub(crate) mod setup;
 pub(crate) mod sipp;
+pub(crate) mod softphone;
 pub(crate) mod sprayer;
 pub(crate) mod story;
 pub(crate) mod subscriber;
