@@ -41,7 +41,7 @@ pub fn perform(options: Options) -> Result<(), Failure> {
     let (pinned, cpu) = cpu::pin();
     // Figures of a test say nothing, so others need not wait for them.
     let _first = (!options.test).then(First::go);
-    let place = if options.wire { Place::wire(cpu)? } else { Place::loopback() };
+    let place = if options.wire { Place::wire(cpu, options.moderate)? } else { Place::loopback() };
     println!("{pinned}; other work on this machine is in the figures: compare what was measured in one run");
     let program = std::env::current_exe().map_err(|error| failed(format!("which program is this? {error}")))?;
     let bench = Bench { options, place, cpu, program };

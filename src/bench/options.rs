@@ -42,6 +42,9 @@ pub struct Options {
     /// Measure over wires (veth), from a network namespace of the generator's own, in bursts of 32. Takes root
     #[arg(long)]
     pub wire: bool,
+    /// With --wire: its interfaces wait so long for more packets before they wake anybody, as network cards do (interrupt moderation)
+    #[arg(long, value_name = "MICROSECONDS", default_value_t = 0, requires = "wire", value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    pub moderate: u32,
     /// The clients' audio is SRTP, with that suite; the callers' is plain
     #[arg(long, value_enum, value_name = "SUITE")]
     pub srtp: Option<Suite>,

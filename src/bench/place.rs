@@ -34,9 +34,9 @@ impl Place {
         Place::Loopback { alone }
     }
 
-    /// The same with wires; the server's CPU takes what comes to it.
-    pub(super) fn wire(cpu: Option<usize>) -> Result<Place, Failure> {
-        Wire::lay(cpu).map(Place::Wire)
+    /// The same with wires, whose interfaces wait so many microseconds for more; the server's CPU takes what comes to it.
+    pub(super) fn wire(cpu: Option<usize>, moderation: u32) -> Result<Place, Failure> {
+        Wire::lay(cpu, moderation).map(Place::Wire)
     }
 
     /// Whether rules and programs may be put into it.

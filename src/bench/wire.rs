@@ -37,7 +37,7 @@ pub(super) struct Wire {
 
 impl Wire {
     /// Goes to a network namespace of the server's with this thread, and lays wires from there to another.
-    pub(super) fn lay(cpu: Option<usize>) -> Result<Wire, Failure> {
+    pub(super) fn lay(cpu: Option<usize>, moderation: u32) -> Result<Wire, Failure> {
         let wrong = |what: &str, error: &dyn std::fmt::Display| failed(format!("no wires: {what}: {error}; {REMEDY}"));
         unshare(CloneFlags::CLONE_NEWNET).map_err(|error| wrong("a network namespace", &error))?;
         let there = std::thread::spawn(|| -> io::Result<File> {
@@ -51,9 +51,11 @@ impl Wire {
         let mut wire = Wire { there, devices, receivers: Vec::new() };
         wire.connect(&here)?;
         for device in &here {
-            wire.receivers.push(threaded(device, cpu)?);
+            wire.receivers.push(threaded(device, cpu, moderation)?);
         }
-        wire.within(|| wire.devices.iter().try_for_each(|device| threaded(device, cpu.map(|_| 1)).map(|_| ())))?;
+        wire.within(|| {
+            wire.devices.iter().try_for_each(|device| threaded(device, cpu.map(|_| 1), moderation).map(|_| ()))
+        })?;
         Ok(wire)
     }
 
@@ -129,11 +131,17 @@ impl Wire {
     }
 }
 
-/// Has a thread of its own take what comes to a device of this namespace, before all else on that CPU, as interrupts are; which thread.
-fn threaded(device: &str, cpu: Option<usize>) -> Result<u32, Failure> {
+/// Has a thread of its own take what comes to a device of this namespace, before all else on that CPU, as interrupts are; which thread. It is
+/// woken so many microseconds after it has found nothing more to do, at the earliest.
+fn threaded(device: &str, cpu: Option<usize>, moderation: u32) -> Result<u32, Failure> {
     ethtool::use_napi(device).map_err(|error| failed(format!("{device} has no NAPI: {error}")))?;
     // What is seen in /sys is the namespace of who mounted it.
-    let write = format!("mount -t sysfs sysfs /sys && echo 1 > /sys/class/net/{device}/threaded");
+    let (of, nanos) = (format!("/sys/class/net/{device}"), u64::from(moderation) * 1_000);
+    let deferred = u32::from(moderation > 0);
+    let write = format!(
+        "mount -t sysfs sysfs /sys && echo {nanos} > {of}/gro_flush_timeout && echo {deferred} > {of}/napi_defer_hard_irqs && \
+         echo 1 > {of}/threaded"
+    );
     run("unshare", &["--mount", "sh", "-c", &write])?;
     let begun = Instant::now();
     let thread = loop {
