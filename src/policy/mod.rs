@@ -11,6 +11,7 @@
 mod access;
 mod case;
 mod claims;
+mod document;
 mod engines;
 mod grants;
 mod hours;

@@ -1,27 +1,10 @@
-//! The engine `http`: an authentication application decides. What it is asked, and what its answer means; both in the form of OPA's data
-//! API (`POST /v1/data/…`, `{"input": …}`, `{"result": …}`).
-//! Pure. Not here: how the question gets there (`inquire`).
-//!
-//! ```json
-//! {"input":{"v":1,"action":"bridge","name":"support/web","subject":"anna","subject_hash":"…","claims":{"receive":["support"],…},
-//!   "expires":"2026-11-23T17:00:00.000Z","media":["audio"],"source":"192.0.2.1","call":"…","called":"+493012345",
-//!   "usage":{"bridges":0,"calls":0,"calls_this_hour":0,"calls_today":0},"parameters":{"ticket":"4711"},"time":"2026-11-23T16:00:00.000Z"}}
-//!
-//! {"result":{"allow":true,"reason":"staff","limits":{"media":["audio"],"concurrent":2,"call_seconds_max":600}}}
-//! ```
-//! Anything but a result that allows is a denial: none at all (OPA's "undefined"), another form, a limit that is not one of these.
+//! The engine `http`: an authentication application decides.
+//! Pure. Not here: what it is told and what its answer means (`document`), and how the question gets there (`inquire`).
 
-use super::rules::Limits;
-use super::written::media;
-use super::{Action, Answer, Grant, MediaKinds, Parameters, Query, Question, Reason, Subject, Verdict};
+use super::{Action, Answer, Query, Question, Reason, Verdict, document};
 use crate::limits;
-use crate::time::{Duration, Now, Wall};
-use serde::{Deserialize, Serialize, Serializer};
-use std::net::IpAddr;
+use crate::time::{Duration, Now};
 use std::sync::Arc;
-
-/// What a permit names where the answer gives no reason.
-const ALLOWED: &str = "http";
 
 /// An authentication application, as the operator names it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -50,255 +33,39 @@ impl Server {
 
     /// What it is asked.
     pub fn question(self: &Arc<Server>, now: Now, query: &Query<'_>) -> Question {
-        let document = serde_json::to_string(&Asked { input: Input::of(now, query) });
-        let document = document.expect("strings, numbers and lists are always JSON");
-        Question::new(document, self.timeout).to(Arc::clone(self))
+        Question::new(document::question(now, query), self.timeout).to(Arc::clone(self))
     }
 
     /// What its answer means for the same query, as things are by now.
     pub fn judge(query: &Query<'_>, answer: &Answer) -> Verdict {
-        let body = match answer {
-            Answer::Reply(body) if body.len() <= limits::POLICY_ANSWER_BYTES_MAX => body,
-            Answer::Reply(_) | Answer::Unavailable | Answer::TimedOut => {
-                return Verdict::Deny(Reason::PolicyUnavailable);
+        match answer {
+            Answer::Reply(body) if body.len() <= limits::POLICY_ANSWER_BYTES_MAX => {
+                document::judge(query, body, "http")
             }
-        };
-        match serde_json::from_slice::<Answered>(body) {
-            Err(_) => Verdict::Deny(Reason::PolicyUnavailable),
-            Ok(Answered { result: None }) => Verdict::Deny(Reason::PolicyDenied),
-            Ok(Answered { result: Some(Outcome::Bare(allow)) }) => Said { allow, ..Said::default() }.judge(query),
-            Ok(Answered { result: Some(Outcome::Said(said)) }) => said.judge(query),
+            Answer::Reply(_) | Answer::Unavailable | Answer::TimedOut => Verdict::Deny(Reason::PolicyUnavailable),
         }
     }
-}
-
-#[derive(Serialize)]
-struct Asked<'a> {
-    input: Input<'a>,
-}
-
-#[derive(Serialize)]
-struct Input<'a> {
-    v: u8,
-    action: &'static str,
-    name: &'a str,
-    /// `null`: nobody, or the holder of a dialled URI, of whom the hash alone is known.
-    subject: Option<&'a str>,
-    subject_hash: Option<String>,
-    claims: Option<&'a Grant>,
-    #[serde(serialize_with = "text_or_null")]
-    expires: Option<Wall>,
-    media: Vec<&'static str>,
-    source: Option<IpAddr>,
-    call: Option<String>,
-    called: Option<&'a str>,
-    usage: Usage,
-    parameters: Option<&'a Parameters>,
-    #[serde(serialize_with = "text_or_null")]
-    time: Option<Wall>,
-}
-
-#[derive(Serialize)]
-struct Usage {
-    bridges: u32,
-    calls: u32,
-    calls_this_hour: u32,
-    calls_today: u32,
-}
-
-impl<'a> Input<'a> {
-    fn of(now: Now, query: &Query<'a>) -> Input<'a> {
-        let (claims, hash) = match query.subject {
-            Subject::Claims(claims) => (Some(claims), Some(claims.subject_hash())),
-            Subject::Dial(hash) => (None, Some(hash)),
-            Subject::Nobody => (None, None),
-        };
-        let grant = claims.map(|claims| claims.grant());
-        Input {
-            v: 1,
-            action: query.action.as_str(),
-            name: query.name.as_str(),
-            subject: claims.map(|claims| claims.subject()),
-            subject_hash: hash.map(|hash| format!("{:032x}", u128::from_be_bytes(hash.0))),
-            claims: grant,
-            expires: claims.map(|claims| claims.expires()).filter(|expires| expires.0 < u64::MAX),
-            media: query.media.words().collect(),
-            source: query.source,
-            call: query.call.map(|call| call.to_string()),
-            called: query.called,
-            usage: Usage {
-                bridges: query.usage,
-                calls: query.spent.in_all,
-                calls_this_hour: query.spent.this_hour,
-                calls_today: query.spent.today,
-            },
-            parameters: grant.and_then(|grant| grant.parameters.as_deref()),
-            time: Some(now.wall),
-        }
-    }
-}
-
-fn text_or_null<S: Serializer>(at: &Option<Wall>, to: S) -> Result<S::Ok, S::Error> {
-    match at {
-        Some(at) => to.collect_str(at),
-        None => to.serialize_none(),
-    }
-}
-
-/// Other members are OPA's own (`decision_id`, `metrics`).
-#[derive(Deserialize)]
-struct Answered {
-    result: Option<Outcome>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Outcome {
-    Bare(bool),
-    Said(Said),
-}
-
-#[derive(Default, Deserialize)]
-struct Said {
-    allow: bool,
-    reason: Option<String>,
-    limits: Option<SaidLimits>,
-}
-
-/// A limit that we do not know is one that we would not keep: such an answer allows nothing.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct SaidLimits {
-    #[serde(deserialize_with = "some_media")]
-    media: Option<MediaKinds>,
-    concurrent: Option<u32>,
-    call_seconds_max: Option<u32>,
-}
-
-fn some_media<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<MediaKinds>, D::Error> {
-    media(from).map(Some)
-}
-
-impl Said {
-    fn judge(self, query: &Query<'_>) -> Verdict {
-        if !self.allow {
-            let known = |text: &str| Reason::ALL.into_iter().find(|reason| reason.as_str() == text);
-            return Verdict::Deny(self.reason.as_deref().and_then(known).unwrap_or(Reason::PolicyDenied));
-        }
-        let said = self.limits.unwrap_or_default();
-        let limits = Limits {
-            media: said.media.unwrap_or(query.media),
-            concurrent: said.concurrent.unwrap_or(u32::MAX),
-            lasts: said.call_seconds_max.map(|seconds| Duration::from_secs(seconds.into())),
-            ..Limits::default()
-        };
-        match limits.refuse(query) {
-            Some(reason) => Verdict::Deny(reason),
-            None => Verdict::allow(query, rule(self.reason)).within(limits.lasts, limits.calls),
-        }
-    }
-}
-
-/// Why it was allowed, as records and logs have it: a word that could be a rule's id, or ours.
-fn rule(reason: Option<String>) -> String {
-    let fits = |text: &String| {
-        let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-        (1..=limits::LABEL_BYTES_MAX).contains(&text.len()) && is_plain
-    };
-    reason.filter(fits).unwrap_or_else(|| ALLOWED.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Spent;
     use super::super::testing::{claims, name, query};
+    use super::super::{Grant, Subject};
     use super::*;
-    use crate::id::CallId;
-    use crate::time::Instant;
-    use crate::token::SubjectHash;
-    use serde_json::{Value, json};
-
-    fn server() -> Arc<Server> {
-        let (host, path, timeout) = ("127.0.0.1".into(), "/v1/data/parkway/decision".into(), Duration::from_secs(1));
-        Arc::new(Server { is_secure: false, host, port: 8181, path, timeout })
-    }
 
     #[test]
-    fn the_question_has_all_that_was_parsed_and_nothing_that_was_not() {
-        let parameters = Parameters::new([("ticket".to_owned(), "4711".to_owned())].into()).unwrap();
-        let claims = claims("anna", Grant { bridge: vec![name("foo")], parameters, ..Grant::default() });
-        let foo = name("foo/web");
-        let query = Query {
-            source: Some([192, 0, 2, 1].into()),
-            usage: 1,
-            spent: Spent { in_all: 4, this_hour: 2, today: 3 },
-            call: Some(CallId(7)),
-            called: Some("+4930"),
-            ..query(Action::Bridge, Subject::Claims(&claims), &foo)
-        };
-        let question = server().question(Now { at: Instant(0), wall: Wall(0) }, &query);
-        let asked: Value = serde_json::from_str(question.document()).unwrap();
-        let input = &asked["input"];
-        for (member, expected) in [
-            ("action", json!("bridge")),
-            ("name", json!("foo/web")),
-            ("subject", json!("anna")),
-            ("media", json!(["audio"])),
-            ("source", json!("192.0.2.1")),
-            ("called", json!("+4930")),
-            ("expires", Value::Null),
-            ("parameters", json!({"ticket": "4711"})),
-            ("usage", json!({"bridges": 1, "calls": 4, "calls_this_hour": 2, "calls_today": 3})),
-            ("time", json!("1970-01-01T00:00:00.000Z")),
-        ] {
-            assert_eq!(input[member], expected, "{member}");
-        }
-        assert_eq!(input["claims"]["bridge"], json!(["foo"]));
-        let dialled = Query { subject: Subject::Dial(SubjectHash([0xab; 16])), ..query };
-        let question = server().question(Now::default(), &dialled);
-        let asked: Value = serde_json::from_str(question.document()).unwrap();
-        assert_eq!(asked["input"]["subject_hash"], json!("ab".repeat(16)));
-        assert_eq!((&asked["input"]["subject"], &asked["input"]["claims"]), (&Value::Null, &Value::Null));
-    }
-
-    #[test]
-    fn nothing_but_a_result_that_allows_is_a_yes() {
+    fn no_answer_and_too_long_a_one_are_a_no() {
         let (claims, foo) = (claims("anna", Grant::default()), name("foo"));
-        let query = Query { usage: 2, ..query(Action::Bridge, Subject::Claims(&claims), &foo) };
-        for (body, expected) in [
-            (r#"{"result":{"allow":true}}"#, "http"),
-            (r#"{"result":true,"decision_id":"x"}"#, "http"),
-            (r#"{"result":{"allow":true,"reason":"staff","other":1}}"#, "staff"),
-            (r#"{"result":{"allow":true,"reason":"a b"}}"#, "http"),
-            (
-                r#"{"result":{"allow":true,"limits":{"concurrent":3,"media":["audio","video"],"call_seconds_max":9}}}"#,
-                "http",
-            ),
-            (r#"{"result":{"allow":true,"limits":{"concurrent":2}}}"#, "concurrency_exceeded"),
-            (r#"{"result":{"allow":true,"limits":{"media":["video"]}}}"#, "media_not_granted"),
-            (r#"{"result":{"allow":true,"limits":{"calls":2}}}"#, "policy_unavailable"),
-            (r#"{"result":{"allow":true,"limits":{"concurrent":-1}}}"#, "policy_unavailable"),
-            (r#"{"result":{"allow":false}}"#, "policy_denied"),
-            (r#"{"result":{"allow":false,"reason":"time_not_granted"}}"#, "time_not_granted"),
-            (r#"{"result":{"allow":false,"reason":"bad mood"}}"#, "policy_denied"),
-            (r#"{"result":false}"#, "policy_denied"),
-            ("{}", "policy_denied"),
-            (r#"{"result":null}"#, "policy_denied"),
-            (r#"{"result":{}}"#, "policy_unavailable"),
-            (r#"{"result":{"allow":"true"}}"#, "policy_unavailable"),
-            (r#"{"result":{"allow":1}}"#, "policy_unavailable"),
-            (r#"{"result":"allow"}"#, "policy_unavailable"),
-            (r#"{"result":{"allow":true}"#, "policy_unavailable"),
-            (r#"{"result":{"allow":true}}{"#, "policy_unavailable"),
-            ("true", "policy_unavailable"),
-            ("", "policy_unavailable"),
-            ("<html>", "policy_unavailable"),
+        let query = query(Action::Bridge, Subject::Claims(&claims), &foo);
+        let allow = |padding: usize| format!(r#"{{"result":{{"allow":true}}}}{}"#, " ".repeat(padding));
+        let long = allow(limits::POLICY_ANSWER_BYTES_MAX);
+        for (answer, expected) in [
+            (Answer::Reply(allow(1).into()), "http"),
+            (Answer::Reply(long.into()), "policy_unavailable"),
+            (Answer::Unavailable, "policy_unavailable"),
+            (Answer::TimedOut, "policy_unavailable"),
         ] {
-            assert_eq!(Server::judge(&query, &Answer::Reply(body.into())).id(), expected, "{body}");
-        }
-        let long = format!(r#"{{"result":{{"allow":true}}}}{}"#, " ".repeat(limits::POLICY_ANSWER_BYTES_MAX));
-        for answer in [Answer::Unavailable, Answer::TimedOut, Answer::Reply(long.into())] {
-            assert_eq!(Server::judge(&query, &answer).id(), "policy_unavailable");
+            assert_eq!(Server::judge(&query, &answer).id(), expected);
         }
     }
 }
