@@ -1,4 +1,4 @@
-//! What a callback costs before it reaches its call: the bridge token, the JWT and the decision, by grants or by rules.
+//! What a callback costs before it reaches its call: the bridge token, the JWT and the decision, by grants, by rules or in Rego (`--features rego`).
 //! Not here: the switch's own work and the network's.
 
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -136,5 +136,34 @@ fn rules(criterion: &mut Criterion) {
     criterion.bench_function("rules/the last of 20", |bench| bench.iter(|| ask(&engines, now, black_box(&query))));
 }
 
-criterion_group!(benches, tokens, jwts, restricted, rules);
+/// The same question put to a policy in Rego, in process.
+#[cfg(feature = "rego")]
+fn rego(criterion: &mut Criterion) {
+    const POLICY: &str = r#"package parkway
+import rego.v1
+default decision := {"allow": false}
+decision := {"allow": true, "reason": "staff", "limits": {"concurrent": 2}} if {
+    input.action == "bridge"
+    "foo" in input.claims.bridge
+    startswith(input.called, "+4930")
+    input.usage.bridges < 2
+}
+decision := true if input.action in {"subscribe", "receive"}
+"#;
+    let name = Name::parse("foo").expect("a name");
+    let (keyring, text) = minted(Grant { bridge: vec![name.clone()], ..Grant::default() });
+    let claims = verify(&keyring, NOW, text.as_bytes()).expect("a good token");
+    let policy = parkway::policy::Rego::compile("policy.rego", POLICY).expect("a policy");
+    let engines = Engines::new(vec![Engine::Rego(Arc::new(policy))], BTreeMap::new());
+    let (now, query) = (Now { wall: NOW, ..Now::default() }, bridge(Subject::Claims(&claims), &name));
+    let decided = ask(&engines, now, &query);
+    assert!(matches!(decided, Decision::Verdict(Verdict::Allow(_))), "{decided:?}");
+    criterion.bench_function("rego/two rules", |bench| bench.iter(|| ask(&engines, now, black_box(&query))));
+}
+
+/// What this build has not.
+#[cfg(not(feature = "rego"))]
+fn rego(_: &mut Criterion) {}
+
+criterion_group!(benches, tokens, jwts, restricted, rules, rego);
 criterion_main!(benches);

@@ -153,7 +153,9 @@ pub const SUBJECT_BYTES_MAX: usize = 256;
 pub const HMAC_SECRET_BYTES_MIN: usize = 32;
 /// Longest wait for an external decision, all tries together (PRODUCT "Policy": at most 2 s); after it the answer is no.
 pub const POLICY_WAIT_MAX: Duration = Duration::from_secs(2);
-
+/// Longest evaluation of a policy in Rego: the switch waits meanwhile. A decision takes some ten microseconds.
+#[cfg(feature = "rego")]
+pub const REGO_WAIT_MAX: Duration = Duration::from_millis(5);
 /// Longest answer of a policy server, bytes (PRODUCT "Policy"): a decision has some hundred.
 pub const POLICY_ANSWER_BYTES_MAX: usize = 65_536;
 /// Longest head of such an answer, bytes.

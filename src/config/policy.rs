@@ -11,7 +11,7 @@ use crate::name::Name;
 use crate::number::Pattern;
 use crate::policy::{
     Action, Algorithm, Chain, Effect, Engine, Engines, Form, Grants, Limits, MediaKinds, OUTCOMES, Person, Reason,
-    Rule, Rules, Server, VerifyingKey, no_action,
+    Rego, Rule, Rules, Server, VerifyingKey, no_action,
 };
 use crate::secret::Secret;
 use crate::time::Duration;
@@ -22,6 +22,14 @@ use std::sync::Arc;
 
 /// What is asked where the URL names nothing.
 const DECISION: &str = "/v1/data/parkway/decision";
+
+/// What a chain may be made of, besides grants.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    rules: Option<&'a Arc<Rules>>,
+    rego: Option<&'a Arc<Rego>>,
+    server: Option<&'a Arc<Server>>,
+}
 
 /// Each method takes the sections' values and gives `None` when a mistake was noted.
 impl Check {
@@ -105,7 +113,8 @@ impl Check {
     fn engines(&mut self, raw: &Raw) -> Option<Engines> {
         let rules = self.rules(raw).map(Arc::new);
         let server = self.server(raw)?.map(Arc::new);
-        let known = (rules.as_ref(), server.as_ref());
+        let rego = self.optional("policy.rego_file", &raw.policy.rego_file, rego_of)?.map(Arc::new);
+        let known = Known { rules: rules.as_ref(), rego: rego.as_ref(), server: server.as_ref() };
         let usual = self.chain("policy.engines", &raw.policy.engines, known);
         let mut by_name = BTreeMap::new();
         for (at, entry) in raw.policy.name.iter().enumerate() {
@@ -129,19 +138,15 @@ impl Check {
         self.optional("policy.http_url", &raw.policy.http_url, |url| server_of(url, timeout))
     }
 
-    fn chain(
-        &mut self,
-        key: &str,
-        words: &[String],
-        (rules, server): (Option<&Arc<Rules>>, Option<&Arc<Server>>),
-    ) -> Option<Chain> {
+    fn chain(&mut self, key: &str, words: &[String], known: Known<'_>) -> Option<Chain> {
+        let Known { rules, rego, server } = known;
         if words.is_empty() {
-            return self.wrong(key, "empty, so nobody could do anything; write grants, rules, or both");
+            return self.wrong(key, "empty, so nobody could do anything; write grants, rules, rego, or several");
         }
         if words.iter().all(|word| word == "http") {
             return self.wrong(
                 key,
-                "http is asked about callbacks alone; write grants or rules beside it, who decide about all else",
+                "http is asked about callbacks alone; write grants, rules or rego beside it, who decide about all else",
             );
         }
         if rules.is_some_and(|rules| rules.0.is_empty()) && words.iter().any(|word| word == "rules") {
@@ -150,11 +155,15 @@ impl Check {
         self.each(key, words, |word| match word {
             "grants" => Ok(Engine::Grants(Grants::default())),
             "rules" => Ok(Engine::Rules(rules.map(Arc::clone).unwrap_or_default())),
+            "rego" => {
+                let rego = rego.map(Arc::clone).map(Engine::Rego);
+                rego.ok_or_else(|| "there is no policy; give policy.rego_file".to_owned())
+            }
             "http" => {
                 let server = server.map(Arc::clone).map(Engine::Http);
                 server.ok_or_else(|| "there is nobody to ask; give policy.http_url".to_owned())
             }
-            _ => Err(format!("`{word}` is no engine; write grants, rules or http")),
+            _ => Err(format!("`{word}` is no engine; write grants, rules, rego or http")),
         })
     }
 
@@ -229,6 +238,12 @@ impl Check {
             }
         }
     }
+}
+
+fn rego_of(file: &str) -> Result<Rego, String> {
+    let text = std::fs::read_to_string(file);
+    let text = text.map_err(|error| format!("{file} cannot be read ({error}); check path and permissions"))?;
+    Rego::compile(file, &text)
 }
 
 fn algorithm(text: &str) -> Result<Algorithm, String> {

@@ -115,6 +115,7 @@ section!(Policy {
     skew_seconds: u64 = 30u64,
     engines: Vec<String> = ["grants".into()],
     time_zone: String = "UTC",
+    rego_file: String = "",
     http_url: String = "",
     http_timeout_ms: u64 = 1_500u64,
     cases_file: String = "",

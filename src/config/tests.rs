@@ -191,7 +191,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ("[policy]\nskew_seconds = 301", "x.toml:2: policy.skew_seconds: 301 is out of range"),
     (
         "[policy]\nengines = [\"oracle\"]",
-        "x.toml:2: policy.engines[0]: `oracle` is no engine; write grants, rules or http",
+        "x.toml:2: policy.engines[0]: `oracle` is no engine; write grants, rules, rego or http",
     ),
     ("[policy]\nengines = []", "x.toml:2: policy.engines: empty, so nobody could do anything"),
     ("[policy]\nengines = [\"rules\"]", "x.toml:2: policy.engines: there are no rules"),
@@ -225,6 +225,8 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     ("[policy]\nengines = [\"http\"]", "x.toml:2: policy.engines: http is asked about callbacks alone"),
     ("[policy]\nengines = [\"grants\", \"http\"]", "x.toml:2: policy.engines[1]: there is nobody to ask"),
+    ("[policy]\nengines = [\"rego\"]", "x.toml:2: policy.engines[0]: there is no policy; give policy.rego_file"),
+    ("[policy]\nrego_file = \"/nowhere/p.rego\"", "x.toml:2: policy.rego_file: /nowhere/p.rego cannot be read"),
     ("[policy]\nhttp_url = \"opa:8181\"", "x.toml:2: policy.http_url: `opa:8181` is no URL"),
     ("[policy]\nhttp_url = \"ftp://opa/\"", "x.toml:2: policy.http_url: `ftp://opa/` is no URL"),
     ("[policy]\nhttp_url = \"http://a:b@opa/\"", "x.toml:2: policy.http_url: `http://a:b@opa/` is no URL"),

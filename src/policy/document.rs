@@ -25,6 +25,12 @@ pub(super) fn question(now: Now, query: &Query<'_>) -> String {
     document.expect("strings, numbers and lists are always JSON")
 }
 
+/// The same without its frame, for an engine that is handed it.
+#[cfg(feature = "rego")]
+pub(super) fn input(now: Now, query: &Query<'_>) -> String {
+    serde_json::to_string(&Input::of(now, query)).expect("strings, numbers and lists are always JSON")
+}
+
 /// What an answer, `{"result": …}`, means for the same query. A permit names `engine` where the answer gives no reason.
 pub(super) fn judge(query: &Query<'_>, answer: &[u8], engine: &str) -> Verdict {
     match serde_json::from_slice::<Answered>(answer) {

@@ -1,7 +1,7 @@
 //! Which engines are asked about which name, one after the other: each must allow, the first no is the answer.
 //! Not here: what an engine decides.
 
-use super::{Answer, Decision, Grants, PolicyEngine, Query, Reason, Rule, Rules, Server, Verdict};
+use super::{Answer, Decision, Grants, PolicyEngine, Query, Reason, Rego, Rule, Rules, Server, Verdict};
 use crate::name::Name;
 use crate::time::Now;
 use std::collections::BTreeMap;
@@ -25,6 +25,8 @@ pub enum Engine {
     Grants(Grants),
     /// The operator's rules; all names that ask them ask the same.
     Rules(Arc<Rules>),
+    /// The operator's policy in Rego; the same for all.
+    Rego(Arc<Rego>),
     /// An authentication application, which is asked over HTTP.
     Http(Arc<Server>),
 }
@@ -32,7 +34,7 @@ pub enum Engine {
 /// What one engine made of a query: `rules[office]: office`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Opinion<'a> {
-    /// `grants`, `rules` or `http`.
+    /// `grants`, `rules`, `rego` or `http`.
     pub engine: &'static str,
     /// The rule that applied, if the engine has rules and one did.
     pub rule: Option<&'a str>,
@@ -63,11 +65,12 @@ impl fmt::Display for Opinion<'_> {
 }
 
 impl Engine {
-    /// `grants`, `rules`, `http`, as the configuration writes it.
+    /// `grants`, `rules`, `rego`, `http`, as the configuration writes it.
     pub fn as_str(&self) -> &'static str {
         match self {
             Engine::Grants(_) => "grants",
             Engine::Rules(_) => "rules",
+            Engine::Rego(_) => "rego",
             Engine::Http(_) => "http",
         }
     }
@@ -77,6 +80,7 @@ impl Engine {
         let decision = match self {
             Engine::Grants(grants) => grants.decide(now, query),
             Engine::Rules(rules) => rules.decide(now, query),
+            Engine::Rego(rego) => Decision::Verdict(rego.judge(now, query)),
             Engine::Http(_) => return None,
         };
         match decision {
@@ -87,14 +91,14 @@ impl Engine {
 
     fn server(&self) -> Option<&Arc<Server>> {
         match self {
-            Engine::Grants(_) | Engine::Rules(_) => None,
+            Engine::Grants(_) | Engine::Rules(_) | Engine::Rego(_) => None,
             Engine::Http(server) => Some(server),
         }
     }
 
     fn rule(&self, now: Now, query: &Query<'_>) -> Option<&Rule> {
         match self {
-            Engine::Grants(_) | Engine::Http(_) => None,
+            Engine::Grants(_) | Engine::Rego(_) | Engine::Http(_) => None,
             Engine::Rules(rules) => rules.find(now, query),
         }
     }
@@ -131,6 +135,8 @@ impl Engines {
         chains.flatten().any(|engine| match engine {
             Engine::Grants(_) | Engine::Http(_) => false,
             Engine::Rules(rules) => rules.0.iter().any(|rule| rule.hours.is_some()),
+            // Nobody knows what it looks at.
+            Engine::Rego(_) => true,
         })
     }
 

@@ -21,6 +21,7 @@ mod mint;
 mod proof;
 mod query;
 mod reason;
+mod rego;
 mod restrictions;
 mod rules;
 mod server;
@@ -43,6 +44,7 @@ pub use mint::{CannotMint, Order, SigningKey, mint};
 pub use proof::Proof;
 pub use query::{Action, MediaKinds, Query, Subject};
 pub use reason::Reason;
+pub use rego::Rego;
 pub use restrictions::{Allowance, Restrictions, Spent};
 pub use rules::{Effect, Limits, Person, Rule, Rules};
 pub use server::Server;
@@ -56,7 +58,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// Decides. Sans-IO: an engine that must ask a server says what to ask, and the shell brings the answer.
 ///
 /// Shared by the switch thread and the subscribers' tasks, hence `&self` and `Sync`; call it through [`ask`] and [`settle`],
-/// which turn a panic into a denial. The engines of the house: [`Grants`], [`Rules`]
+/// which turn a panic into a denial. The engines of the house: [`Grants`], [`Rules`], [`Rego`]
 /// and the application that a [`Server`] names, put together by [`Engines`].
 pub trait PolicyEngine: Send + Sync {
     /// What it makes of a query: a verdict, or a question to somebody else. Within microseconds: the switch waits.
