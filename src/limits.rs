@@ -362,6 +362,9 @@ pub const CHANNELS_PER_SOURCE_MAX: usize = 1_000;
 
 /// Longest that a client may take to send the head of an HTTP request (RELIABILITY A7).
 pub const HTTP_HEAD_WAIT_MAX: Duration = Duration::from_secs(5);
+/// What the kernel keeps of what an HTTP client has not read yet, bytes; it takes as much again for what it needs itself. An event has one
+/// thousand.
+pub const HTTP_SEND_BUFFER_BYTES: usize = 32_768;
 /// Most HTTP connections, streams of events among them; the next ones wait in the kernel's queue.
 pub const HTTP_CONNECTIONS_MAX: usize = CHANNELS_MAX + 4_096;
 /// Connections that the kernel keeps for us until they are accepted: all the clients that come back after a restart.

@@ -84,7 +84,8 @@ fn a_message_for_nobody_waits_for_who_comes_and_is_told_again_to_who_comes_back(
     let daemon = Daemon::start();
     let jwt = daemon.mint(&ann());
     let early = post(&daemon, &jwt, &json!({"to": "demo/web", "text": "early"}));
-    assert_eq!(state(&daemon, &jwt, &early), "accepted");
+    // The switch has it a moment after it was promised.
+    until("accepted", Duration::from_secs(5), || (state(&daemon, &jwt, &early) == "accepted").then_some(()));
     let mut client = Subscriber::open(&daemon, "demo/web", &Rights::full("demo"));
     let event = client.expect("message");
     assert_eq!((&event["message"], &event["from"]), (&json!(early), &json!("anna")));

@@ -36,6 +36,8 @@ pub(super) async fn serve(
 ) -> io::Result<()> {
     // A second listen(2) on a socket that listens already changes its backlog; std's is 128.
     SockRef::from(&listener).listen(limits::HTTP_BACKLOG)?;
+    // What it accepts has the same. Left to itself, the kernel keeps up to megabytes for a client that does not read.
+    SockRef::from(&listener).set_send_buffer_size(limits::HTTP_SEND_BUFFER_BYTES)?;
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
     let slots = Slots::new(limits::HTTP_CONNECTIONS_MAX, per_source_max);
