@@ -4,10 +4,12 @@
 
 use crate::limits;
 use crate::net::{Slot, Slots};
-use axum::{Extension, Router};
+use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
@@ -17,6 +19,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tower_service::Service as _;
 
 /// How long to leave the listener alone when there is no descriptor for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -91,8 +94,12 @@ async fn serve_connection(stream: TcpStream, peer: SocketAddr, app: Router, _slo
         tracing::debug!(%peer, %error, "a connection was gone before it was served");
         return;
     }
-    let service =
-        TowerToHyperService::new(app.layer(Extension(Peer(SocketAddr::new(peer.ip().to_canonical(), peer.port())))));
+    let source = Peer(SocketAddr::new(peer.ip().to_canonical(), peer.port()));
+    // Not as a layer, which would make all routes anew for each connection.
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(source);
+        app.clone().call(request)
+    });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::HTTP_HEAD_WAIT_MAX)
