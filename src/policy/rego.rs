@@ -72,8 +72,8 @@ mod present {
         fn evaluate(&self, input: &str) -> Result<String, String> {
             let limit = ExecutionTimerConfig { limit: limits::REGO_WAIT_MAX, check_interval: STEPS };
             set_fallback_execution_timer_config(Some(limit));
-            let value = Value::from_json_str(input).and_then(|input| self.0.eval_with_input(input));
-            let answer = value.and_then(|value| match value == Value::Undefined {
+            let input: Value = serde_json::from_str(input).map_err(|error| error.to_string())?;
+            let answer = self.0.eval_with_input(input).and_then(|value| match value == Value::Undefined {
                 true => Ok("{}".into()),
                 false => value.to_json_str().map(|text| format!("{{\"result\":{text}}}")),
             });
