@@ -1,5 +1,6 @@
 //! A WebSocket channel's life: the browser's credential, which may be followed by newer ones, then events out and words in, then a Close frame that says why.
-//! One task and one timer a channel; the socket is not split, so a channel that waits for its network does nothing else.
+//! One task and one timer a channel; the socket is not split, so a channel that waits for its network does nothing else. What is seldom done is done
+//! in a box of its own: a task is as large as the largest of what it may do, and ten thousand of them wait.
 //! Not here: which events there are (`notify`).
 
 use crate::call::ClientMessageKind;
@@ -21,7 +22,7 @@ use tokio_tungstenite::tungstenite;
 pub(super) async fn run(mut socket: WebSocket, caller: Caller, registry: &Arc<Registry>, peer: IpAddr) {
     let subscribed = match caller {
         Caller::Known(subscription) => Ok(subscription),
-        Caller::Unknown(newcomer) => authorise(&mut socket, newcomer, registry, peer).await.map(Box::new),
+        Caller::Unknown(newcomer) => Box::pin(authorise(&mut socket, newcomer, registry, peer)).await.map(Box::new),
     };
     let closing = match subscribed {
         Ok(subscription) => {
@@ -35,7 +36,7 @@ pub(super) async fn run(mut socket: WebSocket, caller: Caller, registry: &Arc<Re
             closing
         }
     };
-    close(&mut socket, closing).await;
+    Box::pin(close(&mut socket, closing)).await;
 }
 
 /// The subscription of a client whose first message is to be its credential.
@@ -102,7 +103,7 @@ impl<'a> Channel<'a> {
                     Err(closing) => Err(closing),
                 },
                 message = socket.recv() => match message {
-                    Some(Ok(message)) => self.handle_message(socket, message).await,
+                    Some(Ok(message)) => Box::pin(self.handle_message(socket, message)).await,
                     Some(Err(error)) => Err(why_broken(error)),
                     None => Err(Closing::Left),
                 },

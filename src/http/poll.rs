@@ -33,6 +33,8 @@ pub(super) async fn poll(
         let subscription = admission.subscribe(&public)?.ok_or(Problem::NO_CREDENTIAL)?;
         Ok((admission.slot, subscription))
     });
+    // They are parts of what was read, all of which would be kept as long as one of them is.
+    drop(headers);
     let answer = match admitted {
         Ok((_slot, mut subscription)) => gather(&mut subscription).await.map_err(problem),
         Err(problem) => Err(problem),

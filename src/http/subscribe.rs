@@ -69,7 +69,7 @@ pub(super) async fn subscribe(
 }
 
 fn open(public: Arc<Public>, upgrade: WebSocketUpgrade, caller: Caller, slot: Slot, peer: IpAddr) -> Response {
-    bounded(upgrade, 1024).on_upgrade(move |socket| async move {
+    bounded(upgrade, 512).on_upgrade(move |socket| async move {
         channel::run(socket, caller, &public.registry, peer).await;
         drop(slot);
     })
