@@ -9,6 +9,7 @@ use crate::http::subscribe::{Caller, Newcomer};
 use crate::http::word::{Pace, Word};
 use crate::letter::State;
 use crate::limits;
+use crate::net::Slot;
 use crate::notify::{Closing, NotPassed, NotWatched, Registry, Subscription};
 use crate::policy::Reason;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
@@ -18,16 +19,22 @@ use std::sync::Arc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite;
 
-/// Runs a channel to its end.
-pub(super) async fn run(mut socket: WebSocket, caller: Caller, registry: &Arc<Registry>, peer: IpAddr) {
+/// Runs a channel to its end; the slot comes back then.
+pub(super) async fn run(
+    mut socket: Box<WebSocket>,
+    caller: Caller,
+    registry: Arc<Registry>,
+    peer: IpAddr,
+    _slot: Slot,
+) {
     let subscribed = match caller {
         Caller::Known(subscription) => Ok(subscription),
-        Caller::Unknown(newcomer) => Box::pin(authorise(&mut socket, newcomer, registry, peer)).await.map(Box::new),
+        Caller::Unknown(newcomer) => Box::pin(authorise(&mut socket, newcomer, &registry, peer)).await.map(Box::new),
     };
     let closing = match subscribed {
         Ok(subscription) => {
             let name = subscription.name().clone();
-            let closing = Channel::new(registry, subscription).run(&mut socket).await;
+            let closing = Channel::new(&registry, subscription).run(&mut socket).await;
             tracing::debug!(%peer, %name, reason = closing.as_str(), "a channel ended");
             closing
         }

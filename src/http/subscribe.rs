@@ -50,12 +50,12 @@ pub(super) async fn subscribe(
             let subscription = admission.subscribe(&public)?;
             match (upgrade, subscription) {
                 (Ok(upgrade), Some(subscription)) => {
-                    Ok(open(public, upgrade, Caller::Known(subscription), admission.slot, peer))
+                    Ok(open(&public, upgrade, Caller::Known(subscription), admission.slot, peer))
                 }
                 (Ok(upgrade), None) => {
                     let Admission { slot, name, last, contacts, .. } = admission;
                     let caller = Caller::Unknown(Newcomer { name, last, contacts });
-                    Ok(open(public, upgrade, caller, slot, peer))
+                    Ok(open(&public, upgrade, caller, slot, peer))
                 }
                 (Err(_), Some(subscription)) => Ok(stream::respond(subscription, admission.slot)),
                 (Err(_), None) => Err(Problem::NO_CREDENTIAL),
@@ -68,11 +68,9 @@ pub(super) async fn subscribe(
     })
 }
 
-fn open(public: Arc<Public>, upgrade: WebSocketUpgrade, caller: Caller, slot: Slot, peer: IpAddr) -> Response {
-    bounded(upgrade, 512).on_upgrade(move |socket| async move {
-        channel::run(socket, caller, &public.registry, peer).await;
-        drop(slot);
-    })
+fn open(public: &Public, upgrade: WebSocketUpgrade, caller: Caller, slot: Slot, peer: IpAddr) -> Response {
+    let registry = Arc::clone(&public.registry);
+    bounded(upgrade, 512).on_upgrade(move |socket| channel::run(Box::new(socket), caller, registry, peer, slot))
 }
 
 /// What an EventSource says, or whoever wants to be answered like one.
