@@ -135,7 +135,7 @@ fn refusing(router: Router) -> Router {
 }
 
 /// A WebSocket that takes no more than a client's message, that reads so many bytes at a time and gathers nothing to write:
-/// 2.7 kB a connection with 1 kB to read into, instead of 134 kB.
+/// less than 4 kB a connection with half a kilobyte to read into, instead of 134 kB.
 fn bounded(upgrade: WebSocketUpgrade, read_bytes: usize) -> WebSocketUpgrade {
     upgrade
         .read_buffer_size(read_bytes)
