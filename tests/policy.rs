@@ -7,11 +7,10 @@ mod common;
 
 use common::credentials::Rights;
 use common::story::{assert_hear_each_other, call_back, park};
-use common::{Daemon, Setup, Subscriber, Wire, until};
+use common::{Daemon, Setup, Subscriber, Wire};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::time::Duration;
 use tempfile::TempDir;
 
 const RULES: &str = r#"
@@ -38,17 +37,6 @@ from = ["127.0.0.0/8"]
 
 fn daemon(rules: &str, set: &[&str]) -> Daemon {
     Daemon::start_as(&Setup { tables: rules.into(), ..Setup::with(set) })
-}
-
-/// HUP, and what is logged of it.
-fn reload(daemon: &Daemon) -> String {
-    let before = daemon.log().len();
-    daemon.signal("HUP");
-    until("the signal is attended to", Duration::from_secs(5), || {
-        let log = daemon.log();
-        let said = log.get(before..)?;
-        (said.contains("are read again") || said.contains("stay in force")).then(|| said.to_owned())
-    })
 }
 
 fn ready(daemon: &Daemon, name: &str, rights: &Rights) -> Subscriber {
@@ -119,7 +107,7 @@ fn a_policy_that_fails_its_cases_is_refused_and_the_old_one_stays() {
     let rights = Rights::full("demo/b").of("bob");
     let mut bob = ready(&daemon, "demo/b", &rights);
     rewrite(&daemon, |text| text.replace("from = [\"127.0.0.0/8\"]", "from = [\"192.0.2.0/24\"]"));
-    let said = reload(&daemon);
+    let said = daemon.reload();
     assert!(said.contains("the old policy, keys and certificates stay in force"), "{said}");
     assert!(said.contains("expected house, but deny: rules: no_rule"), "{said}");
     let mut caller = park(&daemon);
@@ -129,7 +117,7 @@ fn a_policy_that_fails_its_cases_is_refused_and_the_old_one_stays() {
     caller.phone.expect(487);
 
     fs::write(&cases, fs::read_to_string(&cases).unwrap().replace("\"house\"", "\"no_rule\"")).unwrap();
-    assert!(reload(&daemon).contains("policy, keys and certificates are read again"));
+    assert!(daemon.reload().contains("policy, keys and certificates are read again"));
     assert!(Subscriber::connect(&daemon, "demo/b", &daemon.mint(&rights)).is_err(), "the new rule is in force");
     daemon.finish(1);
 }

@@ -32,15 +32,6 @@ fn daemon(policy: &Path) -> Daemon {
     Daemon::start_as(&Setup::with(&["policy.engines=rego", &file]))
 }
 
-fn reload(daemon: &Daemon) -> String {
-    let before = daemon.log().len();
-    daemon.signal("HUP");
-    until("the signal is attended to", Duration::from_secs(5), || {
-        let said = daemon.log().get(before..)?.to_owned();
-        (said.contains("are read again") || said.contains("stay in force")).then_some(said)
-    })
-}
-
 /// A call that somebody tries to have: the status that he gets.
 fn answered(daemon: &Daemon, who: &str) -> u16 {
     let name = format!("demo/{who}");
@@ -76,11 +67,11 @@ fn who_the_policy_allows_has_the_call_and_a_broken_one_changes_nothing() {
     until("its record", Duration::from_secs(5), || daemon.records().into_iter().find(is_theirs));
 
     fs::write(&policy, POLICY.replace("startswith(input.called, \"4930\")", "startswith(input.called")).unwrap();
-    let said = reload(&daemon);
+    let said = daemon.reload();
     assert!(said.contains("policy.rego_file") && said.contains("policy.rego:9:"), "{said}");
     assert_eq!(answered(&daemon, "alice"), 200);
     fs::write(&policy, POLICY.replace("\"alice\"", "\"mallory\"")).unwrap();
-    assert!(reload(&daemon).contains("are read again"));
+    assert!(daemon.reload().contains("are read again"));
     for (who, expected) in [("alice", 403), ("mallory", 200)] {
         assert_eq!(answered(&daemon, who), expected);
     }

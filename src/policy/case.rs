@@ -72,7 +72,8 @@ impl Case {
         let has_times = self.grant.only().is_some_and(Restrictions::have_times);
         if self.at.is_none() && (has_times || engines.have_hours()) {
             return Err(
-                "there are rules or grants with times; say `at`, for example at = \"2026-11-23T12:00:00Z\"".into()
+                "there are rules or grants with times; say `at`, for example at = \"2026-11-23T12:00:00Z\" (a policy in Rego may look at it)"
+                    .into()
             );
         }
         let opinions = self.with_query(|now, query| engines.explain(now, query));

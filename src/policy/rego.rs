@@ -1,6 +1,7 @@
 //! The engine `rego`: the operator's policy in OPA's language, decided in process. It is told what a server would be told and its decision
 //! is read as a server's answer is, so one text serves both: `data.parkway.decision`.
-//! Only with the cargo feature `rego`; without it there is no such policy. Pure but for the clock that stops an evaluation which takes too long.
+//! Only with the cargo feature `rego`; without it there is no such policy. Pure but for the clock that stops an evaluation which takes too long, and
+//! for what a policy asks of the language's own clock and chance.
 //! Not here: the document and the answer (`document`), and where the file is (`config`).
 
 pub use present::Rego;
@@ -23,6 +24,12 @@ mod present {
         pub(in crate::policy) fn judge(&self, _now: Now, _query: &Query<'_>) -> Verdict {
             match *self {}
         }
+    }
+
+    #[test]
+    fn without_the_feature_there_is_no_policy_and_it_says_what_to_do() {
+        let refused = Rego::compile("p.rego", "package parkway\ndecision := true").map(drop);
+        assert!(refused.is_err_and(|why| why.contains("--features rego")));
     }
 }
 
@@ -64,14 +71,15 @@ mod present {
                 let error = on_one_line(&error.to_string());
                 if error.contains("not a valid rule") { format!("{file}: there is no rule {RULE}") } else { error }
             })?;
+            // Of the whole process: what is compiled has no limit of its own.
+            let limit = ExecutionTimerConfig { limit: limits::REGO_WAIT_MAX, check_interval: STEPS };
+            set_fallback_execution_timer_config(Some(limit));
             let rego = Rego(policy);
             rego.evaluate("{}").map(|_| rego)
         }
 
         /// The text `{"result": …}` that a server would answer with.
         fn evaluate(&self, input: &str) -> Result<String, String> {
-            let limit = ExecutionTimerConfig { limit: limits::REGO_WAIT_MAX, check_interval: STEPS };
-            set_fallback_execution_timer_config(Some(limit));
             let input: Value = serde_json::from_str(input).map_err(|error| error.to_string())?;
             let answer = self.0.eval_with_input(input).and_then(|value| match value == Value::Undefined {
                 true => Ok("{}".into()),

@@ -89,6 +89,16 @@ impl Daemon {
         until("metrics", Duration::from_secs(5), || Metrics::of(self.admin))
     }
 
+    /// Sends HUP; what is logged of it.
+    pub(crate) fn reload(&self) -> String {
+        let before = self.log().len();
+        self.signal("HUP");
+        until("the signal is attended to", Duration::from_secs(5), || {
+            let said = self.log().get(before..)?.to_owned();
+            (said.contains("are read again") || said.contains("stay in force")).then_some(said)
+        })
+    }
+
     /// Waits until `/metrics` says so.
     pub(crate) fn wait_for_metric(&self, sample: &str, longest: Duration, right: impl Fn(f64) -> bool) {
         until(sample, longest, || right(self.metrics().value(sample)).then_some(()));
